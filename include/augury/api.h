@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * api.h - the HTTP interface and the verbs that it shares with the admin socket and the command line: one file a resource.
+ * Room: api (floor 4, uses predict, model, cache, net, wire, stats, proc, conf, base). Process: worker (api_handle), supervisor and cli (verbs).
+ */
+#pragma once
+
+#include "augury/conf.h"
+#include "augury/net.h"
+#include "augury/predict.h"
+#include "augury/proc.h"
+
+struct api;
+struct api_options {
+    const struct conf *conf;
+    struct predict_context *predict;
+    const struct stats *stats; /* the whole board */
+    struct stats_slot *slot;   /* this worker's */
+    const struct proc_board *board;
+    struct net_server *const *server; /* for the cached clock; may point at NULL in tests */
+};
+AUGURY_MUST_USE int api_new(const struct api_options *options, struct api **out_api,
+                            struct err *err);
+void api_free(struct api **api);
+/* A net_handler_fn: routes by one const table; every error is {"error","code","at"}. arg: struct api. */
+void api_handle(void *arg, const struct http_request *request, struct bytes body,
+                const struct net_peer *peer, struct net_answer *answer);
+
+/* ---- documents that more than one door shows -------------------------------------------------- */
+
+/* Each writes one whole document. */
+void api_put_status(struct wire_writer *writer, const struct conf *conf,
+                    const struct proc_board *board, const struct stats *stats,
+                    uint64_t now_wall_ms);
+void api_put_workers(struct wire_writer *writer, const struct proc_board *board,
+                     uint64_t now_mono_ms);
+void api_put_stats(struct wire_writer *writer, const struct stats *stats);
+void api_put_performance(struct wire_writer *writer, const struct stats *stats,
+                         const struct proc_board *board, uint64_t now_wall_ms);
+AUGURY_MUST_USE int api_put_cache(struct wire_writer *writer, struct cache *cache,
+                                  const struct stats *stats);
+
+/* `model VERB ARGS…` for the admin socket and the command line alike: import, list, use, show, unload, verify. argv[0] is the verb.
+ * Writes one document on success. */
+AUGURY_MUST_USE int api_model_verb(struct registry *registry, int argc, const char *const *argv,
+                                   uint64_t now_wall_ms, struct wire_writer *writer,
+                                   struct err *err);
+const char *api_model_verb_help(void);

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * base.h - what every room stands on: error codes, bytes, growable buffers, arenas, digests, clocks,
+ * shared memory and log lines.
+ * Room: base (floor 0, uses libc and xxhash). Process: all.
+ * Ownership: said at each type. Nothing here keeps state between calls; contexts are arguments.
+ * Errors: 0 done, > 0 a normal no (enum augury_no), < 0 a failure (enum augury_err).
+ */
+#pragma once
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define AUGURY_MUST_USE __attribute__((warn_unused_result))
+#define AUGURY_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
+#define AUGURY_COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+/* Stops the process on a bug of ours, also in release builds. Never used on input. */
+#define AUGURY_ASSERT(cond) ((cond) ? (void)0 : augury_assert_fail(#cond, __FILE__, __LINE__))
+_Noreturn void augury_assert_fail(const char *cond, const char *file, int line);
+
+/* ---- codes ------------------------------------------------------------------------------ */
+
+enum augury_no {
+    AUGURY_NOT_FOUND = 1, /* looked, is not there */
+    AUGURY_MORE = 2,      /* more input is needed before an answer is possible */
+    AUGURY_END = 3,       /* a sequence is over */
+};
+
+enum augury_err {
+    AUGURY_OK = 0,
+    AUGURY_ERR_NOMEM = -1,       /* memory or a bounded arena is used up */
+    AUGURY_ERR_INVALID = -2,     /* input breaks a rule that the message names */
+    AUGURY_ERR_LIMIT = -3,       /* input is larger or deeper than a configured limit */
+    AUGURY_ERR_UNSUPPORTED = -4, /* well-formed, of a kind that augury does not read */
+    AUGURY_ERR_CORRUPT = -5,     /* stored bytes do not match their checksum or format */
+    AUGURY_ERR_IO = -6,          /* the system refused an operation on a file or socket */
+    AUGURY_ERR_FULL = -7,        /* a map, ring or table has no room left */
+    AUGURY_ERR_EXISTS = -8,      /* the name or version is taken */
+    AUGURY_ERR_DENIED = -9,      /* missing right */
+    AUGURY_ERR_BUSY = -10,       /* somebody else holds it; try again */
+    AUGURY_ERR_TIMEOUT = -11,    /* a deadline passed */
+    AUGURY_ERR_STATE = -12,      /* not possible now (draining, not loaded) */
+};
+
+/* A few words for a code of either enum, for messages. */
+const char *augury_strerror(int rc);
+
+/*
+ * What went wrong, where, and what would be right. Caller's storage, never freed. `code` is a static
+ * snake_case word that clients may test ("invalid_feature"), `at` the place ("rows[3].ydstogo",
+ * "augury.conf:12", "byte 812"; may be empty), `reason` one sentence.
+ */
+struct err {
+    int rc;
+    const char *code;
+    char at[160];
+    char reason[352];
+};
+
+/* Fills *err (which may be NULL) and returns rc, so that `return err_set(...)` reads as one step. Clears `at`. */
+int err_set(struct err *err, int rc, const char *code, const char *fmt, ...) AUGURY_PRINTF(4, 5);
+/* Sets the place of an error that has been set; returns err->rc (or 0 when err is NULL). */
+int err_at(struct err *err, const char *fmt, ...) AUGURY_PRINTF(2, 3);
+
+/* ---- bytes ------------------------------------------------------------------------------ */
+
+/* A borrowed view. data may be NULL when len is 0. */
+struct bytes {
+    const uint8_t *data;
+    size_t len;
+};
+
+struct bytes bytes_of(const void *data, size_t len);
+struct bytes bytes_of_text(const char *text);
+bool bytes_equal(struct bytes a, struct bytes b);
+bool bytes_equal_text(struct bytes a, const char *text);
+bool bytes_equal_nocase(struct bytes a, const char *lower_case_text); /* ASCII */
+bool bytes_start_with(struct bytes a, const char *prefix);
+/* Unsigned decimal, all of `text`, digits only. 0, AUGURY_ERR_INVALID or AUGURY_ERR_LIMIT (over max). */
+AUGURY_MUST_USE int bytes_to_u64(struct bytes text, uint64_t max, uint64_t *out_value);
+bool utf8_is_valid(struct bytes text);
+
+/* Little-endian fields of stored formats; p needs no alignment. */
+uint16_t le16_get(const uint8_t *p);
+uint32_t le32_get(const uint8_t *p);
+uint64_t le64_get(const uint8_t *p);
+void le16_put(uint8_t *p, uint16_t value);
+void le32_put(uint8_t *p, uint32_t value);
+void le64_put(uint8_t *p, uint64_t value);
+
+/* ---- buf: a growable buffer with a maximum ------------------------------------------------ */
+
+/* Sticky: after the first put that does not fit or cannot be allocated, further puts do nothing and
+ * buf_finish() gives the code. The buffer owns data. */
+struct buf {
+    uint8_t *data;
+    size_t len;
+    size_t cap;
+    size_t max;
+    int rc;
+};
+
+void buf_init(struct buf *buf, size_t max_bytes);
+void buf_fini(struct buf *buf);  /* frees; the buffer may be initialised again */
+void buf_reset(struct buf *buf); /* empties, keeps the memory, clears the sticky code */
+void buf_put(struct buf *buf, const void *data, size_t len);
+void buf_put_bytes(struct buf *buf, struct bytes bytes);
+void buf_put_text(struct buf *buf, const char *text);
+void buf_put_u8(struct buf *buf, uint8_t value);
+void buf_put_u64(struct buf *buf, uint64_t value); /* decimal */
+void buf_printf(struct buf *buf, const char *fmt, ...) AUGURY_PRINTF(2, 3);
+/* Room for len more bytes at the end, or NULL (sticky); buf_commit() makes the first n of them count. */
+uint8_t *buf_reserve(struct buf *buf, size_t len);
+void buf_commit(struct buf *buf, size_t n);
+void buf_consume(struct buf *buf, size_t n); /* drops the first n bytes */
+AUGURY_MUST_USE int buf_finish(const struct buf *buf);
+struct bytes buf_view(const struct buf *buf);
+
+/* ---- arena: bounded memory that is freed all at once --------------------------------------- */
+
+/* One reserved range of address space; pages are taken from the system as they are touched. */
+struct arena {
+    uint8_t *base;
+    size_t used;
+    size_t max;
+    size_t high; /* the most ever used since the last trim */
+};
+
+AUGURY_MUST_USE int arena_init(struct arena *arena, size_t max_bytes);
+void arena_fini(struct arena *arena);
+/* Empties; gives memory beyond the first keep_bytes back to the system when it was touched. */
+void arena_reset(struct arena *arena, size_t keep_bytes);
+/* 16-byte aligned, not zeroed; NULL when the bound is reached. */
+void *arena_alloc(struct arena *arena, size_t size) AUGURY_MUST_USE;
+void *arena_zalloc(struct arena *arena, size_t count,
+                   size_t size) AUGURY_MUST_USE; /* overflow-checked, zeroed */
+void *arena_alloc_aligned(struct arena *arena, size_t size, size_t align) AUGURY_MUST_USE;
+/* A copy that ends with a NUL. */
+char *arena_text(struct arena *arena, struct bytes text) AUGURY_MUST_USE;
+
+/* ---- digests ------------------------------------------------------------------------------ */
+
+/* XXH3, 128 bits (xxhash). Not a signature: see seal.h for SHA-256. */
+struct digest {
+    uint64_t lo;
+    uint64_t hi;
+};
+
+enum { DIGEST_SECRET_BYTES = 192, DIGEST_HEX_BYTES = 32 };
+
+struct digest digest_of(struct bytes data);
+/* secret: DIGEST_SECRET_BYTES random bytes. */
+struct digest digest_with_secret(struct bytes data, const uint8_t *secret);
+bool digest_equal(struct digest a, struct digest b);
+/* Writes DIGEST_HEX_BYTES lower-case hex characters, hi first, no NUL. */
+void digest_to_hex(struct digest digest, char *out_hex);
+uint64_t hash64_of(struct bytes data);             /* XXH3, 64 bits */
+void hex_encode(struct bytes data, char *out_hex); /* 2 × len characters, no NUL */
+
+/* ---- clocks ------------------------------------------------------------------------------- */
+
+uint64_t clock_mono_ns(void);
+uint64_t clock_mono_ms(void);
+uint64_t clock_wall_ms(void); /* since 1970, UTC */
+
+enum { CLOCK_HTTP_BYTES = 29, CLOCK_ISO_BYTES = 24 };
+/* "Sun, 06 Nov 1994 08:49:37 GMT" (RFC 9110 5.6.7), no NUL. */
+void clock_to_http(uint64_t wall_ms, char *out_text);
+/* "1994-11-06T08:49:37.123Z", no NUL. */
+void clock_to_iso(uint64_t wall_ms, char *out_text);
+
+/* ---- shared memory ------------------------------------------------------------------------ */
+
+/* Zeroed, shared with every child forked later, not reserved in advance. NULL when refused. */
+void *shm_map(size_t size_bytes) AUGURY_MUST_USE;
+void shm_unmap(void **map, size_t size_bytes);
+
+/* ---- log ---------------------------------------------------------------------------------- */
+
+enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
+
+/*
+ * One line an event, logfmt: `2026-01-02T03:04:05.678Z level=info process=worker.3 gen=1 pid=123 event=… …`,
+ * written by one write(). Only net, proc and app log; the others return codes and bump counters.
+ */
+struct log {
+    int fd;
+    enum log_level level;
+    char process[48]; /* "master", "worker.3" */
+    unsigned generation;
+    char path[256]; /* empty: fd is stderr and is never reopened */
+};
+
+/* path empty or "stderr": standard error. */
+AUGURY_MUST_USE int log_open(struct log *log, const char *path, enum log_level level,
+                             struct err *err);
+AUGURY_MUST_USE int log_reopen(struct log *log); /* by path, after a rotation */
+void log_close(struct log *log);
+void log_name(struct log *log, const char *process, unsigned generation);
+/* fmt: `key=value` pairs without event and newline. Quote free text with log_quote(). NULL log: nothing is written. */
+void log_event(struct log *log, enum log_level level, const char *event, const char *fmt, ...)
+    AUGURY_PRINTF(4, 5);
+/* text as a logfmt value: quoted, controls escaped, cut to the size of out. Returns out. */
+const char *log_quote(struct bytes text, char *out, size_t out_size);
+AUGURY_MUST_USE int log_level_find(const char *name,
+                                   enum log_level *out_level); /* AUGURY_NOT_FOUND */

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * http.h - HTTP/1.1 as pure functions over bytes: request heads, chunked bodies, answer heads.
+ * Room: net (floor 2, uses base). No descriptor, no clock, no allocation: fuzzed one-shot against byte by byte.
+ * Sources: RFC 9110, RFC 9112. Stricter than both where leniency has led to smuggling: see docs/protocol.md.
+ */
+#pragma once
+
+#include "augury/base.h"
+
+enum http_method {
+    HTTP_GET,
+    HTTP_HEAD,
+    HTTP_POST,
+    HTTP_PUT,
+    HTTP_DELETE,
+    HTTP_OPTIONS,
+    HTTP_PATCH,
+    HTTP_METHOD_COUNT
+};
+const char *http_method_name(enum http_method method);
+
+struct http_header {
+    struct bytes name;  /* as sent */
+    struct bytes value; /* white space at both ends removed */
+};
+
+enum { HTTP_HEADERS_MAX = 128 };
+
+struct http_limits {
+    size_t head_bytes;   /* 431 */
+    size_t target_bytes; /* 414 */
+    size_t headers;      /* 431; at most HTTP_HEADERS_MAX */
+    uint64_t body_bytes; /* 413 */
+};
+
+enum http_flags {
+    HTTP_KEEP_ALIVE = 1 << 0,
+    HTTP_CHUNKED = 1 << 1,  /* the body is chunked; body_bytes is unknown */
+    HTTP_HAS_BODY = 1 << 2, /* Content-Length was given, or chunked */
+    HTTP_EXPECT_CONTINUE = 1 << 3,
+    HTTP_UPGRADE = 1 << 4, /* Connection: upgrade with an Upgrade field */
+};
+
+/* Everything borrows from the input. */
+struct http_request {
+    enum http_method method;
+    uint8_t minor; /* HTTP/1.minor: 0 or 1 */
+    enum http_flags flags;
+    struct bytes
+        path; /* undecoded, without the query; of absolute-form, what follows the authority */
+    struct bytes query; /* after '?', may be empty */
+    struct bytes host;
+    struct bytes content_type, accept, if_none_match, cache_control, request_id, accept_encoding,
+        content_encoding; /* empty when absent */
+    uint64_t body_bytes;
+    size_t header_count;
+    struct http_header headers[HTTP_HEADERS_MAX];
+};
+
+/* A refusal: status and one sentence; the connection is closed after it. */
+struct http_refusal {
+    unsigned status;
+    const char *code; /* "bad_framing", "head_too_large", … */
+    const char *reason;
+    size_t offset; /* of the offending byte */
+};
+
+/* Parses one request head at the start of input. 0: *out_request, and *out_used bytes belong to the head.
+ * AUGURY_MORE: incomplete and so far right. AUGURY_ERR_INVALID: *out_refusal. Leading CRLF before the
+ * request line: at most one is skipped (RFC 9112 2.2). */
+AUGURY_MUST_USE int http_parse_head(struct bytes input, const struct http_limits *limits,
+                                    struct http_request *out_request, size_t *out_used,
+                                    struct http_refusal *out_refusal);
+
+/* Chunked bodies, incrementally. Zero-initialise. Decoded bytes are moved to the front of their own memory by the caller. */
+struct http_chunks {
+    uint8_t state;
+    uint8_t digits;
+    uint16_t line_bytes;
+    uint32_t trailer_bytes;
+    uint64_t left;
+    uint64_t total;
+};
+/* Consumes input, appends body bytes to out (whose maximum need not be the limit). 0: the body ended; AUGURY_MORE; AUGURY_ERR_INVALID. *out_used: bytes consumed. */
+AUGURY_MUST_USE int http_chunks_feed(struct http_chunks *chunks, struct bytes input,
+                                     const struct http_limits *limits, struct buf *out,
+                                     size_t *out_used, struct http_refusal *out_refusal);
+
+const char *http_status_text(unsigned status);
+/* Decodes %XX of one path segment in place into out (segment.len bytes are enough). AUGURY_ERR_INVALID: bad escape, NUL, '/', or not UTF-8. */
+AUGURY_MUST_USE int http_path_decode(struct bytes segment, uint8_t *out, size_t *out_len);
+/* Value of name in a query (undecoded); AUGURY_NOT_FOUND. */
+AUGURY_MUST_USE int http_query_find(struct bytes query, const char *name, struct bytes *out_value);
+/* First header of that lower-case name; empty when absent. */
+struct bytes http_header_find(const struct http_request *request, const char *lower_case_name);

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * model.h - models: read foreign files, compile them into flat blobs, keep them in a registry, evaluate them from the map.
+ * Room: model (floor 2, uses base, store, wire, seal, stats). Process: import in cli and supervisor; evaluation in workers and cli.
+ * A compiled model (blob) is offset-only, little-endian, checksummed and validated when it is made, so that a kernel's indices are
+ * in range by construction. struct model is a view over a blob and owns nothing.
+ * Sources: XGBoost model format 1.0 to 3.x (JSON and UBJSON). docs/formats.md has the blob byte by byte.
+ * Errors: 0 done, > 0 a normal no, < 0 a failure with struct err filled. Never logs.
+ */
+#pragma once
+
+#include "augury/base.h"
+#include "augury/wire.h"
+
+enum {
+    MODEL_NAME_MAX = 64,  /* [A-Za-z0-9._-], first a letter or digit */
+    MODEL_LABEL_MAX = 32, /* as names, not all digits */
+    MODEL_FEATURES_MAX = 65535,
+    MODEL_OUTPUTS_MAX = 4096, /* margins a row (K) */
+    MODEL_TREE_DEPTH_MAX = 512,
+};
+
+/* ---- schema ---------------------------------------------------------------------------------- */
+
+enum model_feature_type { MODEL_FLOAT, MODEL_INTEGER, MODEL_BOOLEAN, MODEL_CATEGORY };
+
+struct model_feature {
+    struct bytes name;
+    enum model_feature_type type;
+    bool is_missing_allowed;
+    uint32_t level_count; /* of MODEL_CATEGORY with named levels: level i has code i */
+};
+
+/* ---- import ---------------------------------------------------------------------------------- */
+
+struct model_import_options {
+    const char *names; /* "a,b,c", or NULL */
+    struct bytes
+        schema; /* JSON text of a schema file: {"features":[{"name","type","levels","missing"}]}, or empty */
+    bool is_best_iteration; /* only the trees up to attributes.best_iteration (inclusive) */
+};
+
+/* Reads a whole foreign file (format found by its bytes), validates everything and compiles it. The blob is appended to
+ * out_blob. Errors say what was wrong, where ("tree 3, node 17") and what would be right. Memory: about 40 × the file. */
+AUGURY_MUST_USE int model_import(struct bytes file, const struct model_import_options *options,
+                                 struct buf *out_blob, struct err *err);
+
+/* ---- a compiled model ------------------------------------------------------------------------- */
+
+enum model_link {
+    MODEL_LINK_IDENTITY,
+    MODEL_LINK_SIGMOID,
+    MODEL_LINK_EXP,
+    MODEL_LINK_SOFTPROB /* K probabilities */,
+    MODEL_LINK_SOFTMAX /* number of the greatest class */,
+    MODEL_LINK_HINGE /* margin > 0 */,
+};
+
+enum model_blob_check {
+    MODEL_CHECK_HEADER /* magic, version, sizes */,
+    MODEL_CHECK_ALL /* and the checksum and every index */
+};
+
+/* A view; the bytes must stay put and be 8-byte aligned at least (16 bytes past a page for the best speed). */
+struct model {
+    const uint8_t *blob;
+    size_t blob_bytes;
+    uint32_t feature_count;
+    uint32_t output_count; /* K: margins a row */
+    uint32_t tree_count;
+    uint32_t
+        prediction_count; /* values of the output `prediction` a row: 1, or K for MODEL_LINK_SOFTPROB */
+    uint32_t probability_count; /* 0: the model has none */
+    enum model_link link;
+    struct digest content; /* digest of the blob: part of every cache key */
+    const void *layout;    /* private to the kernels */
+};
+AUGURY_MUST_USE int model_open(struct bytes blob, enum model_blob_check check,
+                               struct model *out_model, struct err *err);
+
+struct model_feature model_feature(const struct model *model, uint32_t feature);
+/* The feature of that name, or -1. hint: where it is likely (the one after the last found). */
+int32_t model_feature_find(const struct model *model, struct bytes name, uint32_t hint);
+struct bytes model_feature_level(const struct model *model, uint32_t feature, uint32_t level);
+int32_t model_feature_level_find(const struct model *model, uint32_t feature,
+                                 struct bytes name);     /* code, or -1 */
+const char *model_kind(const struct model *model);       /* "gbtree", "dart", "gblinear" */
+struct bytes model_objective(const struct model *model); /* "binary:logistic" */
+struct bytes model_source(const struct model *model);    /* "xgboost 1.7.4 json" */
+void model_base_margins(const struct model *model, float *out_margins); /* K */
+
+/* ---- evaluation: no allocation, no lock, no library call ---------------------------------------- */
+
+size_t model_scratch_bytes(
+    const struct model *model); /* working memory for any number of rows; 64-byte aligned */
+
+/* rows: row_count × feature_count float32, row-major, NaN is missing. out_margins: row_count × K. Equal to XGBoost bit for bit. */
+void model_margins(const struct model *model, const float *rows, size_t row_count, void *scratch,
+                   float *out_margins);
+/* out_leaves: row_count × tree_count: number of the leaf node in the source file's tree. */
+void model_leaves(const struct model *model, const float *rows, size_t row_count, void *scratch,
+                  uint32_t *out_leaves);
+/* margins: row_count × K; out: row_count × prediction_count (what Booster.predict returns), float32 arithmetic as XGBoost's. */
+void model_predictions(const struct model *model, const float *margins, size_t row_count,
+                       float *out_predictions);
+/* out: row_count × probability_count; classes in order (binary: 1 - p, p). */
+void model_probabilities(const struct model *model, const float *margins, size_t row_count,
+                         float *out_probabilities);

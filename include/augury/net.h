@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * net.h - the event loop, listeners, connections, HTTP on them, line servers, watches and timers.
+ * Room: net (floor 2, uses base, stats). Library: libevent (core), here only. Process: worker, supervisor; made after fork.
+ * The master uses net_listener_open() alone, which needs no loop.
+ * Logs: connection life at debug, refused accepts at warn.
+ */
+#pragma once
+
+#include "augury/base.h"
+#include "augury/http.h"
+#include "augury/stats.h"
+
+/* ---- loop ------------------------------------------------------------------------------------- */
+
+struct net_loop;
+AUGURY_MUST_USE int net_loop_new(struct net_loop **out_loop, struct err *err);
+void net_loop_free(struct net_loop **loop);
+AUGURY_MUST_USE int net_loop_run(struct net_loop *loop); /* until net_loop_stop() */
+void net_loop_stop(struct net_loop *loop);
+uint64_t net_loop_now_ms(const struct net_loop *loop); /* monotonic, as of this turn */
+
+/* Any descriptor; the callback runs in the loop. */
+enum net_watch_what { NET_WATCH_READ = 1 << 0, NET_WATCH_WRITE = 1 << 1 };
+struct net_watch;
+typedef void net_watch_fn(void *arg, int fd, enum net_watch_what what);
+AUGURY_MUST_USE int net_watch_new(struct net_loop *loop, int fd, enum net_watch_what what,
+                                  net_watch_fn *fn, void *arg, struct net_watch **out_watch);
+void net_watch_free(struct net_watch **watch);
+
+struct net_timer;
+typedef void net_timer_fn(void *arg);
+AUGURY_MUST_USE int net_timer_new(struct net_loop *loop, uint32_t every_ms, net_timer_fn *fn,
+                                  void *arg, struct net_timer **out_timer);
+void net_timer_free(struct net_timer **timer);
+
+typedef void net_signal_fn(void *arg, int signal_number);
+struct net_signal;
+AUGURY_MUST_USE int net_signal_new(struct net_loop *loop, int signal_number, net_signal_fn *fn,
+                                   void *arg, struct net_signal **out_signal);
+void net_signal_free(struct net_signal **signal);
+
+/* ---- listeners: before the fork, without a loop -------------------------------------------------- */
+
+/* "127.0.0.1:8080", "[::1]:8080", "*:8080", port 0 for any. Non-blocking, close-on-exec, TCP_NODELAY inherited by connections. */
+AUGURY_MUST_USE int net_listener_open(const char *address, unsigned backlog, int *out_fd,
+                                      struct err *err);
+/* A UNIX socket with the given mode, made under umask 077; a stale one (nobody answers) is replaced. */
+AUGURY_MUST_USE int net_unix_listener_open(const char *path, unsigned mode, int *out_fd,
+                                           struct err *err);
+/* "127.0.0.1:41234" of a bound socket. */
+AUGURY_MUST_USE int net_address_of(int fd, char *out_text, size_t out_size);
+
+/* ---- HTTP server ---------------------------------------------------------------------------------- */
+
+struct net_limits {
+    struct http_limits http;
+    uint32_t header_timeout_ms, body_timeout_ms, send_timeout_ms,
+        keepalive_timeout_ms; /* absolute deadlines, on a timer wheel */
+    uint32_t connections;
+};
+
+/* What a handler fills. body and headers are empty, growable, and belong to the server. headers: complete lines "Name: value\r\n" beside Date,
+ * Content-Type, Content-Length and Connection, which the server writes. */
+struct net_answer {
+    unsigned status;          /* 200 */
+    const char *content_type; /* "application/json" */
+    struct buf *headers;
+    struct buf *body;
+    bool is_closing; /* close after this answer */
+};
+
+struct net_peer {
+    const char *listener;           /* its name */
+    const struct sockaddr *address; /* of the client */
+};
+
+/* One whole request in, one answer out, within the call. body: decoded, contiguous, borrowed during the call. now_wall_ms: cached per turn. */
+typedef void net_handler_fn(void *arg, const struct http_request *request, struct bytes body,
+                            const struct net_peer *peer, struct net_answer *answer);
+
+struct net_server;
+struct net_server_options {
+    struct net_loop *loop;
+    struct net_limits limits;
+    net_handler_fn *handler;
+    void *handler_arg;
+    struct stats_slot *stats; /* or NULL */
+    struct log *log;          /* or NULL */
+};
+AUGURY_MUST_USE int net_server_new(const struct net_server_options *options,
+                                   struct net_server **out_server, struct err *err);
+void net_server_free(struct net_server **server); /* closes connections */
+/* Serves connections of an inherited listener; the descriptor stays the caller's. */
+AUGURY_MUST_USE int net_server_listen(struct net_server *server, int listen_fd, const char *name,
+                                      struct err *err);
+/* Stops accepting, answers what has arrived, closes idle connections, says Connection: close on the rest; on_drained when none is left.
+ * limit_ms: connections still open then are cut. */
+void net_server_drain(struct net_server *server, uint32_t limit_ms, void (*on_drained)(void *arg),
+                      void *arg);
+size_t net_server_connections(const struct net_server *server);
+uint64_t net_server_now_wall_ms(const struct net_server *server); /* cached per turn */
+
+/* ---- line server: the admin socket ------------------------------------------------------------------ */
+
+/* One line in, one framed answer out: "OK|ERR <code> <len>\n<body>\n". Greets with `greeting`. Peer's uid, gid and pid by SO_PEERCRED.
+ * Lines up to 64 KiB, idle for 60 s, 64 connections. */
+struct net_line_peer {
+    uint32_t uid, gid;
+    int32_t pid;
+};
+typedef int net_line_fn(void *arg, const struct net_line_peer *peer, struct bytes line,
+                        struct buf *out_body); /* returns the code: 0 OK, else ERR */
+struct net_line_server;
+AUGURY_MUST_USE int net_line_server_new(struct net_loop *loop, int listen_fd, const char *greeting,
+                                        net_line_fn *fn, void *arg,
+                                        struct net_line_server **out_server, struct err *err);
+void net_line_server_free(struct net_line_server **server);

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * proc.h - processes: forking, ready pipes, back-off, pidfile, rights, signals, CPUs; and the board that shows them.
+ * Room: proc (floor 1, uses base). Library: libc only. Process: said at each function.
+ * The board lies in shared memory; the master writes a slot's life cycle, the process in it its heartbeat and state.
+ */
+#pragma once
+
+#include <signal.h>
+#include <stdatomic.h>
+#include <sys/types.h>
+
+#include "augury/base.h"
+
+/* ---- the board ------------------------------------------------------------------------------ */
+
+enum {
+    PROC_SLOTS = 160,
+    PROC_SLOT_MASTER = 0,
+    PROC_SLOT_SUPERVISOR = 1,
+    PROC_SLOT_WORKER_FIRST = 2
+};
+
+enum proc_state {
+    PROC_STATE_NONE,
+    PROC_STATE_STARTING,
+    PROC_STATE_READY,
+    PROC_STATE_DRAINING,
+    PROC_STATE_BACKING_OFF
+};
+const char *proc_state_name(enum proc_state state);
+
+struct proc_slot {
+    _Atomic int32_t pid;
+    _Atomic uint32_t state; /* enum proc_state */
+    _Atomic uint32_t
+        kind; /* index into the table of process kinds of app; see proc_board.kind_names */
+    _Atomic uint32_t number; /* which worker of its generation, from 0 */
+    _Atomic uint32_t generation;
+    _Atomic uint32_t restarts; /* of this slot since the start */
+    _Atomic int32_t last_exit; /* wait status of the last process here */
+    _Atomic uint64_t started_mono_ms;
+    _Atomic uint64_t heartbeat_mono_ms; /* stored by the process from its loop, twice a second */
+};
+
+struct proc_board {
+    char kind_names[4][16];
+    _Atomic uint64_t started_wall_ms; /* of the daemon */
+    _Atomic uint32_t generation;      /* the serving one */
+    _Atomic uint32_t workers_wanted;
+    _Atomic uint32_t reloads;
+    _Atomic uint32_t reload_failures;
+    char last_reload_error
+        [512]; /* written by the master, under reload_failures as a sequence word */
+    struct proc_slot slots[PROC_SLOTS];
+};
+
+/* ---- start-up -------------------------------------------------------------------------------- */
+
+/* Detaches. The first process stays until the final one calls proc_ready_tell(), prints its text on stderr and exits with
+ * its status; so the command returns 0 only when workers serve. Returns only in the final process; *out_ready_fd is kept
+ * for proc_ready_tell. Process: the one that becomes the master. */
+AUGURY_MUST_USE int proc_daemonize(int *out_ready_fd, struct err *err);
+/* status 0: ready; else the exit status, with the reason. Closes *ready_fd and sets it to -1. */
+void proc_ready_tell(int *ready_fd, int status, const char *reason);
+
+struct proc_pidfile {
+    char path[256];
+    int fd;
+    pid_t pid;
+};
+/* Made with O_CREAT, locked for the life of the process, 0644. AUGURY_ERR_BUSY names the pid that holds it. */
+AUGURY_MUST_USE int proc_pidfile_open(struct proc_pidfile *pidfile, const char *path,
+                                      struct err *err);
+void proc_pidfile_close(
+    struct proc_pidfile *pidfile); /* removes it only if it holds our pid; no-op in a child */
+
+/* Drops to user and group (empty: nothing to do; a name that does not exist or a missing right is an error), verifies that
+ * root cannot be regained, sets no_new_privs. group empty: the user's. */
+AUGURY_MUST_USE int proc_drop_rights(const char *user, const char *group, struct err *err);
+AUGURY_MUST_USE int proc_find_user(const char *user, const char *group, uid_t *out_uid,
+                                   gid_t *out_gid, struct err *err);
+/* Makes dir and its parents (mode 0700 for the last, 0755 above) and gives the last to uid:gid when we are root. */
+AUGURY_MUST_USE int proc_make_dir(const char *dir, uid_t uid, gid_t gid, struct err *err);
+AUGURY_MUST_USE int proc_raise_file_limit(unsigned wanted); /* as far as the hard limit allows */
+
+/* CPUs that this process may use: affinity, and cgroup quota (v1, hybrid, v2) rounded up; at least 1.
+ * root: prefix of /proc and /sys, "" outside tests. */
+unsigned proc_cpu_count(const char *root);
+
+/* Remembers argv's memory for titles; once, at the start of main. */
+void proc_title_setup(int argc, char **argv);
+void proc_title_set(const char *fmt, ...) AUGURY_PRINTF(1, 2); /* what ps shows: "auguryd: …" */
+
+/* ---- children --------------------------------------------------------------------------------- */
+
+/* A pipe a child, both ways of knowing about death: the child writes one byte when ready; end of file on
+ * life_fd means that the other side died. Process: master keeps `child`, the child gets `parent`. */
+struct proc_link {
+    int ready_fd; /* master reads 'R' or end of file; child writes */
+    int life_fd;  /* child reads end of file when the master died; -1 in the master's table */
+};
+
+/* Forks. In the child: signal dispositions and mask are reset, every descriptor in close_fds is closed, child_main runs and its result
+ * is the exit status; never returns there. In the master: *out_pid and the link. */
+typedef int proc_child_main(void *arg, struct proc_link link);
+AUGURY_MUST_USE int proc_spawn(proc_child_main *child_main, void *arg, pid_t *out_pid,
+                               struct proc_link *out_link, struct err *err);
+
+/* Back-off of one slot, a pure function of times: 0 for the first death in a healthy life, then 100 ms doubling to 30 s;
+ * a life of 60 s resets it. */
+struct proc_backoff {
+    uint32_t failures;
+};
+uint32_t proc_backoff_next_ms(struct proc_backoff *backoff, uint64_t lived_ms);
+
+enum {
+    PROC_EXIT_OK = 0,
+    PROC_EXIT_FAILED = 1,
+    PROC_EXIT_FATAL = 2 /* configuration: not respawned */
+};
+
+/* Blocks the signals in `signals` and returns a descriptor from which the master reads them. */
+AUGURY_MUST_USE int proc_signal_fd(const sigset_t *signals, int *out_fd);

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * store.h - ordered tables of bytes kept in one LMDB environment.
+ * Room: store (floor 1, uses base). Library: lmdb, here only. Process: worker, supervisor, cli; open after fork, never in the master.
+ * Ownership: the caller owns environments and transactions; bytes found belong to the map and die with the transaction.
+ * Errors: 0 done, > 0 a normal no, < 0 a failure; every LMDB code is translated in one function. Never logs.
+ * Rules: one open of a folder per process; a read snapshot is renewed and reset within one turn of the loop, never held.
+ */
+#pragma once
+
+#include "augury/base.h"
+
+struct store;     /* an open environment */
+struct store_txn; /* a read snapshot or a write transaction */
+
+enum { STORE_TABLES_MAX = 16 };
+typedef uint32_t store_table_id; /* index of a table in the list given at open */
+
+enum store_flags {
+    STORE_READ_ONLY = 1 << 0, /* workers: the map is read-only, no write transaction can begin */
+    STORE_CREATE = 1 << 1,    /* make folder (0700) and files (0600) when absent */
+    STORE_DISPOSABLE =
+        1 << 2, /* no syncs; a damaged environment is moved aside (".damaged") and made anew */
+};
+
+enum store_table_flags {
+    STORE_TABLE_BYTES = 0,    /* keys are bytes, ordered by memcmp; 511 B at most */
+    STORE_TABLE_U64 = 1 << 0, /* keys are native 64-bit integers (MDB_INTEGERKEY) */
+};
+
+struct store_table_spec {
+    const char *name;
+    enum store_table_flags flags;
+};
+
+struct store_options {
+    const char *dir;
+    size_t map_bytes; /* reserved, sparse; never changes for an environment in use */
+    unsigned max_readers;
+    enum store_flags flags;
+    const struct store_table_spec *tables; /* opened, and made if STORE_CREATE */
+    size_t table_count;
+};
+
+/* Opens an environment; retries for 2 s while another process opens or closes it. *out_was_damaged (may be NULL) tells
+ * that a disposable environment was moved aside. */
+AUGURY_MUST_USE int store_open(const struct store_options *options, struct store **out_store,
+                               bool *out_was_damaged, struct err *err);
+void store_close(struct store **store);
+
+/* Clears the slots of readers that died; *out_cleared (may be NULL) counts them. Call after any child's death and each tick. */
+AUGURY_MUST_USE int store_reader_check(struct store *store, unsigned *out_cleared);
+
+struct store_usage {
+    uint64_t map_bytes;
+    uint64_t used_pages; /* pages that hold data or structure: last page + 1 - free pages */
+    uint64_t free_pages;
+    uint64_t page_bytes;
+    uint64_t file_blocks_bytes; /* what the file really takes from the system */
+    unsigned readers;
+    uint64_t txn_id; /* of the last commit: changes whenever anyone writes */
+};
+AUGURY_MUST_USE int store_usage(struct store *store, struct store_usage *out_usage);
+
+/* ---- snapshots: reads ------------------------------------------------------------------- */
+
+/* Made once, then renewed and reset: both are cheap (tens of ns). A new snapshot is not renewed yet. */
+AUGURY_MUST_USE int store_snapshot_new(struct store *store, struct store_txn **out_snapshot);
+AUGURY_MUST_USE int store_snapshot_renew(struct store_txn *snapshot);
+void store_snapshot_reset(struct store_txn *snapshot);
+void store_snapshot_free(struct store_txn **snapshot);
+uint64_t store_txn_id(const struct store_txn *txn); /* of a snapshot: the commit that it sees */
+
+/* ---- writes ------------------------------------------------------------------------------ */
+
+AUGURY_MUST_USE int store_begin(struct store *store, struct store_txn **out_txn);
+/* Frees the transaction in every case. AUGURY_ERR_FULL: map full; AUGURY_ERR_IO: the file system refused (a full tmpfs). */
+AUGURY_MUST_USE int store_commit(struct store_txn **txn);
+void store_abort(struct store_txn **txn);
+
+/* ---- records ------------------------------------------------------------------------------ */
+
+/* Looks up key. 0 sets *out_value (borrowed until the transaction ends, 2-byte aligned at least; 16 bytes past a page
+ * boundary when larger than half a page); AUGURY_NOT_FOUND leaves it untouched. */
+AUGURY_MUST_USE int store_find(struct store_txn *txn, store_table_id table, struct bytes key,
+                               struct bytes *out_value);
+AUGURY_MUST_USE int store_find_u64(struct store_txn *txn, store_table_id table, uint64_t key,
+                                   struct bytes *out_value);
+
+enum store_put_flags {
+    STORE_PUT_REPLACE = 0,
+    STORE_PUT_NEW = 1 << 0,    /* AUGURY_ERR_EXISTS when the key is there */
+    STORE_PUT_APPEND = 1 << 1, /* the key is greater than every key in the table */
+};
+AUGURY_MUST_USE int store_put(struct store_txn *txn, store_table_id table, struct bytes key,
+                              struct bytes value, enum store_put_flags flags);
+AUGURY_MUST_USE int store_put_u64(struct store_txn *txn, store_table_id table, uint64_t key,
+                                  struct bytes value, enum store_put_flags flags);
+/* As put, but hands out room for value_len bytes to be filled before anything else is done in the transaction. */
+AUGURY_MUST_USE int store_reserve_u64(struct store_txn *txn, store_table_id table, uint64_t key,
+                                      size_t value_len, enum store_put_flags flags,
+                                      uint8_t **out_room);
+AUGURY_MUST_USE int store_del(struct store_txn *txn, store_table_id table, struct bytes key);
+AUGURY_MUST_USE int store_del_u64(struct store_txn *txn, store_table_id table, uint64_t key);
+AUGURY_MUST_USE int store_clear(struct store_txn *txn,
+                                store_table_id table); /* deletes every record */
+AUGURY_MUST_USE int store_count(struct store_txn *txn, store_table_id table, uint64_t *out_count);
+
+/* ---- walks -------------------------------------------------------------------------------- */
+
+struct store_cursor;
+AUGURY_MUST_USE int store_cursor_open(struct store_txn *txn, store_table_id table,
+                                      struct store_cursor **out_cursor);
+void store_cursor_close(struct store_cursor **cursor);
+/* First record with a key >= key (seek), the next one. AUGURY_END after the last. */
+AUGURY_MUST_USE int store_cursor_seek(struct store_cursor *cursor, struct bytes key,
+                                      struct bytes *out_key, struct bytes *out_value);
+AUGURY_MUST_USE int store_cursor_next(struct store_cursor *cursor, struct bytes *out_key,
+                                      struct bytes *out_value);
