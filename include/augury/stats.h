@@ -5,7 +5,7 @@
  * (relaxed atomics, one writer a slot), read by anyone as sums.
  * Counters belong to the slot, not to the process in it: they survive a respawn and never go backwards. Gauges of a slot
  * are zeroed when its process ends.
- * One table (src/stats/table.def) gives name, kind, unit and one sentence, and drives /metrics, `augury stats`, the docs.
+ * One table (stats_table.def beside this header) gives name, kind, unit and one sentence, and drives /metrics, `augury stats`, the docs.
  */
 #pragma once
 
