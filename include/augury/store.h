@@ -35,7 +35,8 @@ struct store_table_spec {
 
 struct store_options {
     const char *dir;
-    size_t map_bytes; /* reserved, sparse; never changes for an environment in use */
+    size_t
+        map_bytes; /* reserved, sparse; never changes for an environment in use; 0: as it was made */
     unsigned max_readers;
     enum store_flags flags;
     const struct store_table_spec *tables; /* opened, and made if STORE_CREATE */
@@ -47,6 +48,9 @@ struct store_options {
 AUGURY_MUST_USE int store_open(const struct store_options *options, struct store **out_store,
                                bool *out_was_damaged, struct err *err);
 void store_close(struct store **store);
+/* Renames the files of a closed environment to "….damaged", so that the next open makes it anew. Processes that have it
+ * open keep the old map until they close it. The renamed file keeps its memory or disk space until it is deleted. */
+AUGURY_MUST_USE int store_set_aside(const char *dir);
 
 /* Clears the slots of readers that died; *out_cleared (may be NULL) counts them. Call after any child's death and each tick. */
 AUGURY_MUST_USE int store_reader_check(struct store *store, unsigned *out_cleared);
@@ -106,7 +110,7 @@ AUGURY_MUST_USE int store_clear(struct store_txn *txn,
                                 store_table_id table); /* deletes every record */
 AUGURY_MUST_USE int store_count(struct store_txn *txn, store_table_id table, uint64_t *out_count);
 
-/* ---- walks -------------------------------------------------------------------------------- */
+/* ---- walks (a cursor is closed before its transaction ends) --------------------------------- */
 
 struct store_cursor;
 AUGURY_MUST_USE int store_cursor_open(struct store_txn *txn, store_table_id table,

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * store_priv.h - what the files of this room share.
+ * Invariant: lmdb.h is included by this room alone, and no MDB_ code leaves it (store_code).
+ */
+#pragma once
+
+#include <lmdb.h>
+#include <stdatomic.h>
+
+#include "augury/store.h"
+
+struct store {
+    MDB_env *env;
+    MDB_dbi tables[STORE_TABLES_MAX];
+    size_t table_count;
+    enum store_flags flags;
+    /* Snapshots between renew and reset and open write transactions: the map may move only when there is none. */
+    atomic_uint active;
+};
+
+struct store_txn {
+    struct store *store;
+    MDB_txn *txn;
+    bool is_snapshot;
+    bool is_live; /* between renew and reset, or begin and commit */
+};
+
+/* ---- store_code.c ---- */
+
+/* The one translation of what LMDB and the system say. */
+int store_code(int mdb_rc);
+
+/* ---- store_file.c: the folder and the file, looked at before LMDB maps it ---- */
+
+enum store_file_state {
+    STORE_FILE_ABSENT,
+    STORE_FILE_GOOD,
+    STORE_FILE_DAMAGED,
+};
+
+struct store_file {
+    enum store_file_state state;
+    const char *reason;  /* of STORE_FILE_DAMAGED: static words */
+    uint64_t page_bytes; /* of STORE_FILE_GOOD */
+    uint64_t first_missing_page,
+        page_end; /* pages in use by number that the file was too short for */
+};
+
+int store_folder_make(const char *dir, struct err *err);
+/* Reads the newest meta page and compares the file's size with it. A short file is made long enough
+ * (with zeros, never shorter), so that no read of the map can raise SIGBUS. */
+int store_file_check(const char *dir, struct store_file *out_file, struct err *err);
+/* A file that was too short is good only if all that it lacked is free or has been written since. */
+int store_file_check_missing(MDB_env *env, const struct store_file *file);
+
+/* ---- store.c ---- */
+
+/* Counts the pages of the free list as txn sees it. */
+int store_free_pages(MDB_txn *txn, uint64_t *out_pages);
