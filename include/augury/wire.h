@@ -41,7 +41,7 @@ struct wire_value {
         int64_t integer;
         uint64_t uinteger;
         double real;
-        const char *text; /* not NUL-terminated */
+        const char *text; /* not NUL-terminated; a NUMBER's is followed by a byte that ends it */
         const struct wire_value *items;
         const struct wire_pair *pairs;
         const void *typed;

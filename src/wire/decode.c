@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+/* decode.c - wire_decode(): the limits, the errors and the choice of format. */
+#include "decode.h"
+
+#include <stdio.h>
+
+int
+decode_invalid(const struct decode *decode, size_t at, const char *fmt, ...)
+{
+    char reason[sizeof(decode->err->reason)];
+    va_list args;
+
+    va_start(args, fmt);
+    vsnprintf(reason, sizeof(reason), fmt, args);
+    va_end(args);
+    err_set(decode->err, AUGURY_ERR_INVALID, decode->code, "%s", reason);
+    err_at(decode->err, "byte %zu", at);
+    return AUGURY_ERR_INVALID;
+}
+
+int
+decode_too_deep(const struct decode *decode, size_t at)
+{
+    err_set(decode->err, AUGURY_ERR_LIMIT, "too_deep",
+            "arrays and objects are nested deeper than %u levels", decode->limits->depth);
+    err_at(decode->err, "byte %zu", at);
+    return AUGURY_ERR_LIMIT;
+}
+
+int
+decode_no_room(const struct decode *decode, size_t at)
+{
+    err_set(decode->err, AUGURY_ERR_NOMEM, "too_large",
+            "the document needs more than the %zu bytes of memory set aside for it",
+            decode->arena->max);
+    err_at(decode->err, "byte %zu", at);
+    return AUGURY_ERR_NOMEM;
+}
+
+int
+decode_take_values(struct decode *decode, size_t n, size_t at)
+{
+    if (n > decode->values_left) {
+        err_set(decode->err, AUGURY_ERR_LIMIT, "too_many_values",
+                "the document holds more than %zu values", decode->limits->values);
+        err_at(decode->err, "byte %zu", at);
+        return AUGURY_ERR_LIMIT;
+    }
+    decode->values_left -= n;
+    return 0;
+}
+
+int
+wire_decode(enum wire_format format, struct bytes input, const struct wire_limits *limits,
+            struct arena *arena, struct wire_value *out_value, struct err *err)
+{
+    struct decode decode = {
+        .input = input,
+        .limits = limits,
+        .arena = arena,
+        .err = err,
+        .code = "invalid_json",
+        .values_left = limits->values,
+    };
+
+    /* Counts and lengths are kept in 32 bits. */
+    if (input.len >= UINT32_MAX) {
+        return err_set(err, AUGURY_ERR_LIMIT, "too_large", "documents of 4 GiB are not read");
+    }
+    switch (format) {
+    case WIRE_JSON: return decode_json(&decode, out_value);
+    case WIRE_MSGPACK:
+    case WIRE_UBJSON: break;
+    }
+    return err_set(err, AUGURY_ERR_UNSUPPORTED, "unsupported_format", "only JSON is read");
+}
