@@ -78,14 +78,16 @@ struct conf {
     struct conf_limits limits;
 };
 
+/* How an option is written, and what it is kept as. */
 enum conf_type {
-    CONF_TEXT,
-    CONF_BOOL,
-    CONF_U32,
-    CONF_U64,
-    CONF_SIZE /* "512MiB" */,
-    CONF_SECONDS,
-    CONF_MS /* "10s", "250ms" */
+    CONF_TEXT,    /* char[size] */
+    CONF_PATH,    /* char[size]: an absolute path, or a word that `choices` allows */
+    CONF_ADDRESS, /* char[size]: "127.0.0.1:8080", "[::1]:8080", "*:8080", a name and a port */
+    CONF_BOOL,    /* bool: yes, no, true, false, on, off, 1, 0 */
+    CONF_NUMBER,  /* uint32_t or uint64_t, by size */
+    CONF_SIZE,    /* uint64_t bytes: "512MiB", "1G"; K, M, G, T are powers of 1024 */
+    CONF_SECONDS, /* uint32_t seconds: "60s", "5min", "1h", "7d" */
+    CONF_MS       /* uint32_t milliseconds: "250ms", "10s", "1min" */
 };
 
 struct conf_option {
@@ -95,10 +97,10 @@ struct conf_option {
     size_t offset; /* in struct conf; in struct conf_listen for section "listen" */
     size_t size;
     const char *default_text;
-    uint64_t min, max;
-    const char *unit;
-    const char *alias; /* a further environment name that users already have, or NULL */
-    const char *help;  /* one sentence */
+    uint64_t min, max;   /* of numbers, in their unit; of texts, bytes */
+    const char *choices; /* NULL, or the only words allowed: "error, warn, info, debug" */
+    const char *alias;   /* a further environment name that users already have, or NULL */
+    const char *help;    /* one sentence */
 };
 extern const struct conf_option conf_options[];
 extern const size_t conf_option_count;
@@ -116,13 +118,20 @@ struct conf_source {
     char *const *environment; /* environ, or NULL */
 };
 
+/* The text of an option's value, as the file would have it ("256MiB", "10s"); base: struct conf or struct conf_listen. */
+void conf_put_value(const struct conf_option *option, const void *base, struct buf *buf);
+/* "cache.size" → its row; AUGURY_NOT_FOUND. */
+AUGURY_MUST_USE int conf_option_find(const char *path, const struct conf_option **out_option);
+
 /* Reads file, environment (AUGURY_CACHE_SIZE, aliases) and overrides, checks every value and reports every error with
  * its place. 0, or AUGURY_ERR_INVALID with at least one error in *out_errors. */
 AUGURY_MUST_USE int conf_load(const struct conf_source *source, struct conf **out_conf,
                               struct conf_errors *out_errors);
 void conf_free(struct conf **conf);
-/* The effective configuration in the file's own syntax, each line with its origin as a comment (-T). */
+/* The effective configuration in the file's own syntax, each line with its origin as a comment (-T). conf: of conf_load(). */
 void conf_put_effective(const struct conf *conf, struct buf *buf);
+/* Every option with its help, commented out at its default: etc/augury.conf is this text. */
+void conf_put_sample(struct buf *buf);
 /* The table as documentation: a markdown table, or mdoc for the man page. */
 void conf_put_markdown(struct buf *buf);
 void conf_put_mdoc(struct buf *buf);

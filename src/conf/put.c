@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: MIT */
+/* put.c - the table as text: effective values with their origins, the sample file, markdown and mdoc. */
+#include "private.h"
+
+#include <string.h>
+
+/* ---- sections as the file nests them ------------------------------------------------------------ */
+
+/* Writes one option's line; indent is the depth of its section. */
+typedef void put_line_fn(const struct conf_option *option, const void *arg, unsigned indent,
+                         struct buf *buf);
+
+static void
+put_indent(struct buf *buf, unsigned indent)
+{
+    for (unsigned i = 0; i < indent; i++) {
+        buf_put_text(buf, "    ");
+    }
+}
+
+static bool
+has_parent(const char *section)
+{
+    return strchr(section, '.') != NULL;
+}
+
+static void
+put_opening(const char *section, const char *title, struct buf *buf)
+{
+    if (has_parent(section)) {
+        buf_printf(buf, "    class \"%s\" {\n", strchr(section, '.') + 1);
+    } else if (title != NULL) {
+        buf_printf(buf, "\n%s \"%s\" {\n", section, title);
+    } else {
+        buf_printf(buf, "\n%s {\n", section);
+    }
+}
+
+/* Rows of one section from i on; returns the row after them. */
+static size_t
+put_rows(size_t i, put_line_fn *put_line, const void *arg, struct buf *buf)
+{
+    const char *section = conf_options[i].section;
+    unsigned indent = section[0] == '\0' ? 0 : has_parent(section) ? 2 : 1;
+
+    for (; i < conf_option_count && strcmp(conf_options[i].section, section) == 0; i++) {
+        put_line(&conf_options[i], arg, indent, buf);
+    }
+    return i;
+}
+
+/* All sections but listen, which can be there several times. */
+static void
+put_sections(size_t i, put_line_fn *put_line, const void *arg, struct buf *buf)
+{
+    while (i < conf_option_count) {
+        const char *section = conf_options[i].section;
+        put_opening(section, NULL, buf);
+        i = put_rows(i, put_line, arg, buf);
+        while (i < conf_option_count && has_parent(conf_options[i].section)) {
+            put_opening(conf_options[i].section, NULL, buf);
+            i = put_rows(i, put_line, arg, buf);
+            buf_put_text(buf, "    }\n");
+        }
+        buf_put_text(buf, "}\n");
+    }
+}
+
+/* ---- the effective configuration ---------------------------------------------------------------- */
+
+struct effective {
+    const struct loaded *loaded;
+    const void *base;
+    const struct origin *origins;
+};
+
+static void
+put_origin(const struct loaded *loaded, struct origin origin, struct buf *buf)
+{
+    switch (origin.from) {
+    case CONF_FROM_DEFAULT: buf_put_text(buf, "default"); return;
+    case CONF_FROM_FILE: buf_printf(buf, "%s:%d", loaded->path, origin.line); return;
+    case CONF_FROM_ENVIRONMENT: buf_put_text(buf, "environment"); return;
+    case CONF_FROM_COMMAND_LINE: buf_put_text(buf, "command line"); return;
+    }
+}
+
+static void
+put_effective_line(const struct conf_option *option, const void *arg, unsigned indent,
+                   struct buf *buf)
+{
+    const struct effective *effective = arg;
+
+    put_indent(buf, indent);
+    buf_printf(buf, "%s = ", option->name);
+    conf_put_value(option, effective->base, buf);
+    buf_put_text(buf, "  # ");
+    put_origin(effective->loaded, effective->origins[option - conf_options], buf);
+    buf_put_u8(buf, '\n');
+}
+
+void
+conf_put_effective(const struct conf *conf, struct buf *buf)
+{
+    const struct loaded *loaded = (const struct loaded *)conf;
+    struct effective effective = {loaded, conf, loaded->origins};
+    size_t listen = put_rows(0, put_effective_line, &effective, buf);
+    size_t next = listen;
+
+    for (uint32_t i = 0; i < conf->listen_count; i++) {
+        struct effective of_listen = {loaded, &conf->listen[i], loaded->listen_origins[i]};
+        put_opening("listen", conf->listen[i].name, buf);
+        next = put_rows(listen, put_effective_line, &of_listen, buf);
+        buf_put_text(buf, "}\n");
+    }
+    put_sections(next, put_effective_line, &effective, buf);
+}
+
+/* ---- the sample file ------------------------------------------------------------------------------ */
+
+static bool
+is_text(const struct conf_option *option)
+{
+    return option->type == CONF_TEXT || option->type == CONF_PATH || option->type == CONF_ADDRESS;
+}
+
+static void
+put_sample_line(const struct conf_option *option, const void *arg, unsigned indent, struct buf *buf)
+{
+    const char *quote = is_text(option) ? "\"" : "";
+
+    (void)arg;
+    put_indent(buf, indent);
+    buf_printf(buf, "# %s\n", option->help);
+    put_indent(buf, indent);
+    buf_printf(buf, "# %s = %s%s%s\n", option->name, quote, option->default_text, quote);
+}
+
+void
+conf_put_sample(struct buf *buf)
+{
+    buf_put_text(buf, "# Configuration of auguryd: every option, commented out at its default.\n"
+                      "# `auguryd -t` checks the file, `auguryd -T` shows what is in force; see "
+                      "augury.conf(5).\n\n");
+    size_t next = put_rows(0, put_sample_line, NULL, buf);
+    put_opening("listen", "public", buf);
+    next = put_rows(next, put_sample_line, NULL, buf);
+    buf_put_text(buf, "}\n");
+    put_sections(next, put_sample_line, NULL, buf);
+}
+
+/* ---- documentation ---------------------------------------------------------------------------------- */
+
+static const char *
+type_name(const struct conf_option *option)
+{
+    switch (option->type) {
+    case CONF_TEXT: return option->choices == NULL ? "text" : option->choices;
+    case CONF_PATH: return "path";
+    case CONF_ADDRESS: return "address";
+    case CONF_BOOL: return "yes or no";
+    case CONF_NUMBER: return "number";
+    case CONF_SIZE: return "size";
+    case CONF_SECONDS:
+    case CONF_MS: return "time";
+    }
+    return "";
+}
+
+void
+conf_put_markdown(struct buf *buf)
+{
+    buf_put_text(buf, "| option | type | default | what |\n|---|---|---|---|\n");
+    for (size_t i = 0; i < conf_option_count; i++) {
+        const struct conf_option *option = &conf_options[i];
+        buf_printf(buf, "| `%s%s%s` | %s | `%s` | %s |\n", option->section,
+                   option->section[0] == '\0' ? "" : ".", option->name, type_name(option),
+                   option->default_text[0] == '\0' ? "\"\"" : option->default_text, option->help);
+    }
+}
+
+void
+conf_put_mdoc(struct buf *buf)
+{
+    const char *section = "";
+
+    buf_put_text(buf, ".Ss Top level\n.Bl -tag -width Ds\n");
+    for (size_t i = 0; i < conf_option_count; i++) {
+        const struct conf_option *option = &conf_options[i];
+        if (strcmp(section, option->section) != 0) {
+            section = option->section;
+            buf_printf(buf, ".El\n.Ss Section %s\n.Bl -tag -width Ds\n", section);
+        }
+        buf_printf(buf, ".It Ic %s Ar %s\n%s\n", option->name, type_name(option), option->help);
+        if (option->default_text[0] != '\0') {
+            buf_printf(buf, "The default is\n.Ql %s .\n", option->default_text);
+        }
+        if (option->alias != NULL) {
+            buf_printf(buf, "The environment may also call it\n.Ev %s .\n", option->alias);
+        }
+    }
+    buf_put_text(buf, ".El\n");
+}

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * table.c - every option of the configuration, once: name, type, place, default, bounds and one sentence.
+ * Rows of one section stand together; a nested section ("cache.prediction") follows its parent.
+ */
+#include "augury/conf.h"
+
+#include <string.h>
+
+#define KIB UINT64_C(1024)
+#define MIB (1024 * KIB)
+#define GIB (1024 * MIB)
+#define TIB (1024 * GIB)
+
+#define PLACE(member) offsetof(struct conf, member), sizeof(((struct conf *)0)->member)
+#define LISTEN(member)                                                                             \
+    offsetof(struct conf_listen, member), sizeof(((struct conf_listen *)0)->member)
+
+/* clang-format off */
+const struct conf_option conf_options[] = {
+    {"", "workers", CONF_NUMBER, PLACE(workers), "0", 0, 64, NULL, "PREDICTION_WORKERS",
+     "Worker processes; 0 means one for each CPU that this machine or its cgroup lets us use."},
+    {"", "user", CONF_TEXT, PLACE(user), "", 0, 63, NULL, NULL,
+     "User that supervisor and workers run as when the daemon is started by root; empty: no change."},
+    {"", "group", CONF_TEXT, PLACE(group), "", 0, 63, NULL, NULL,
+     "Group to run as; empty: the user's own."},
+    {"", "daemon", CONF_BOOL, PLACE(is_daemon), "yes", 0, 1, NULL, NULL,
+     "Whether to leave the terminal; the command returns when the workers serve."},
+    {"", "pidfile", CONF_PATH, PLACE(pidfile), "/run/augury/auguryd.pid", 1, 0, NULL, NULL,
+     "File with the master's process id, locked while it lives."},
+
+    {"listen", "address", CONF_ADDRESS, LISTEN(address), "127.0.0.1:8080", 1, 0, NULL, NULL,
+     "Address and port; port 0 takes any free one."},
+    {"listen", "backlog", CONF_NUMBER, LISTEN(backlog), "1024", 1, 65535, NULL, NULL,
+     "Connections that the kernel may hold until a worker accepts them."},
+
+    {"models", "dir", CONF_PATH, PLACE(models.dir), "/var/lib/augury/models", 1, 0, NULL, NULL,
+     "Folder of the model environment; durable."},
+    {"models", "map", CONF_SIZE, PLACE(models.map_bytes), "16GiB", 16 * MIB, 16 * TIB, NULL, NULL,
+     "Most that all models may take; address space, not memory."},
+
+    {"cache", "dir", CONF_PATH, PLACE(cache.dir), "/dev/shm/augury/cache", 1, 0, NULL, NULL,
+     "Folder of the memory tier; should lie on a tmpfs."},
+    {"cache", "size", CONF_SIZE, PLACE(cache.size_bytes), "256MiB", 4 * MIB, 1 * TIB, NULL, NULL,
+     "Quota of the memory tier; the oldest entries make room."},
+    {"cache", "map", CONF_SIZE, PLACE(cache.map_bytes), "0", 0, 16 * TIB, NULL, NULL,
+     "Address space of the memory tier; 0: four times its size."},
+    {"cache", "ring", CONF_SIZE, PLACE(cache.ring_bytes), "1MiB", 64 * KIB, 64 * MIB, NULL, NULL,
+     "Room of each worker for entries on their way to the supervisor."},
+
+    {"cache.prediction", "enabled", CONF_BOOL, PLACE(cache.prediction.is_enabled), "yes", 0, 1,
+     NULL, "ENABLE_PREDICTION_CACHING", "Whether answers of models are cached."},
+    {"cache.prediction", "ttl", CONF_SECONDS, PLACE(cache.prediction.ttl_s), "60s", 1, 31536000,
+     NULL, "PREDICTION_CACHE_TTL", "Life of a cached answer."},
+    {"cache.prediction", "decimals", CONF_NUMBER, PLACE(cache.prediction.decimals), "255", 0, 255,
+     NULL, NULL, "Features are rounded to so many decimals for the key; 255: not at all."},
+
+    {"admin", "socket", CONF_PATH, PLACE(admin.socket), "/run/augury/admin.sock", 1, 107, NULL, NULL,
+     "UNIX socket of the admin commands."},
+    {"admin", "operator_group", CONF_TEXT, PLACE(admin.operator_group), "", 0, 63, NULL, NULL,
+     "Group whose members may flush, purge and reload; empty: nobody beyond root and the daemon's user."},
+
+    {"log", "file", CONF_PATH, PLACE(log.file), "/var/log/augury/augury.log", 1, 0, "stderr", NULL,
+     "Log file, reopened on USR1; or stderr."},
+    {"log", "level", CONF_TEXT, PLACE(log.level), "info", 1, 15, "error, warn, info, debug", NULL,
+     "Least important level that is written."},
+
+    {"limits", "header_timeout", CONF_MS, PLACE(limits.header_timeout_ms), "10s", 100, 3600000, NULL, NULL,
+     "Time for a whole request head, from its first byte or the connection's start."},
+    {"limits", "body_timeout", CONF_MS, PLACE(limits.body_timeout_ms), "60s", 100, 3600000, NULL, NULL,
+     "Time for a whole request body."},
+    {"limits", "send_timeout", CONF_MS, PLACE(limits.send_timeout_ms), "60s", 100, 3600000, NULL, NULL,
+     "Time for a client to take an answer."},
+    {"limits", "keepalive_timeout", CONF_MS, PLACE(limits.keepalive_timeout_ms), "75s", 100, 86400000, NULL, NULL,
+     "Time that a connection may be idle between requests."},
+    {"limits", "drain_timeout", CONF_MS, PLACE(limits.drain_timeout_ms), "30s", 100, 3600000, NULL, NULL,
+     "Time for an old generation of workers to end its connections."},
+    {"limits", "connections", CONF_NUMBER, PLACE(limits.connections), "4096", 1, 1000000, NULL, NULL,
+     "Connections of one worker."},
+    {"limits", "headers", CONF_NUMBER, PLACE(limits.headers), "100", 8, 100, NULL, NULL,
+     "Header lines of one request."},
+    {"limits", "head", CONF_SIZE, PLACE(limits.head_bytes), "16KiB", 1 * KIB, 1 * MIB, NULL, NULL,
+     "Bytes of a request head."},
+    {"limits", "target", CONF_SIZE, PLACE(limits.target_bytes), "8KiB", 256, 1 * MIB, NULL, NULL,
+     "Bytes of a request target."},
+    {"limits", "body", CONF_SIZE, PLACE(limits.body_bytes), "1MiB", 1 * KIB, 1 * GIB, NULL, NULL,
+     "Bytes of a request body."},
+    {"limits", "request_memory", CONF_SIZE, PLACE(limits.request_memory_bytes), "64MiB", 1 * MIB, 16 * GIB, NULL, NULL,
+     "Memory that one request may take while it is answered."},
+    {"limits", "json_depth", CONF_NUMBER, PLACE(limits.json_depth), "32", 4, 64, NULL, NULL,
+     "Nesting of a request document."},
+    {"limits", "rows", CONF_NUMBER, PLACE(limits.rows), "16384", 1, 10000000, NULL, NULL,
+     "Rows of one request."},
+};
+/* clang-format on */
+
+const size_t conf_option_count = AUGURY_COUNT(conf_options);
+
+int
+conf_option_find(const char *path, const struct conf_option **out_option)
+{
+    const char *dot = strrchr(path, '.');
+    const char *name = dot == NULL ? path : dot + 1;
+    size_t section_len = dot == NULL ? 0 : (size_t)(dot - path);
+
+    for (size_t i = 0; i < conf_option_count; i++) {
+        const struct conf_option *option = &conf_options[i];
+        if (strcmp(option->name, name) == 0 && strlen(option->section) == section_len &&
+            memcmp(option->section, path, section_len) == 0) {
+            *out_option = option;
+            return 0;
+        }
+    }
+    return AUGURY_NOT_FOUND;
+}

@@ -1,0 +1,417 @@
+/* SPDX-License-Identifier: MIT */
+/* test_conf.c - sources and their order, every error with its place, and the table as text. */
+#include "../../tap.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "augury/conf.h"
+
+struct fixture {
+    char path[64];
+    struct conf *conf;
+    struct conf_errors errors;
+    int rc;
+};
+
+static bool
+load_with(struct fixture *fixture, const char *text, const char *override, char *const *environment)
+{
+    struct conf_source source = {.environment = environment};
+
+    *fixture = (struct fixture){.rc = -1};
+    if (text != NULL) {
+        snprintf(fixture->path, sizeof(fixture->path), "/tmp/augury-conf-XXXXXX");
+        int fd = mkstemp(fixture->path);
+        if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t)strlen(text)) {
+            return false;
+        }
+        close(fd);
+        source.path = fixture->path;
+    }
+    if (override != NULL) {
+        source.overrides = &override;
+        source.override_count = 1;
+    }
+    fixture->rc = conf_load(&source, &fixture->conf, &fixture->errors);
+    if (text != NULL) {
+        unlink(fixture->path);
+    }
+    return true;
+}
+
+static bool
+load(struct fixture *fixture, const char *text)
+{
+    return load_with(fixture, text, NULL, NULL);
+}
+
+/* Error i stands at that line of the file and says these words. */
+static bool
+has_error(const struct fixture *fixture, int line, const char *words)
+{
+    char at[96];
+
+    snprintf(at, sizeof(at), "%s:%d", fixture->path, line);
+    for (size_t i = 0; i < fixture->errors.count; i++) {
+        const struct err *err = &fixture->errors.list[i];
+        if (strcmp(err->at, at) == 0 && strstr(err->reason, words) != NULL) {
+            return true;
+        }
+    }
+    for (size_t i = 0; i < fixture->errors.count; i++) {
+        printf("# %s: %s\n", fixture->errors.list[i].at, fixture->errors.list[i].reason);
+    }
+    return false;
+}
+
+static void
+without_a_file_the_defaults_are_in_force(void)
+{
+    struct fixture f;
+
+    CHECK(load(&f, NULL));
+    CHECK_INT(f.rc, 0);
+    CHECK_INT(f.conf->workers, 0);
+    CHECK_INT(f.conf->listen_count, 1);
+    CHECK_TEXT(f.conf->listen[0].name, "public");
+    CHECK_TEXT(f.conf->listen[0].address, "127.0.0.1:8080");
+    CHECK_INT(f.conf->cache.size_bytes, 256 << 20);
+    CHECK_INT(f.conf->cache.prediction.ttl_s, 60);
+    CHECK_INT(f.conf->limits.header_timeout_ms, 10000);
+    CHECK(f.conf->is_daemon);
+    conf_free(&f.conf);
+    CHECK(f.conf == NULL);
+}
+
+static void
+a_file_sets_every_kind_of_value(void)
+{
+    struct fixture f;
+
+    CHECK(load(&f, "# comment\n"
+                   "workers = 3\n"
+                   "daemon = off\n"
+                   "listen \"public\" { address = \"*:80\" backlog = 77 }\n"
+                   "listen \"inner\" { address = [::1]:0 }\n"
+                   "models { dir = /srv/models\n map = 2GiB }\n"
+                   "cache {\n size = \"512MiB\"\n"
+                   "  class \"prediction\" { ttl = 5min decimals = 4 enabled = no }\n}\n"
+                   "limits { send_timeout = 250ms drain_timeout = 2s head = 8K }\n"
+                   "log { level = debug file = stderr }\n"));
+    CHECK_INT(f.rc, 0);
+    CHECK_INT(f.conf->workers, 3);
+    CHECK(!f.conf->is_daemon);
+    CHECK_INT(f.conf->listen_count, 2);
+    CHECK_TEXT(f.conf->listen[0].address, "*:80");
+    CHECK_INT(f.conf->listen[0].backlog, 77);
+    CHECK_TEXT(f.conf->listen[1].name, "inner");
+    CHECK_TEXT(f.conf->listen[1].address, "[::1]:0");
+    CHECK_INT(f.conf->listen[1].backlog, 1024);
+    CHECK_TEXT(f.conf->models.dir, "/srv/models");
+    CHECK_INT(f.conf->models.map_bytes, 2LL << 30);
+    CHECK_INT(f.conf->cache.size_bytes, 512 << 20);
+    CHECK_INT(f.conf->cache.prediction.ttl_s, 300);
+    CHECK_INT(f.conf->cache.prediction.decimals, 4);
+    CHECK(!f.conf->cache.prediction.is_enabled);
+    CHECK_INT(f.conf->limits.send_timeout_ms, 250);
+    CHECK_INT(f.conf->limits.drain_timeout_ms, 2000);
+    CHECK_INT(f.conf->limits.head_bytes, 8192);
+    CHECK_TEXT(f.conf->log.level, "debug");
+    CHECK_TEXT(f.conf->log.file, "stderr");
+    conf_free(&f.conf);
+}
+
+static void
+every_bad_value_is_reported_with_its_line(void)
+{
+    struct fixture f;
+
+    CHECK(load(&f, "workers = many\n"
+                   "pidfile = relative.pid\n"
+                   "daemon = perhaps\n"
+                   "cache {\n"
+                   "    size = 12parsecs\n"
+                   "    class \"prediction\" {\n"
+                   "        ttl = 99999999999\n"
+                   "    }\n"
+                   "}\n"
+                   "listen \"public\" { address = 127.0.0.1 }\n"
+                   "limits { header_timeout = 10 }\n"
+                   "log { level = loud }\n"));
+    CHECK_INT(f.rc, AUGURY_ERR_INVALID);
+    CHECK(f.conf == NULL);
+    CHECK_INT(f.errors.count, 8);
+    CHECK(has_error(&f, 1, "workers: expected a whole number, got \"many\""));
+    CHECK(has_error(&f, 2, "an absolute path"));
+    CHECK(has_error(&f, 3, "yes or no"));
+    CHECK(has_error(&f, 5, "a size such as 512MiB"));
+    CHECK(has_error(&f, 7, "outside 1s to 365d"));
+    CHECK(has_error(&f, 10, "an address such as"));
+    CHECK(has_error(&f, 11, "with its unit"));
+    CHECK(has_error(&f, 12, "error, warn, info, debug"));
+}
+
+static void
+every_unknown_name_is_reported_with_the_nearest_one(void)
+{
+    struct fixture f;
+
+    CHECK(load(&f, "wrokers = 3\n"
+                   "cahce { size = \"1G } \" }\n"
+                   "cache { sise = 3 }\n"
+                   "redis {\n  host = { a, b }\n}\n"
+                   "listen \"x\" {\n  adress = 1\n}\n"
+                   "workers = bad\n"));
+    CHECK_INT(f.rc, AUGURY_ERR_INVALID);
+    CHECK(has_error(&f, 1, "unknown option \"wrokers\": did you mean \"workers\"?"));
+    CHECK(has_error(&f, 2, "unknown option \"cahce\": did you mean \"cache\"?"));
+    CHECK(has_error(&f, 3, "unknown option \"sise\" in section cache: did you mean \"size\"?"));
+    CHECK(has_error(&f, 4, "unknown option \"redis\""));
+    CHECK(has_error(&f, 8, "unknown option \"adress\" in section listen: did you mean"));
+    CHECK(has_error(&f, 10, "workers: expected a whole number"));
+    CHECK_INT(f.errors.count, 6);
+}
+
+static void
+a_name_set_twice_is_an_error(void)
+{
+    struct fixture f;
+
+    CHECK(load(&f, "workers = 1\nworkers = 2\n"));
+    CHECK_INT(f.errors.count, 1);
+    CHECK(has_error(&f, 2, "workers: set before, at line 1"));
+    CHECK(load(&f, "listen \"a\" { address = x:1 }\nlisten \"a\" { address = x:2 }\n"));
+    CHECK_INT(f.errors.count, 1);
+    CHECK(has_error(&f, 2, "duplicate title 'a'"));
+}
+
+static void
+an_unknown_class_and_broken_syntax_are_errors(void)
+{
+    struct fixture f;
+
+    CHECK(load(&f, "cache {\n class \"predictions\" {\n ttl = 3\n decimals = 2\n }\n}\n"));
+    CHECK_INT(f.errors.count, 1);
+    CHECK(has_error(&f, 3, "class \"predictions\": there is no such class"));
+    CHECK(load(&f, "workers = 1\ncache {\n size = 1G\n"));
+    CHECK_INT(f.errors.count, 1);
+    CHECK(has_error(&f, 4, "section cache is not closed"));
+    CHECK(load(&f, "workers = 1\n/* cache {\n size = 1G\n"));
+    CHECK(has_error(&f, 1, "ends inside a comment"));
+    CHECK(load(&f, "user = \"abc\ncache {\n size = 1G\n"));
+    CHECK(f.errors.count == 1);
+    CHECK(load(&f, "workers 1\n"));
+    CHECK(has_error(&f, 1, "missing equal sign"));
+    struct conf_source absent = {.path = "/nonexistent/augury.conf"};
+    CHECK_INT(conf_load(&absent, &f.conf, &f.errors), AUGURY_ERR_INVALID);
+    CHECK_CONTAINS(f.errors.list[0].reason, "No such file");
+}
+
+static void
+rules_between_options_are_checked(void)
+{
+    struct fixture f;
+
+    CHECK(load(&f, "cache { size = 1GiB map = 1GiB }\nlimits { target = 32KiB }\n"
+                   "models { dir = /dev/shm/augury/cache }\n"));
+    CHECK_INT(f.errors.count, 3);
+}
+
+static void
+command_line_beats_environment_beats_file(void)
+{
+    struct fixture f;
+    char *environment[] = {(char[]){"AUGURY_CACHE_SIZE=64MiB"}, (char[]){"AUGURY_WORKERS=5"},
+                           (char[]){"AUGURY_SOURCE=/x"}, NULL};
+    const char *text = "cache { size = 32MiB }\nworkers = 4\nadmin { socket = /tmp/a }\n";
+
+    CHECK(load_with(&f, text, "workers=6", environment));
+    CHECK_INT(f.rc, 0);
+    CHECK_INT(f.conf->cache.size_bytes, 64 << 20);
+    CHECK_INT(f.conf->workers, 6);
+    CHECK_TEXT(f.conf->admin.socket, "/tmp/a");
+    conf_free(&f.conf);
+}
+
+static void
+names_that_users_already_have_are_accepted_from_the_environment(void)
+{
+    struct fixture f;
+    char *environment[] = {(char[]){"PREDICTION_WORKERS=7"}, (char[]){"PREDICTION_CACHE_TTL=90"},
+                           (char[]){"ENABLE_PREDICTION_CACHING=false"},
+                           (char[]){"AUGURY_CACHE_PREDICTION_TTL=30"}, NULL};
+
+    CHECK(load_with(&f, NULL, NULL, environment));
+    CHECK_INT(f.rc, 0);
+    CHECK_INT(f.conf->workers, 7);
+    CHECK_INT(f.conf->cache.prediction.ttl_s, 30);
+    CHECK(!f.conf->cache.prediction.is_enabled);
+    conf_free(&f.conf);
+}
+
+static void
+errors_of_environment_and_overrides_name_their_place(void)
+{
+    struct fixture f;
+    char *environment[] = {(char[]){"PREDICTION_WORKERS=some"}, NULL};
+
+    CHECK(load_with(&f, NULL, "wrkers=1", environment));
+    CHECK_INT(f.errors.count, 2);
+    CHECK_TEXT(f.errors.list[0].at, "environment PREDICTION_WORKERS");
+    CHECK_TEXT(f.errors.list[1].at, "-o wrkers=1");
+    CHECK_CONTAINS(f.errors.list[1].reason, "did you mean \"workers\"?");
+}
+
+static void
+an_override_reaches_a_listener_by_name(void)
+{
+    struct fixture f;
+
+    CHECK(load_with(&f, "listen \"a\" { address = \"*:1\" }\nlisten \"b\" { address = \"*:2\" }\n",
+                    "listen.b.address=*:3", NULL));
+    CHECK_INT(f.rc, 0);
+    CHECK_TEXT(f.conf->listen[1].address, "*:3");
+    conf_free(&f.conf);
+    CHECK(load_with(&f, NULL, "listen.address=*:0", NULL));
+    CHECK_TEXT(f.conf->listen[0].address, "*:0");
+    conf_free(&f.conf);
+}
+
+static void
+put_text(const struct conf *conf, struct buf *buf)
+{
+    buf_init(buf, 1 << 20);
+    conf_put_effective(conf, buf);
+    buf_put_u8(buf, 0);
+}
+
+static void
+the_effective_configuration_shows_origins_and_reads_back_the_same(void)
+{
+    struct fixture f;
+    struct fixture again;
+    struct buf first;
+    struct buf second;
+    char *environment[] = {(char[]){"AUGURY_LIMITS_ROWS=99"}, NULL};
+    char want[128];
+
+    CHECK(load_with(&f, "\nuser = \"a \\\"b\\\" \\\\c\"\ncache { size = 1536MiB }\n",
+                    "log.level=warn", environment));
+    CHECK_INT(f.rc, 0);
+    put_text(f.conf, &first);
+    CHECK_INT(buf_finish(&first), 0);
+    const char *text = (const char *)first.data;
+    snprintf(want, sizeof(want), "    size = 1536MiB  # %s:3\n", f.path);
+    CHECK_CONTAINS(text, want);
+    CHECK_CONTAINS(text, "    rows = 99  # environment\n");
+    CHECK_CONTAINS(text, "    level = \"warn\"  # command line\n");
+    CHECK_CONTAINS(text, "        ttl = 1min  # default\n");
+    CHECK(load(&again, text));
+    CHECK_INT(again.rc, 0);
+    put_text(again.conf, &second);
+    /* Same values; only the origins differ. */
+    CHECK_INT(again.conf->cache.size_bytes, f.conf->cache.size_bytes);
+    CHECK_TEXT(again.conf->user, "a \"b\" \\c");
+    CHECK(memcmp(again.conf, f.conf, sizeof(struct conf)) == 0);
+    buf_fini(&first);
+    buf_fini(&second);
+    conf_free(&f.conf);
+    conf_free(&again.conf);
+}
+
+static void
+the_sample_file_is_the_table(void)
+{
+    const char *source = getenv("AUGURY_SOURCE");
+    char path[512];
+    struct buf want;
+    static char got[1 << 16];
+
+    snprintf(path, sizeof(path), "%s/etc/augury.conf", source == NULL ? "." : source);
+    FILE *file = fopen(path, "r");
+    CHECK(file != NULL);
+    size_t len = fread(got, 1, sizeof(got), file);
+    fclose(file);
+    buf_init(&want, 1 << 20);
+    conf_put_sample(&want);
+    CHECK_INT(len, want.len);
+    CHECK(memcmp(got, want.data, len) == 0);
+    buf_fini(&want);
+}
+
+static void
+the_sample_file_with_its_comments_removed_is_the_defaults(void)
+{
+    struct fixture f;
+    struct fixture defaults;
+    struct buf sample;
+
+    buf_init(&sample, 1 << 20);
+    conf_put_sample(&sample);
+    buf_put_u8(&sample, 0);
+    char *text = (char *)sample.data;
+    /* "# name = value" loses its mark; sentences do not hold " = ". */
+    for (char *line = text; line != NULL && *line != '\0';) {
+        char *end = strchr(line, '\n');
+        char *mark = line + strspn(line, " ");
+        *end = '\0';
+        if (*mark == '#' && strstr(mark, " = ") != NULL) {
+            *mark = ' ';
+        }
+        *end = '\n';
+        line = end + 1;
+    }
+    CHECK(load(&f, text));
+    for (size_t i = 0; i < f.errors.count; i++) {
+        printf("# %s: %s\n", f.errors.list[i].at, f.errors.list[i].reason);
+    }
+    CHECK_INT(f.rc, 0);
+    CHECK(load(&defaults, NULL));
+    CHECK(memcmp(f.conf, defaults.conf, sizeof(struct conf)) == 0);
+    buf_fini(&sample);
+    conf_free(&f.conf);
+    conf_free(&defaults.conf);
+}
+
+static void
+the_documents_name_every_option(void)
+{
+    struct buf markdown;
+    struct buf mdoc;
+
+    buf_init(&markdown, 1 << 20);
+    buf_init(&mdoc, 1 << 20);
+    conf_put_markdown(&markdown);
+    conf_put_mdoc(&mdoc);
+    buf_put_u8(&markdown, 0);
+    buf_put_u8(&mdoc, 0);
+    for (size_t i = 0; i < conf_option_count; i++) {
+        CHECK_CONTAINS((const char *)markdown.data, conf_options[i].help);
+        CHECK_CONTAINS((const char *)mdoc.data, conf_options[i].help);
+    }
+    CHECK_CONTAINS((const char *)markdown.data, "| `cache.prediction.ttl` | time | `60s` |");
+    buf_fini(&markdown);
+    buf_fini(&mdoc);
+}
+
+int
+main(void)
+{
+    TAP_RUN(without_a_file_the_defaults_are_in_force);
+    TAP_RUN(a_file_sets_every_kind_of_value);
+    TAP_RUN(every_bad_value_is_reported_with_its_line);
+    TAP_RUN(every_unknown_name_is_reported_with_the_nearest_one);
+    TAP_RUN(a_name_set_twice_is_an_error);
+    TAP_RUN(an_unknown_class_and_broken_syntax_are_errors);
+    TAP_RUN(rules_between_options_are_checked);
+    TAP_RUN(command_line_beats_environment_beats_file);
+    TAP_RUN(names_that_users_already_have_are_accepted_from_the_environment);
+    TAP_RUN(errors_of_environment_and_overrides_name_their_place);
+    TAP_RUN(an_override_reaches_a_listener_by_name);
+    TAP_RUN(the_effective_configuration_shows_origins_and_reads_back_the_same);
+    TAP_RUN(the_sample_file_is_the_table);
+    TAP_RUN(the_sample_file_with_its_comments_removed_is_the_defaults);
+    TAP_RUN(the_documents_name_every_option);
+    return tap_done();
+}
