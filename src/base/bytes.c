@@ -67,7 +67,7 @@ bytes_to_u64(struct bytes text, uint64_t max, uint64_t *out_value)
     }
     for (size_t i = 0; i < text.len; i++) {
         uint64_t digit = (uint64_t)(text.data[i] - '0');
-        if (value > max / 10 || value * 10 > max - digit) {
+        if (digit > max || value > (max - digit) / 10) {
             return AUGURY_ERR_LIMIT;
         }
         value = value * 10 + digit;

@@ -95,6 +95,7 @@ log_event(struct log *log, enum log_level level, const char *event, const char *
                        CLOCK_ISO_BYTES, when, level_names[level], log->process, log->generation,
                        (int)getpid(), event);
     size_t used = len < 0 ? 0 : (size_t)len;
+    used = used > sizeof(line) - 1 ? sizeof(line) - 1 : used;
     va_list args;
     va_start(args, fmt);
     len = vsnprintf(line + used, sizeof(line) - used, fmt, args);

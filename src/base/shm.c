@@ -9,7 +9,10 @@ shm_map(size_t size_bytes)
 {
     void *map = mmap(NULL, size_bytes, PROT_READ | PROT_WRITE,
                      MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    return map == MAP_FAILED ? NULL : map;
+    if (map == MAP_FAILED) {
+        return NULL;
+    }
+    return map;
 }
 
 void
