@@ -47,8 +47,8 @@ struct http_request {
     enum http_method method;
     uint8_t minor; /* HTTP/1.minor: 0 or 1 */
     enum http_flags flags;
-    struct bytes
-        path; /* undecoded, without the query; of absolute-form, what follows the authority */
+    /* undecoded, without the query; of absolute-form, what follows the authority; "*" for OPTIONS */
+    struct bytes path;
     struct bytes query; /* after '?', may be empty */
     struct bytes host;
     struct bytes content_type, accept, if_none_match, cache_control, request_id, accept_encoding,
@@ -63,32 +63,39 @@ struct http_refusal {
     unsigned status;
     const char *code; /* "bad_framing", "head_too_large", … */
     const char *reason;
-    size_t offset; /* of the offending byte */
+    size_t offset; /* of the offending byte, in the head or in the chunked body */
 };
 
 /* Parses one request head at the start of input. 0: *out_request, and *out_used bytes belong to the head.
- * AUGURY_MORE: incomplete and so far right. AUGURY_ERR_INVALID: *out_refusal. Leading CRLF before the
- * request line: at most one is skipped (RFC 9112 2.2). */
+ * AUGURY_MORE: incomplete and so far right. AUGURY_ERR_INVALID: *out_refusal. In both *out_request is undefined.
+ * CRLF before the request line: at most one is skipped (RFC 9112 2.2). */
 AUGURY_MUST_USE int http_parse_head(struct bytes input, const struct http_limits *limits,
                                     struct http_request *out_request, size_t *out_used,
                                     struct http_refusal *out_refusal);
 
-/* Chunked bodies, incrementally. Zero-initialise. Decoded bytes are moved to the front of their own memory by the caller. */
+/* After AUGURY_MORE for the first `seen` bytes of input: false when a parse of all of input would say AUGURY_MORE
+ * again. So a head that comes in tiny pieces is parsed once a line, not once a piece. */
+bool http_head_may_end(struct bytes input, size_t seen, const struct http_limits *limits);
+
+/* Chunked bodies, incrementally. Zero-initialise. */
 struct http_chunks {
     uint8_t state;
     uint8_t digits;
-    uint16_t line_bytes;
-    uint32_t trailer_bytes;
-    uint64_t left;
-    uint64_t total;
+    uint16_t line_bytes;     /* of the extension of this chunk */
+    uint32_t overhead_bytes; /* extensions and trailers so far, at most limits->head_bytes */
+    uint64_t left;           /* of this chunk */
+    uint64_t total;          /* body bytes so far */
+    uint64_t fed; /* bytes of the coding so far; offsets of refusals count from the first */
 };
-/* Consumes input, appends body bytes to out (whose maximum need not be the limit). 0: the body ended; AUGURY_MORE; AUGURY_ERR_INVALID. *out_used: bytes consumed. */
+/* Consumes input, appends body bytes to out. 0: the body ended, *out_used bytes belong to it; AUGURY_MORE: all of
+ * input was consumed; AUGURY_ERR_INVALID. Chunk extensions and trailers are checked and dropped. */
 AUGURY_MUST_USE int http_chunks_feed(struct http_chunks *chunks, struct bytes input,
                                      const struct http_limits *limits, struct buf *out,
                                      size_t *out_used, struct http_refusal *out_refusal);
 
 const char *http_status_text(unsigned status);
-/* Decodes %XX of one path segment in place into out (segment.len bytes are enough). AUGURY_ERR_INVALID: bad escape, NUL, '/', or not UTF-8. */
+/* Decodes %XX of one path segment into out (segment.len bytes are enough; out may be the segment itself).
+ * AUGURY_ERR_INVALID: bad escape, control character, '/', "." or "..", or not UTF-8. */
 AUGURY_MUST_USE int http_path_decode(struct bytes segment, uint8_t *out, size_t *out_len);
 /* Value of name in a query (undecoded); AUGURY_NOT_FOUND. */
 AUGURY_MUST_USE int http_query_find(struct bytes query, const char *name, struct bytes *out_value);
