@@ -19,10 +19,28 @@ decode_invalid(const struct decode *decode, size_t at, const char *fmt, ...)
 }
 
 int
+decode_key_twice(const struct decode *decode, size_t at, struct bytes key)
+{
+    char text[100];
+
+    return decode_invalid(decode, at, "the key %s is in the object twice",
+                          log_quote(key, text, sizeof(text)));
+}
+
+int
 decode_too_deep(const struct decode *decode, size_t at)
 {
     err_set(decode->err, AUGURY_ERR_LIMIT, "too_deep",
             "arrays and objects are nested deeper than %u levels", decode->limits->depth);
+    err_at(decode->err, "byte %zu", at);
+    return AUGURY_ERR_LIMIT;
+}
+
+int
+decode_too_many(const struct decode *decode, size_t at)
+{
+    err_set(decode->err, AUGURY_ERR_LIMIT, "too_many_values",
+            "the document holds more than %zu values", decode->limits->values);
     err_at(decode->err, "byte %zu", at);
     return AUGURY_ERR_LIMIT;
 }
@@ -41,10 +59,7 @@ int
 decode_take_values(struct decode *decode, size_t n, size_t at)
 {
     if (n > decode->values_left) {
-        err_set(decode->err, AUGURY_ERR_LIMIT, "too_many_values",
-                "the document holds more than %zu values", decode->limits->values);
-        err_at(decode->err, "byte %zu", at);
-        return AUGURY_ERR_LIMIT;
+        return decode_too_many(decode, at);
     }
     decode->values_left -= n;
     return 0;
@@ -69,8 +84,9 @@ wire_decode(enum wire_format format, struct bytes input, const struct wire_limit
     }
     switch (format) {
     case WIRE_JSON: return decode_json(&decode, out_value);
-    case WIRE_MSGPACK:
-    case WIRE_UBJSON: break;
+    case WIRE_MSGPACK: decode.code = "invalid_msgpack"; return decode_msgpack(&decode, out_value);
+    case WIRE_UBJSON: decode.code = "invalid_ubjson"; return decode_ubjson(&decode, out_value);
     }
-    return err_set(err, AUGURY_ERR_UNSUPPORTED, "unsupported_format", "only JSON is read");
+    AUGURY_ASSERT(!"a wire format");
+    return AUGURY_ERR_UNSUPPORTED;
 }

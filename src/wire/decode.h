@@ -24,7 +24,9 @@ AUGURY_MUST_USE int decode_ubjson(struct decode *decode, struct wire_value *out_
 /* Each fills the error (with its place, the byte offset `at`) and returns its code. */
 int decode_invalid(const struct decode *decode, size_t at, const char *fmt, ...)
     AUGURY_PRINTF(3, 4);
+int decode_key_twice(const struct decode *decode, size_t at, struct bytes key);
 int decode_too_deep(const struct decode *decode, size_t at);
+int decode_too_many(const struct decode *decode, size_t at);
 int decode_no_room(const struct decode *decode, size_t at);
 
 /* Takes n values off what the limits still allow. */

@@ -146,10 +146,8 @@ refuse_duplicate(const struct conversion *conv, struct bytes key)
 {
     /* The key's text begins where it began in the input: one byte after its quote. */
     size_t at = (size_t)((const char *)key.data - conv->text) - 1;
-    int shown = key.len > 64 ? 64 : (int)key.len;
 
-    return decode_invalid(conv->decode, at, "the key \"%.*s\" is in the object twice", shown,
-                          (const char *)key.data);
+    return decode_key_twice(conv->decode, at, key);
 }
 
 static int
