@@ -41,7 +41,8 @@ struct model_import_options {
 };
 
 /* Reads a whole foreign file (format found by its bytes), validates everything and compiles it. The blob is appended to
- * out_blob. Errors say what was wrong, where ("tree 3, node 17") and what would be right. Memory: about 40 × the file. */
+ * out_blob, whose length must be divisible by 8 (0 is). Errors say what was wrong, where ("tree 3, node 17") and what would be right.
+ * Memory: at most 40 × the file, mostly under 10 ×. */
 AUGURY_MUST_USE int model_import(struct bytes file, const struct model_import_options *options,
                                  struct buf *out_blob, struct err *err);
 
@@ -69,7 +70,7 @@ struct model {
     uint32_t output_count; /* K: margins a row */
     uint32_t tree_count;
     uint32_t
-        prediction_count; /* values of the output `prediction` a row: 1, or K for MODEL_LINK_SOFTPROB */
+        prediction_count; /* values of the output `prediction` a row: K, or 1 for MODEL_LINK_SOFTMAX */
     uint32_t probability_count; /* 0: the model has none */
     enum model_link link;
     struct digest content; /* digest of the blob: part of every cache key */

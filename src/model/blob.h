@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * blob.h - the bytes of a compiled model: what blob_compile() writes, model_open() checks and the kernels read in place.
+ * Little-endian, offsets only. Every section starts at an offset o with (16 + o) % 64 == 0: LMDB keeps large values 16 bytes into a
+ * page, so that in the map each section begins a cache line. Any 8-byte aligned copy can be read as well, for the fields here need
+ * no more than that. docs/formats.md describes each byte; a change there or here raises BLOB_FORMAT.
+ */
+#pragma once
+
+#include "neutral.h"
+
+#define BLOB_MAGIC "AUGURYMD"
+
+enum {
+    BLOB_FORMAT = 1,
+    BLOB_ENDIAN_MARK = 0x01020304,
+    BLOB_PAGE_OFFSET = 16, /* where the bytes of a large value start in an LMDB page */
+    BLOB_ALIGN = 64,
+    BLOB_BYTES_MIN = 4096,  /* LMDB puts values over half a page on pages of their own */
+    BLOB_CHECKSUM_FROM = 40 /* the digest covers all bytes from here on */
+};
+
+enum blob_kernel {
+    BLOB_PACK8, /* numeric trees of up to PACK_FEATURES_MAX features: 8-byte nodes */
+    BLOB_WIDE,  /* any tree: 16-byte nodes */
+    BLOB_LINEAR,
+    BLOB_KERNEL_COUNT
+};
+
+enum blob_section {
+    BLOB_BASE_MARGINS, /* float × output_count */
+    BLOB_ROUNDS,       /* struct blob_round × ceil(tree_count / 8) */
+    BLOB_NODES,        /* struct pack_node or struct wide_node × node_count */
+    BLOB_SETS,         /* uint32_t: category sets of wide nodes */
+    BLOB_WEIGHTS,      /* float × (feature_count + 1) × output_count */
+    BLOB_FEATURES,     /* struct blob_feature × feature_count */
+    BLOB_NAME_SLOTS,   /* uint32_t × a power of two: open addressing, feature + 1 or 0 */
+    BLOB_LEVELS,       /* struct blob_level × all levels of all features */
+    BLOB_TEXT,         /* names, levels, objective, source; UTF-8 */
+    BLOB_COVERS,       /* float × node_count; what contributions need */
+    BLOB_SOURCE_NODES, /* uint32_t × node_count: number of the node in the source file's tree */
+    BLOB_SECTION_COUNT
+};
+
+struct blob_range {
+    uint64_t offset;
+    uint64_t bytes;
+};
+
+enum blob_header_flags { BLOB_IS_BINARY = 1 << 0 };
+
+struct blob_header {
+    uint8_t magic[8];
+    uint32_t format;
+    uint32_t endian_mark;
+    uint64_t total_bytes;
+    uint64_t checksum_lo;
+    /* 32 */ uint64_t checksum_hi;
+    /* 40 */ uint32_t kind; /* enum neutral_kind */
+    uint32_t kernel;        /* enum blob_kernel */
+    /* 48 */ uint32_t link; /* enum model_link */
+    uint32_t flags;         /* enum blob_header_flags */
+    /* 56 */ uint32_t feature_count;
+    uint32_t output_count;
+    uint32_t tree_count;
+    uint32_t node_count;
+    /* 72 */ uint32_t name_slot_count;
+    uint32_t level_count; /* of all features */
+    uint32_t set_words;
+    uint32_t tree_depth;                                 /* of the deepest tree */
+    /* 88 */ uint32_t objective_offset, objective_bytes; /* in BLOB_TEXT */
+    uint32_t source_offset, source_bytes;
+    /* 104 */ uint32_t text_bytes;
+    uint32_t reserved; /* 0 */
+    /* 112 */ struct blob_range sections[BLOB_SECTION_COUNT];
+};
+
+/* Eight trees, in the source's order. Past tree_count: root 0, depth 0, output 0. One cache line. */
+enum { BLOB_ROUND_TREES = 8 };
+struct blob_round {
+    uint32_t root[BLOB_ROUND_TREES]; /* index in BLOB_NODES */
+    uint16_t depth[BLOB_ROUND_TREES];
+    uint16_t output[BLOB_ROUND_TREES];
+};
+
+/*
+ * A node of 8 bytes. The nodes of a tree stand breadth first, siblings adjacent, trees one after another. `step` holds the slot to
+ * test in its low 13 bits and the distance to the left child above. Slots are the row twice over, so that no test for missing is
+ * needed: 2f is feature f with a missing value as +inf (goes right), 2f + 1 with a missing value as -inf (goes left), and the last
+ * slot is NaN. A leaf tests that last slot, with distance 0: it stays where it is, however often it is stepped.
+ */
+struct pack_node {
+    float value; /* threshold; in a leaf: what it adds */
+    uint32_t step;
+};
+enum {
+    PACK_SLOT_BITS = 13,
+    PACK_SLOT_MASK = (1 << PACK_SLOT_BITS) - 1,
+    PACK_DISTANCE_MAX = (1 << (32 - PACK_SLOT_BITS)) - 1,
+    PACK_FEATURES_MAX = (PACK_SLOT_MASK - 1) / 2, /* 2 × 4095 + 1 slots fit 13 bits */
+};
+
+/* A node of 16 bytes, in the same order. distance 0: a leaf. */
+struct wide_node {
+    float value;
+    uint32_t feature;
+    uint32_t distance; /* to the left child; the right one is next to it */
+    uint32_t
+        test; /* enum wide_test; of WIDE_SET: the set's first word in BLOB_SETS, shifted left by 2 */
+};
+enum wide_test { WIDE_DEFAULT_LEFT = 1 << 0, WIDE_SET = 1 << 1, WIDE_SET_SHIFT = 2 };
+
+/*
+ * A category set: a word with the form, a word with the count, then that many words. A bitset has bit (c % 32) of word c / 32 set
+ * for each category c in it; a list has the categories ascending. Whichever is shorter is used.
+ */
+enum set_form { SET_BITS = 1, SET_LIST = 2 };
+enum { SET_HEADER_WORDS = 2 };
+
+struct blob_feature {
+    uint32_t name_offset, name_bytes; /* in BLOB_TEXT */
+    uint32_t type;                    /* enum model_feature_type */
+    uint32_t is_missing_allowed;
+    uint32_t level_first, level_count; /* in BLOB_LEVELS; level i has code i */
+};
+
+struct blob_level {
+    uint32_t offset, bytes; /* in BLOB_TEXT */
+    uint32_t by_name;       /* entry i: the code of the feature's i-th level in byte order */
+};
+
+_Static_assert(sizeof(struct blob_header) == 112 + 16 * BLOB_SECTION_COUNT, "no hidden padding");
+_Static_assert(sizeof(struct blob_round) == 64, "a cache line");
+_Static_assert(sizeof(struct pack_node) == 8 && sizeof(struct wide_node) == 16, "no padding");
+
+static inline const struct blob_header *
+blob_header(const struct model *model)
+{
+    return (const struct blob_header *)model->layout;
+}
+
+static inline const void *
+blob_section(const struct model *model, enum blob_section section)
+{
+    return model->blob + blob_header(model)->sections[section].offset;
+}
+
+/* What a section must hold by the header's counts. */
+uint64_t blob_section_bytes(const struct blob_header *header, enum blob_section section);
+
+/* Everything that the header says, in constant time. */
+AUGURY_MUST_USE int blob_check_header(struct bytes blob, struct err *err);
+/* Of a blob with a good header: the checksum and every index, so that no evaluation can leave the blob. */
+AUGURY_MUST_USE int blob_check_all(struct bytes blob, struct err *err);
+
+/* Compiles a checked model. scratch is used and given back. */
+AUGURY_MUST_USE int blob_compile(const struct neutral_model *model, struct arena *scratch,
+                                 struct buf *out_blob, struct err *err);

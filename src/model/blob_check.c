@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * blob_check.c - is this blob one that the kernels may trust?
+ * A compiled tree has one possible shape: breadth first, siblings adjacent, so the k-th inner node's children stand at 1 + 2k and 2 + 2k.
+ * Checking that each distance says so proves every index, that each node is reached once, and the depth, in one pass and no memory.
+ */
+#include "blob.h"
+
+#include <math.h>
+#include <string.h>
+
+static int
+corrupt(struct err *err, const char *reason)
+{
+    return err_set(err, AUGURY_ERR_CORRUPT, "corrupt_model", "%s", reason);
+}
+
+static const void *
+section_of(const struct blob_header *header, enum blob_section section)
+{
+    return (const uint8_t *)header + header->sections[section].offset;
+}
+
+static bool
+text_has(const struct blob_header *header, uint32_t offset, uint32_t bytes)
+{
+    return offset <= header->text_bytes && bytes <= header->text_bytes - offset;
+}
+
+uint64_t
+blob_section_bytes(const struct blob_header *header, enum blob_section section)
+{
+    uint64_t nodes = header->node_count;
+
+    switch (section) {
+    case BLOB_BASE_MARGINS: return sizeof(float) * header->output_count;
+    case BLOB_ROUNDS:
+        return sizeof(struct blob_round) *
+               (((uint64_t)header->tree_count + BLOB_ROUND_TREES - 1) / BLOB_ROUND_TREES);
+    case BLOB_NODES:
+        return nodes *
+               (header->kernel == BLOB_PACK8 ? sizeof(struct pack_node) : sizeof(struct wide_node));
+    case BLOB_SETS: return sizeof(uint32_t) * (uint64_t)header->set_words;
+    case BLOB_WEIGHTS:
+        return header->kernel != BLOB_LINEAR
+                   ? 0
+                   : sizeof(float) * ((uint64_t)header->feature_count + 1) * header->output_count;
+    case BLOB_FEATURES: return sizeof(struct blob_feature) * (uint64_t)header->feature_count;
+    case BLOB_NAME_SLOTS: return sizeof(uint32_t) * (uint64_t)header->name_slot_count;
+    case BLOB_LEVELS: return sizeof(struct blob_level) * (uint64_t)header->level_count;
+    case BLOB_TEXT: return header->text_bytes;
+    case BLOB_COVERS: return sizeof(float) * nodes;
+    case BLOB_SOURCE_NODES: return sizeof(uint32_t) * nodes;
+    case BLOB_SECTION_COUNT: break;
+    }
+    AUGURY_ASSERT(!"a section without a size");
+}
+
+/* ---- the header ------------------------------------------------------------------------------------ */
+
+static bool
+counts_are_sane(const struct blob_header *header)
+{
+    return header->kind <= NEUTRAL_GBLINEAR && header->kernel < BLOB_KERNEL_COUNT &&
+           (header->kind == NEUTRAL_GBLINEAR) == (header->kernel == BLOB_LINEAR) &&
+           header->link <= MODEL_LINK_HINGE && header->feature_count > 0 &&
+           header->feature_count <= MODEL_FEATURES_MAX && header->output_count > 0 &&
+           header->output_count <= MODEL_OUTPUTS_MAX &&
+           header->tree_depth <= MODEL_TREE_DEPTH_MAX && header->tree_count <= header->node_count &&
+           (header->kernel != BLOB_PACK8 || header->feature_count <= PACK_FEATURES_MAX) &&
+           (header->kernel != BLOB_LINEAR || header->node_count == 0) &&
+           header->name_slot_count > header->feature_count &&
+           (header->name_slot_count & (header->name_slot_count - 1)) == 0 &&
+           ((header->flags & BLOB_IS_BINARY) == 0 ||
+            (header->output_count == 1 && header->link == MODEL_LINK_SIGMOID));
+}
+
+int
+blob_check_header(struct bytes blob, struct err *err)
+{
+    const struct blob_header *header = (const struct blob_header *)blob.data;
+
+    if (blob.len < sizeof(*header) || memcmp(blob.data, BLOB_MAGIC, sizeof(header->magic)) != 0) {
+        return corrupt(err, "not a compiled model: it does not begin with " BLOB_MAGIC);
+    }
+    if ((uintptr_t)blob.data % 8 != 0) {
+        return corrupt(err, "the compiled model is not aligned to 8 bytes in memory");
+    }
+    if (header->endian_mark != BLOB_ENDIAN_MARK) {
+        return corrupt(err, "compiled models are little-endian; this machine is not, or the file's "
+                            "bytes are in another order");
+    }
+    if (header->format != BLOB_FORMAT) {
+        return err_set(err, AUGURY_ERR_UNSUPPORTED, "unknown_blob_format",
+                       "compiled in format %u, this version reads %d: import the source again",
+                       header->format, BLOB_FORMAT);
+    }
+    if (header->total_bytes != blob.len) {
+        return err_set(err, AUGURY_ERR_CORRUPT, "corrupt_model",
+                       "the header says %llu bytes, there are %zu",
+                       (unsigned long long)header->total_bytes, blob.len);
+    }
+    if (!counts_are_sane(header)) {
+        return corrupt(err, "the header's counts contradict each other");
+    }
+    for (unsigned i = 0; i < BLOB_SECTION_COUNT; i++) {
+        const struct blob_range *range = &header->sections[i];
+        if (range->offset % 16 != 0 || range->offset < sizeof(*header) ||
+            range->offset > blob.len || range->bytes > blob.len - range->offset ||
+            range->bytes != blob_section_bytes(header, i)) {
+            return err_set(err, AUGURY_ERR_CORRUPT, "corrupt_model",
+                           "section %u does not lie inside the model as the counts want", i);
+        }
+    }
+    if (!text_has(header, header->objective_offset, header->objective_bytes) ||
+        !text_has(header, header->source_offset, header->source_bytes)) {
+        return corrupt(err, "the objective or source text lies outside the text section");
+    }
+    return 0;
+}
+
+/* ---- trees -------------------------------------------------------------------------------------------- */
+
+/* A tree's nodes [first, end) and the next category set, as the pass goes on. */
+struct tree_pass {
+    const struct blob_header *header;
+    uint32_t first;
+    uint32_t end;
+    uint64_t set_at;
+    uint32_t depth;
+};
+
+/* The node's distance when it is well-formed, else -1. */
+static int64_t
+check_pack_node(const struct blob_header *header, const struct pack_node *node)
+{
+    uint32_t slot = node->step & PACK_SLOT_MASK;
+    uint32_t distance = node->step >> PACK_SLOT_BITS;
+    uint32_t leaf_slot = 2 * header->feature_count;
+
+    return isnan(node->value) || slot > leaf_slot || (slot == leaf_slot) != (distance == 0)
+               ? -1
+               : (int64_t)distance;
+}
+
+static bool
+check_set(struct tree_pass *pass, uint32_t first)
+{
+    const uint32_t *words = section_of(pass->header, BLOB_SETS);
+    uint64_t room = pass->header->set_words - pass->set_at;
+
+    if (first != pass->set_at || room < SET_HEADER_WORDS ||
+        words[first + 1] > room - SET_HEADER_WORDS) {
+        return false;
+    }
+    const uint32_t *set = words + first;
+    if (set[0] == SET_LIST) {
+        for (uint32_t i = 1; i < set[1]; i++) {
+            if (set[SET_HEADER_WORDS + i] <= set[SET_HEADER_WORDS + i - 1]) {
+                return false;
+            }
+        }
+    } else if (set[0] != SET_BITS) {
+        return false;
+    }
+    pass->set_at += SET_HEADER_WORDS + (uint64_t)set[1];
+    return true;
+}
+
+static int64_t
+check_wide_node(struct tree_pass *pass, const struct wide_node *node)
+{
+    if (isnan(node->value) || node->feature >= pass->header->feature_count) {
+        return -1;
+    }
+    if (node->distance != 0 && (node->test & WIDE_SET) != 0 &&
+        !check_set(pass, node->test >> WIDE_SET_SHIFT)) {
+        return -1;
+    }
+    return node->distance;
+}
+
+static bool
+check_tree(struct tree_pass *pass)
+{
+    const struct blob_header *header = pass->header;
+    const struct pack_node *pack = section_of(header, BLOB_NODES);
+    const struct wide_node *wide = section_of(header, BLOB_NODES);
+    uint64_t next = (uint64_t)pass->first + 1; /* where the next inner node's children stand */
+    uint64_t level_end = next;
+
+    pass->depth = 0;
+    for (uint64_t i = pass->first; i < pass->end; i++) {
+        if (i == next) {
+            return false; /* no parent */
+        }
+        if (i == level_end) {
+            pass->depth++;
+            level_end = next;
+        }
+        int64_t distance = header->kernel == BLOB_PACK8 ? check_pack_node(header, &pack[i])
+                                                        : check_wide_node(pass, &wide[i]);
+        if (distance < 0 || (distance > 0 && i + (uint64_t)distance != next)) {
+            return false;
+        }
+        next += distance > 0 ? 2 : 0;
+    }
+    return next == pass->end;
+}
+
+static int
+check_trees(const struct blob_header *header, struct err *err)
+{
+    const struct blob_round *rounds = section_of(header, BLOB_ROUNDS);
+    struct tree_pass pass = {.header = header};
+
+    for (uint32_t t = 0; t < header->tree_count; t++) {
+        const struct blob_round *round = &rounds[t / BLOB_ROUND_TREES];
+        unsigned lane = t % BLOB_ROUND_TREES;
+        bool is_last = t + 1 == header->tree_count;
+        pass.first = pass.end;
+        pass.end = is_last ? header->node_count
+                           : rounds[(t + 1) / BLOB_ROUND_TREES].root[(t + 1) % BLOB_ROUND_TREES];
+        if (round->root[lane] != pass.first || pass.end <= pass.first ||
+            pass.end > header->node_count || round->output[lane] >= header->output_count ||
+            !check_tree(&pass) || pass.depth != round->depth[lane]) {
+            corrupt(err, "the tree is not laid out breadth first inside the nodes");
+            err_at(err, "tree %u", t);
+            return AUGURY_ERR_CORRUPT;
+        }
+    }
+    for (uint32_t t = header->tree_count; t % BLOB_ROUND_TREES != 0; t++) {
+        const struct blob_round *round = &rounds[t / BLOB_ROUND_TREES];
+        unsigned lane = t % BLOB_ROUND_TREES;
+        if (round->root[lane] != 0 || round->depth[lane] != 0 || round->output[lane] != 0) {
+            return corrupt(err, "the places after the last tree are not empty");
+        }
+    }
+    return pass.set_at == header->set_words ? 0 : corrupt(err, "category sets that no node uses");
+}
+
+/* ---- schema ------------------------------------------------------------------------------------------------ */
+
+static int
+check_features(const struct blob_header *header, struct err *err)
+{
+    const struct blob_feature *features = section_of(header, BLOB_FEATURES);
+    const struct blob_level *levels = section_of(header, BLOB_LEVELS);
+    uint64_t level_at = 0;
+
+    for (uint32_t i = 0; i < header->feature_count; i++) {
+        const struct blob_feature *feature = &features[i];
+        if (!text_has(header, feature->name_offset, feature->name_bytes) ||
+            feature->type > MODEL_CATEGORY || feature->level_first != level_at ||
+            feature->level_count > header->level_count - level_at) {
+            corrupt(err, "a name or levels outside their sections");
+            err_at(err, "feature %u", i);
+            return AUGURY_ERR_CORRUPT;
+        }
+        for (uint32_t k = 0; k < feature->level_count; k++) {
+            const struct blob_level *level = &levels[level_at + k];
+            if (!text_has(header, level->offset, level->bytes) ||
+                level->by_name >= feature->level_count) {
+                corrupt(err, "a level outside its section");
+                err_at(err, "feature %u, level %u", i, k);
+                return AUGURY_ERR_CORRUPT;
+            }
+        }
+        level_at += feature->level_count;
+    }
+    return level_at == header->level_count ? 0 : corrupt(err, "levels of no feature");
+}
+
+static int
+check_name_slots(const struct blob_header *header, struct err *err)
+{
+    const uint32_t *slots = section_of(header, BLOB_NAME_SLOTS);
+    uint32_t used = 0;
+
+    for (uint32_t i = 0; i < header->name_slot_count; i++) {
+        if (slots[i] > header->feature_count) {
+            return corrupt(err, "the table of names points at a feature that is not there");
+        }
+        used += slots[i] != 0 ? 1 : 0;
+    }
+    /* Fewer entries than slots: a search always ends. */
+    return used == header->feature_count ? 0 : corrupt(err, "the table of names is incomplete");
+}
+
+int
+blob_check_all(struct bytes blob, struct err *err)
+{
+    const struct blob_header *header = (const struct blob_header *)blob.data;
+    struct digest digest =
+        digest_of(bytes_of(blob.data + BLOB_CHECKSUM_FROM, blob.len - BLOB_CHECKSUM_FROM));
+
+    if (digest.lo != header->checksum_lo || digest.hi != header->checksum_hi) {
+        return corrupt(err, "the checksum does not match: bytes of the compiled model changed");
+    }
+    int rc = check_trees(header, err);
+    if (rc == 0) {
+        rc = check_features(header, err);
+    }
+    if (rc == 0) {
+        rc = check_name_slots(header, err);
+    }
+    return rc;
+}

@@ -1,0 +1,451 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * blob_compile.c - a checked neutral model becomes a blob.
+ * First everything is counted (struct plan), then the sections get their places, then they are filled in one pass. Padding is zero, so
+ * that the same model always gives the same bytes and the same digest.
+ */
+#include "blob.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct plan {
+    const struct neutral_model *model;
+    enum blob_kernel kernel;
+    uint64_t node_count;
+    uint64_t set_words;
+    uint64_t text_bytes;
+    uint64_t level_count;
+    uint32_t name_slot_count;
+    uint32_t tree_depth;
+    uint32_t *order; /* room for the nodes of the largest tree */
+};
+
+/* The blob being filled. */
+struct sheet {
+    const struct plan *plan;
+    uint8_t *blob;
+    struct blob_header *header;
+    uint64_t node_at;
+    uint64_t set_at;
+    uint64_t text_at;
+    uint64_t level_at;
+};
+
+/* ---- counting ------------------------------------------------------------------------------------ */
+
+static uint32_t
+unique_count(const struct neutral_set *set)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < set->count; i++) {
+        count += i == 0 || set->categories[i] != set->categories[i - 1] ? 1 : 0;
+    }
+    return count;
+}
+
+static uint32_t
+bitset_words(const struct neutral_set *set)
+{
+    return set->count == 0 ? 0 : set->categories[set->count - 1] / 32 + 1;
+}
+
+static uint32_t
+set_words(const struct neutral_set *set)
+{
+    uint32_t list = unique_count(set);
+    uint32_t bits = bitset_words(set);
+
+    return SET_HEADER_WORDS + (bits <= list ? bits : list);
+}
+
+static void
+plan_tree(struct plan *plan, const struct neutral_tree *tree)
+{
+    uint32_t depth = 0;
+    uint32_t count = neutral_tree_order(tree, plan->order, &depth);
+    uint32_t next = 1;
+
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t node = plan->order[i];
+        if (tree->left[node] == NEUTRAL_LEAF) {
+            continue;
+        }
+        if ((tree->flags[node] & NEUTRAL_CATEGORICAL) != 0) {
+            plan->kernel = BLOB_WIDE;
+            plan->set_words += set_words(neutral_set_find(tree, node));
+        } else if (tree->value[node] == -INFINITY) {
+            /* Under a threshold of -inf a missing value could not go left. */
+            plan->kernel = BLOB_WIDE;
+        }
+        if (next - i > PACK_DISTANCE_MAX) {
+            plan->kernel = BLOB_WIDE;
+        }
+        next += 2;
+    }
+    plan->node_count += count;
+    plan->tree_depth = depth > plan->tree_depth ? depth : plan->tree_depth;
+}
+
+static void
+plan_text(struct plan *plan)
+{
+    const struct neutral_model *model = plan->model;
+
+    plan->text_bytes = model->objective.len + model->source.len;
+    for (uint32_t i = 0; i < model->feature_count; i++) {
+        const struct neutral_feature *feature = &model->features[i];
+        plan->text_bytes += feature->name.len;
+        plan->level_count += feature->level_count;
+        for (uint32_t k = 0; k < feature->level_count; k++) {
+            plan->text_bytes += feature->levels[k].len;
+        }
+    }
+    plan->name_slot_count = 4;
+    while (plan->name_slot_count < 2 * model->feature_count) {
+        plan->name_slot_count *= 2;
+    }
+}
+
+static int
+plan_make(const struct neutral_model *model, struct arena *scratch, struct plan *out_plan,
+          struct err *err)
+{
+    uint32_t largest = 1;
+    bool is_wide = model->feature_count > PACK_FEATURES_MAX;
+    struct plan plan = {.model = model, .kernel = is_wide ? BLOB_WIDE : BLOB_PACK8};
+
+    for (uint32_t t = 0; t < model->tree_count; t++) {
+        uint32_t count = model->trees[t].node_count;
+        largest = count > largest ? count : largest;
+    }
+    plan.order = arena_zalloc(scratch, largest, sizeof(uint32_t));
+    if (plan.order == NULL) {
+        return err_set(err, AUGURY_ERR_NOMEM, "out_of_memory", "no memory to compile the model");
+    }
+    for (uint32_t t = 0; t < model->tree_count; t++) {
+        plan_tree(&plan, &model->trees[t]);
+    }
+    if (model->kind == NEUTRAL_GBLINEAR) {
+        plan.kernel = BLOB_LINEAR;
+    }
+    plan_text(&plan);
+    if (plan.node_count > UINT32_MAX || plan.set_words > UINT32_MAX >> WIDE_SET_SHIFT ||
+        plan.text_bytes > UINT32_MAX || plan.level_count > UINT32_MAX) {
+        return err_set(err, AUGURY_ERR_LIMIT, "model_too_large",
+                       "%llu nodes, %llu words of category sets, %llu bytes of names: a compiled "
+                       "model numbers each with 32 bits",
+                       (unsigned long long)plan.node_count, (unsigned long long)plan.set_words,
+                       (unsigned long long)plan.text_bytes);
+    }
+    *out_plan = plan;
+    return 0;
+}
+
+/* ---- placing ----------------------------------------------------------------------------------------- */
+
+static uint64_t
+align_section(uint64_t offset)
+{
+    return ((offset + BLOB_PAGE_OFFSET + BLOB_ALIGN - 1) & ~(uint64_t)(BLOB_ALIGN - 1)) -
+           BLOB_PAGE_OFFSET;
+}
+
+/* A header with everything but text places and checksum. */
+static struct blob_header
+plan_header(const struct plan *plan)
+{
+    const struct neutral_model *model = plan->model;
+    struct blob_header header = {
+        .format = BLOB_FORMAT,
+        .endian_mark = BLOB_ENDIAN_MARK,
+        .kind = model->kind,
+        .kernel = plan->kernel,
+        .link = model->link,
+        .flags = model->is_binary ? BLOB_IS_BINARY : 0,
+        .feature_count = model->feature_count,
+        .output_count = model->output_count,
+        .tree_count = model->tree_count,
+        .node_count = (uint32_t)plan->node_count,
+        .name_slot_count = plan->name_slot_count,
+        .level_count = (uint32_t)plan->level_count,
+        .set_words = (uint32_t)plan->set_words,
+        .tree_depth = plan->tree_depth,
+        .text_bytes = (uint32_t)plan->text_bytes,
+    };
+    uint64_t at = sizeof(header);
+
+    memcpy(header.magic, BLOB_MAGIC, sizeof(header.magic));
+    for (unsigned i = 0; i < BLOB_SECTION_COUNT; i++) {
+        header.sections[i].offset = align_section(at);
+        header.sections[i].bytes = blob_section_bytes(&header, i);
+        at = header.sections[i].offset + header.sections[i].bytes;
+    }
+    at = (at + 7) & ~(uint64_t)7;
+    header.total_bytes = at < BLOB_BYTES_MIN ? BLOB_BYTES_MIN : at;
+    return header;
+}
+
+static void *
+sheet_section(const struct sheet *sheet, enum blob_section section)
+{
+    return sheet->blob + sheet->header->sections[section].offset;
+}
+
+/* ---- filling: trees ------------------------------------------------------------------------------------ */
+
+static uint32_t
+fill_set(struct sheet *sheet, const struct neutral_set *set)
+{
+    uint32_t first = (uint32_t)sheet->set_at;
+    uint32_t *words = (uint32_t *)sheet_section(sheet, BLOB_SETS) + first;
+    uint32_t size = set_words(set);
+    uint32_t at = SET_HEADER_WORDS;
+
+    words[0] = bitset_words(set) <= unique_count(set) ? SET_BITS : SET_LIST;
+    words[1] = size - SET_HEADER_WORDS;
+    for (uint32_t i = 0; i < set->count; i++) {
+        uint32_t category = set->categories[i];
+        if (words[0] == SET_BITS) {
+            words[SET_HEADER_WORDS + category / 32] |= UINT32_C(1) << (category % 32);
+        } else if (i == 0 || category != set->categories[i - 1]) {
+            words[at++] = category;
+        }
+    }
+    sheet->set_at += size;
+    return first;
+}
+
+static struct pack_node
+pack_node_of(const struct neutral_tree *tree, uint32_t node, uint32_t distance,
+             uint32_t feature_count)
+{
+    uint32_t slot = 2 * feature_count; /* of a leaf: the NaN */
+
+    if (distance != 0) {
+        slot = 2 * tree->feature[node] + ((tree->flags[node] & NEUTRAL_DEFAULT_LEFT) != 0 ? 1 : 0);
+    }
+    return (struct pack_node){.value = tree->value[node],
+                              .step = slot | distance << PACK_SLOT_BITS};
+}
+
+static struct wide_node
+wide_node_of(struct sheet *sheet, const struct neutral_tree *tree, uint32_t node, uint32_t distance)
+{
+    struct wide_node wide = {.value = tree->value[node], .distance = distance};
+
+    if (distance == 0) {
+        return wide;
+    }
+    wide.feature = tree->feature[node];
+    wide.test = (tree->flags[node] & NEUTRAL_DEFAULT_LEFT) != 0 ? WIDE_DEFAULT_LEFT : 0;
+    if ((tree->flags[node] & NEUTRAL_CATEGORICAL) != 0) {
+        wide.value = 0.0f;
+        wide.test |= WIDE_SET | fill_set(sheet, neutral_set_find(tree, node)) << WIDE_SET_SHIFT;
+    }
+    return wide;
+}
+
+static void
+fill_tree(struct sheet *sheet, uint32_t number)
+{
+    const struct neutral_model *model = sheet->plan->model;
+    const struct neutral_tree *tree = &model->trees[number];
+    uint32_t *order = sheet->plan->order;
+    uint32_t depth = 0;
+    uint32_t count = neutral_tree_order(tree, order, &depth);
+    struct blob_round *rounds = sheet_section(sheet, BLOB_ROUNDS);
+    struct blob_round *round = &rounds[number / BLOB_ROUND_TREES];
+    unsigned lane = number % BLOB_ROUND_TREES;
+    struct pack_node *pack = (struct pack_node *)sheet_section(sheet, BLOB_NODES) + sheet->node_at;
+    struct wide_node *wide = (struct wide_node *)sheet_section(sheet, BLOB_NODES) + sheet->node_at;
+    float *covers = (float *)sheet_section(sheet, BLOB_COVERS) + sheet->node_at;
+    uint32_t *sources = (uint32_t *)sheet_section(sheet, BLOB_SOURCE_NODES) + sheet->node_at;
+    uint32_t next = 1;
+
+    round->root[lane] = (uint32_t)sheet->node_at;
+    round->depth[lane] = (uint16_t)depth;
+    round->output[lane] = (uint16_t)tree->output;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t node = order[i];
+        uint32_t distance = tree->left[node] == NEUTRAL_LEAF ? 0 : next - i;
+        next += distance == 0 ? 0 : 2;
+        sources[i] = node;
+        covers[i] = tree->cover == NULL ? 0.0f : tree->cover[node];
+        if (sheet->plan->kernel == BLOB_PACK8) {
+            pack[i] = pack_node_of(tree, node, distance, model->feature_count);
+        } else {
+            wide[i] = wide_node_of(sheet, tree, node, distance);
+        }
+    }
+    sheet->node_at += count;
+}
+
+/* ---- filling: schema ------------------------------------------------------------------------------------- */
+
+static uint32_t
+fill_text(struct sheet *sheet, struct bytes text)
+{
+    uint32_t at = (uint32_t)sheet->text_at;
+
+    if (text.len > 0) {
+        memcpy((uint8_t *)sheet_section(sheet, BLOB_TEXT) + at, text.data, text.len);
+    }
+    sheet->text_at += text.len;
+    return at;
+}
+
+struct named_code {
+    struct bytes name;
+    uint32_t code;
+};
+
+static int
+compare_named_code(const void *a, const void *b)
+{
+    const struct named_code *x = a;
+    const struct named_code *y = b;
+    size_t len = x->name.len < y->name.len ? x->name.len : y->name.len;
+    int order = len == 0 ? 0 : memcmp(x->name.data, y->name.data, len);
+
+    return order != 0 ? order : (x->name.len > y->name.len) - (x->name.len < y->name.len);
+}
+
+static int
+fill_levels(struct sheet *sheet, const struct neutral_feature *feature, struct arena *scratch,
+            struct err *err)
+{
+    struct blob_level *levels =
+        (struct blob_level *)sheet_section(sheet, BLOB_LEVELS) + sheet->level_at;
+    size_t used = scratch->used;
+    struct named_code *names = arena_zalloc(scratch, feature->level_count, sizeof(*names));
+    int rc = 0;
+
+    if (names == NULL) {
+        return err_set(err, AUGURY_ERR_NOMEM, "out_of_memory", "no memory to compile the model");
+    }
+    for (uint32_t i = 0; i < feature->level_count; i++) {
+        levels[i].bytes = (uint32_t)feature->levels[i].len;
+        levels[i].offset = fill_text(sheet, feature->levels[i]);
+        names[i] = (struct named_code){.name = feature->levels[i], .code = i};
+    }
+    qsort(names, feature->level_count, sizeof(*names), compare_named_code);
+    for (uint32_t i = 0; i < feature->level_count && rc == 0; i++) {
+        levels[i].by_name = names[i].code;
+        if (i > 0 && bytes_equal(names[i].name, names[i - 1].name)) {
+            rc = err_set(err, AUGURY_ERR_INVALID, "invalid_schema",
+                         "feature \"%.*s\" has two levels of one name, codes %u and %u",
+                         (int)feature->name.len, (const char *)feature->name.data,
+                         names[i - 1].code, names[i].code);
+        }
+    }
+    sheet->level_at += feature->level_count;
+    scratch->used = used;
+    return rc;
+}
+
+static int
+fill_name_slot(struct sheet *sheet, uint32_t number, struct err *err)
+{
+    const struct neutral_model *model = sheet->plan->model;
+    struct bytes name = model->features[number].name;
+    uint32_t *slots = sheet_section(sheet, BLOB_NAME_SLOTS);
+    uint32_t mask = sheet->plan->name_slot_count - 1;
+    uint32_t at = (uint32_t)hash64_of(name) & mask;
+
+    for (; slots[at] != 0; at = (at + 1) & mask) {
+        if (bytes_equal(model->features[slots[at] - 1].name, name)) {
+            return err_set(err, AUGURY_ERR_INVALID, "invalid_schema",
+                           "features %u and %u are both named \"%.*s\"; names must differ",
+                           slots[at] - 1, number, (int)name.len, (const char *)name.data);
+        }
+    }
+    slots[at] = number + 1;
+    return 0;
+}
+
+static int
+fill_features(struct sheet *sheet, struct arena *scratch, struct err *err)
+{
+    const struct neutral_model *model = sheet->plan->model;
+    struct blob_feature *features = sheet_section(sheet, BLOB_FEATURES);
+    int rc = 0;
+
+    for (uint32_t i = 0; i < model->feature_count && rc == 0; i++) {
+        const struct neutral_feature *feature = &model->features[i];
+        features[i] = (struct blob_feature){
+            .name_offset = fill_text(sheet, feature->name),
+            .name_bytes = (uint32_t)feature->name.len,
+            .type = feature->type,
+            .is_missing_allowed = feature->is_missing_allowed,
+            .level_first = (uint32_t)sheet->level_at,
+            .level_count = feature->level_count,
+        };
+        rc = fill_name_slot(sheet, i, err);
+        if (rc == 0) {
+            rc = fill_levels(sheet, feature, scratch, err);
+        }
+    }
+    return rc;
+}
+
+/* ---- all of it --------------------------------------------------------------------------------------------- */
+
+static int
+fill_blob(struct sheet *sheet, struct arena *scratch, struct err *err)
+{
+    const struct neutral_model *model = sheet->plan->model;
+    struct blob_header *header = sheet->header;
+
+    header->objective_bytes = (uint32_t)model->objective.len;
+    header->objective_offset = fill_text(sheet, model->objective);
+    header->source_bytes = (uint32_t)model->source.len;
+    header->source_offset = fill_text(sheet, model->source);
+    memcpy(sheet_section(sheet, BLOB_BASE_MARGINS), model->base_margins,
+           model->output_count * sizeof(float));
+    for (uint32_t t = 0; t < model->tree_count; t++) {
+        fill_tree(sheet, t);
+    }
+    if (sheet->plan->kernel == BLOB_LINEAR) {
+        memcpy(sheet_section(sheet, BLOB_WEIGHTS), model->weights,
+               header->sections[BLOB_WEIGHTS].bytes);
+    }
+    int rc = fill_features(sheet, scratch, err);
+    if (rc == 0) {
+        struct digest digest = digest_of(
+            bytes_of(sheet->blob + BLOB_CHECKSUM_FROM, header->total_bytes - BLOB_CHECKSUM_FROM));
+        header->checksum_lo = digest.lo;
+        header->checksum_hi = digest.hi;
+    }
+    return rc;
+}
+
+int
+blob_compile(const struct neutral_model *model, struct arena *scratch, struct buf *out_blob,
+             struct err *err)
+{
+    struct plan plan = {0};
+    int rc = plan_make(model, scratch, &plan, err);
+
+    if (rc != 0) {
+        return rc;
+    }
+    AUGURY_ASSERT(out_blob->len % 8 == 0);
+    struct blob_header header = plan_header(&plan);
+    uint8_t *room = buf_reserve(out_blob, header.total_bytes);
+    if (room == NULL) {
+        return err_set(err, buf_finish(out_blob), "model_too_large",
+                       "the compiled model takes %llu bytes, more than there is room for",
+                       (unsigned long long)header.total_bytes);
+    }
+    memset(room, 0, header.total_bytes);
+    memcpy(room, &header, sizeof(header));
+    struct sheet sheet = {.plan = &plan, .blob = room, .header = (struct blob_header *)room};
+    rc = fill_blob(&sheet, scratch, err);
+    if (rc == 0) {
+        buf_commit(out_blob, header.total_bytes);
+    }
+    return rc;
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * import.h - the steps of an import, each in a file of its own: a document of one format becomes a neutral model, which then gets its
+ * schema. Everything made here lives in the import's arena.
+ */
+#pragma once
+
+#include "neutral.h"
+
+/* One import, from the file's bytes to the blob. */
+struct import {
+    struct arena arena;
+    const struct model_import_options *options;
+    const char *format; /* "json", "ubjson" */
+};
+
+/* xgboost.c: the whole document into out_model, schema as far as the file tells (nameless features have an empty name). */
+AUGURY_MUST_USE int xgboost_read(struct import *import, const struct wire_value *document,
+                                 struct neutral_model *out_model, struct err *err);
+
+/* xgboost_tree.c: tree `number` of model.trees. */
+AUGURY_MUST_USE int xgboost_read_tree(struct import *import, const struct wire_value *tree,
+                                      uint32_t number, struct neutral_tree *out_tree,
+                                      struct err *err);
+
+/* xgboost_schema.c: feature_names, feature_types and the dictionaries of categories. */
+AUGURY_MUST_USE int xgboost_read_schema(struct import *import, const struct wire_value *learner,
+                                        const struct wire_value *model,
+                                        struct neutral_model *out_model, struct err *err);
+
+/* schema.c: names from the options and the schema file on top of what the model file said, f0, f1, … for the rest; features that a
+ * tree splits by category and nobody typed become MODEL_CATEGORY. */
+AUGURY_MUST_USE int schema_apply(struct import *import, struct neutral_model *model,
+                                 struct err *err);
+
+/* objective.c: what an objective means for base score and margins. */
+struct objective {
+    const char *name;
+    enum model_link link;
+    enum objective_base { BASE_IDENTITY, BASE_LOGIT, BASE_LOG } base;
+    bool is_binary; /* of two classes: probabilities are 1 - p and p */
+};
+/* NULL: unknown. */
+const struct objective *objective_find(struct bytes name);
+/* The margin that a base score stands for; not finite when the score is outside the objective's range. */
+float objective_base_margin(const struct objective *objective, float score);
+
+/* text.c */
+/* A whole text as a finite float32 (strtof, C locale). */
+AUGURY_MUST_USE int text_to_f32(struct bytes text, float *out_number);
+struct bytes text_trim(struct bytes text);

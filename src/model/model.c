@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * model.c - a view over a compiled model: opening, the schema, and which kernel answers.
+ * Invariant: everything here reads the blob and nothing else; model->layout is the blob's header.
+ */
+#include "kernel.h"
+
+#include <string.h>
+
+static const struct kernel_ops *const kernels[BLOB_KERNEL_COUNT] = {
+    [BLOB_PACK8] = &kernel_pack8,
+    [BLOB_WIDE] = &kernel_wide,
+    [BLOB_LINEAR] = &kernel_linear,
+};
+
+static const struct kernel_ops *
+kernel_of(const struct model *model)
+{
+    return kernels[blob_header(model)->kernel];
+}
+
+static struct bytes
+text_at(const struct model *model, uint32_t offset, uint32_t bytes)
+{
+    const uint8_t *text = blob_section(model, BLOB_TEXT);
+
+    return bytes_of(text + offset, bytes);
+}
+
+static uint32_t
+count_probabilities(const struct blob_header *header)
+{
+    if (header->link == MODEL_LINK_SOFTPROB || header->link == MODEL_LINK_SOFTMAX) {
+        return header->output_count;
+    }
+    return (header->flags & BLOB_IS_BINARY) != 0 ? 2 : 0;
+}
+
+int
+model_open(struct bytes blob, enum model_blob_check check, struct model *out_model, struct err *err)
+{
+    int rc = blob_check_header(blob, err);
+
+    if (rc == 0 && check == MODEL_CHECK_ALL) {
+        rc = blob_check_all(blob, err);
+    }
+    if (rc != 0) {
+        return rc;
+    }
+    const struct blob_header *header = (const struct blob_header *)blob.data;
+    *out_model = (struct model){
+        .blob = blob.data,
+        .blob_bytes = blob.len,
+        .feature_count = header->feature_count,
+        .output_count = header->output_count,
+        .tree_count = header->tree_count,
+        .prediction_count = header->link == MODEL_LINK_SOFTMAX ? 1 : header->output_count,
+        .probability_count = count_probabilities(header),
+        .link = (enum model_link)header->link,
+        .content = {.lo = header->checksum_lo, .hi = header->checksum_hi},
+        .layout = header,
+    };
+    return 0;
+}
+
+/* ---- schema -------------------------------------------------------------------------------------- */
+
+struct model_feature
+model_feature(const struct model *model, uint32_t feature)
+{
+    AUGURY_ASSERT(feature < model->feature_count);
+    const struct blob_feature *stored =
+        (const struct blob_feature *)blob_section(model, BLOB_FEATURES) + feature;
+
+    return (struct model_feature){
+        .name = text_at(model, stored->name_offset, stored->name_bytes),
+        .type = (enum model_feature_type)stored->type,
+        .is_missing_allowed = stored->is_missing_allowed != 0,
+        .level_count = stored->level_count,
+    };
+}
+
+static bool
+feature_has_name(const struct model *model, uint32_t feature, struct bytes name)
+{
+    const struct blob_feature *stored =
+        (const struct blob_feature *)blob_section(model, BLOB_FEATURES) + feature;
+
+    return stored->name_bytes == name.len &&
+           bytes_equal(text_at(model, stored->name_offset, stored->name_bytes), name);
+}
+
+int32_t
+model_feature_find(const struct model *model, struct bytes name, uint32_t hint)
+{
+    const uint32_t *slots = blob_section(model, BLOB_NAME_SLOTS);
+    uint32_t mask = blob_header(model)->name_slot_count - 1;
+
+    if (hint < model->feature_count && feature_has_name(model, hint, name)) {
+        return (int32_t)hint;
+    }
+    for (uint32_t at = (uint32_t)hash64_of(name) & mask; slots[at] != 0; at = (at + 1) & mask) {
+        if (feature_has_name(model, slots[at] - 1, name)) {
+            return (int32_t)(slots[at] - 1);
+        }
+    }
+    return -1;
+}
+
+static const struct blob_level *
+levels_of(const struct model *model, uint32_t feature, uint32_t *out_count)
+{
+    AUGURY_ASSERT(feature < model->feature_count);
+    const struct blob_feature *stored =
+        (const struct blob_feature *)blob_section(model, BLOB_FEATURES) + feature;
+
+    *out_count = stored->level_count;
+    return (const struct blob_level *)blob_section(model, BLOB_LEVELS) + stored->level_first;
+}
+
+struct bytes
+model_feature_level(const struct model *model, uint32_t feature, uint32_t level)
+{
+    uint32_t count = 0;
+    const struct blob_level *levels = levels_of(model, feature, &count);
+
+    AUGURY_ASSERT(level < count);
+    return text_at(model, levels[level].offset, levels[level].bytes);
+}
+
+static int
+compare_bytes(struct bytes a, struct bytes b)
+{
+    size_t len = a.len < b.len ? a.len : b.len;
+    int order = len == 0 ? 0 : memcmp(a.data, b.data, len);
+
+    return order != 0 ? order : (a.len > b.len) - (a.len < b.len);
+}
+
+int32_t
+model_feature_level_find(const struct model *model, uint32_t feature, struct bytes name)
+{
+    uint32_t high = 0;
+    uint32_t low = 0;
+    const struct blob_level *levels = levels_of(model, feature, &high);
+
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        const struct blob_level *level = &levels[levels[middle].by_name];
+        int order = compare_bytes(text_at(model, level->offset, level->bytes), name);
+        if (order == 0) {
+            return (int32_t)levels[middle].by_name;
+        }
+        if (order < 0) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return -1;
+}
+
+const char *
+model_kind(const struct model *model)
+{
+    static const char *const names[] = {
+        [NEUTRAL_GBTREE] = "gbtree", [NEUTRAL_DART] = "dart", [NEUTRAL_GBLINEAR] = "gblinear"};
+
+    return names[blob_header(model)->kind];
+}
+
+struct bytes
+model_objective(const struct model *model)
+{
+    return text_at(model, blob_header(model)->objective_offset,
+                   blob_header(model)->objective_bytes);
+}
+
+struct bytes
+model_source(const struct model *model)
+{
+    return text_at(model, blob_header(model)->source_offset, blob_header(model)->source_bytes);
+}
+
+void
+model_base_margins(const struct model *model, float *out_margins)
+{
+    memcpy(out_margins, blob_section(model, BLOB_BASE_MARGINS),
+           model->output_count * sizeof(float));
+}
+
+/* ---- evaluation ------------------------------------------------------------------------------------ */
+
+size_t
+model_scratch_bytes(const struct model *model)
+{
+    size_t bytes = kernel_of(model)->scratch_bytes(model);
+
+    return (bytes + BLOB_ALIGN) & ~(size_t)(BLOB_ALIGN - 1);
+}
+
+void
+model_margins(const struct model *model, const float *rows, size_t row_count, void *scratch,
+              float *out_margins)
+{
+    kernel_of(model)->margins(model, rows, row_count, scratch, out_margins);
+}
+
+void
+model_leaves(const struct model *model, const float *rows, size_t row_count, void *scratch,
+             uint32_t *out_leaves)
+{
+    kernel_of(model)->leaves(model, rows, row_count, scratch, out_leaves);
+}

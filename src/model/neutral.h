@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * neutral.h - a model as every importer hands it over: plain arrays, as the source has them, not yet trusted.
+ * An importer fills a struct neutral_model, neutral_check() is the only judge of it, blob_compile() turns it into a blob.
+ * Ownership: everything lives in the importer's arena.
+ */
+#pragma once
+
+#include "augury/model.h"
+
+enum neutral_kind { NEUTRAL_GBTREE, NEUTRAL_DART, NEUTRAL_GBLINEAR };
+
+enum neutral_node_flags {
+    NEUTRAL_DEFAULT_LEFT = 1 << 0, /* a missing value goes left */
+    NEUTRAL_CATEGORICAL = 1 << 1,  /* the test is a set of categories; its members go right */
+};
+
+enum { NEUTRAL_LEAF = -1, NEUTRAL_CATEGORY_MAX = (1 << 24) - 1 };
+
+/* The categories of one node that go right; sorted and unique once checked. */
+struct neutral_set {
+    uint32_t node;
+    uint32_t count;
+    uint32_t *categories;
+};
+
+/* Node 0 is the root. Nodes that the root does not reach are tolerated (pruning leaves them) and dropped. */
+struct neutral_tree {
+    uint32_t node_count;
+    uint32_t output;                /* which margin it adds to */
+    const int32_t *left;            /* NEUTRAL_LEAF: a leaf */
+    const int32_t *right;           /* unused in a leaf */
+    const uint32_t *feature;        /* unused in a leaf */
+    const float *value;             /* x < value goes left; in a leaf: what it adds */
+    const uint8_t *flags;           /* enum neutral_node_flags */
+    const float *cover;             /* sum of hessians of the training rows, or NULL */
+    const struct neutral_set *sets; /* ascending by node */
+    uint32_t set_count;
+};
+
+struct neutral_feature {
+    struct bytes name;
+    enum model_feature_type type;
+    bool is_typed; /* the type was given, not assumed */
+    bool is_missing_allowed;
+    uint32_t level_count;
+    const struct bytes *levels;
+};
+
+struct neutral_model {
+    enum neutral_kind kind;
+    enum model_link link;
+    bool is_binary; /* one margin, the log odds of class 1 */
+    uint32_t feature_count;
+    struct neutral_feature *features;
+    uint32_t output_count;
+    const float *base_margins; /* output_count */
+    uint32_t tree_count;
+    const struct neutral_tree *trees;
+    const float *weights; /* of NEUTRAL_GBLINEAR: (feature_count + 1) × output_count, bias last */
+    struct bytes objective;
+    struct bytes source;
+};
+
+/* Refuses (err names tree, node and reason) whatever a kernel could not evaluate: ids out of range, a node reached twice, a tree
+ * deeper than MODEL_TREE_DEPTH_MAX, numbers that are none. scratch is used and given back. */
+AUGURY_MUST_USE int neutral_check(const struct neutral_model *model, struct arena *scratch,
+                                  struct err *err);
+
+/* Of a checked tree: the source ids of the reachable nodes, breadth first, so that siblings are adjacent. out_order has room for
+ * node_count; the count is returned. */
+uint32_t neutral_tree_order(const struct neutral_tree *tree, uint32_t *out_order,
+                            uint32_t *out_depth);
+
+/* The set of a node, or NULL. */
+const struct neutral_set *neutral_set_find(const struct neutral_tree *tree, uint32_t node);

@@ -1,0 +1,501 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * xgboost.c - an XGBoost document (JSON and UBJSON have one shape) into the neutral form.
+ * Written by XGBoost 1.0 to 3.x: unknown members are ignored, known ones are demanded and judged. Parameters are strings in the file.
+ * The greatest trap is base_score: a score in output space, one text or a list in a text, and a margin only after the objective's link.
+ */
+#include "import.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The parts of a document, found once. */
+struct document {
+    struct import *import;
+    const struct wire_value *learner;
+    const struct wire_value *param;   /* learner.learner_model_param */
+    const struct wire_value *booster; /* learner.gradient_booster */
+    const struct wire_value *model;   /* of the trees or weights, wherever the version keeps it */
+    const struct objective *objective;
+    struct err *err;
+};
+
+static int
+invalid(struct document *doc, const char *at, const char *reason)
+{
+    err_set(doc->err, AUGURY_ERR_INVALID, "invalid_model", "%s", reason);
+    err_at(doc->err, "%s", at);
+    return AUGURY_ERR_INVALID;
+}
+
+static int
+no_memory(struct document *doc)
+{
+    return err_set(doc->err, AUGURY_ERR_NOMEM, "out_of_memory", "no memory to read the model");
+}
+
+static int
+need(struct document *doc, const struct wire_value *value, const char *key, enum wire_type type,
+     const char *at, const struct wire_value **out_member)
+{
+    int rc = wire_need(value, key, type, out_member, doc->err);
+
+    if (rc != 0) {
+        err_at(doc->err, "%s", at);
+    }
+    return rc;
+}
+
+/* A parameter: digits in a string, or a number; fallback when absent. */
+static int
+read_param(struct document *doc, const struct wire_value *object, const char *key,
+           uint32_t fallback, uint32_t *out_number)
+{
+    const struct wire_value *member = wire_member(object, key);
+    uint64_t number = 0;
+    int64_t integer = 0;
+
+    if (member == NULL) {
+        *out_number = fallback;
+        return 0;
+    }
+    if (member->type == WIRE_STRING) {
+        if (bytes_to_u64(wire_string(member), INT32_MAX, &number) != 0) {
+            return invalid(doc, key, "expected a text of digits, as \"12\"");
+        }
+    } else if (wire_to_i64(member, &integer) != 0 || integer < 0 || integer > INT32_MAX) {
+        return invalid(doc, key, "expected a count, as \"12\"");
+    } else {
+        number = (uint64_t)integer;
+    }
+    *out_number = (uint32_t)number;
+    return 0;
+}
+
+/* ---- head ------------------------------------------------------------------------------------------ */
+
+static int
+read_objective(struct document *doc)
+{
+    const struct wire_value *objective = NULL;
+    const struct wire_value *name = NULL;
+    int rc = need(doc, doc->learner, "objective", WIRE_OBJECT, "learner", &objective);
+
+    if (rc == 0) {
+        rc = need(doc, objective, "name", WIRE_STRING, "learner.objective", &name);
+    }
+    if (rc != 0) {
+        return rc;
+    }
+    struct bytes text = wire_string(name);
+    doc->objective = objective_find(text);
+    if (doc->objective == NULL) {
+        rc = err_set(doc->err, AUGURY_ERR_UNSUPPORTED, "unknown_objective",
+                     "objective \"%.*s\" is not known to this version of augury: how its margins "
+                     "become predictions would be a guess",
+                     (int)(text.len < 80 ? text.len : 80), (const char *)text.data);
+        err_at(doc->err, "learner.objective.name");
+    }
+    return rc;
+}
+
+static int
+read_counts(struct document *doc, struct neutral_model *model)
+{
+    uint32_t classes = 0;
+    uint32_t targets = 0;
+    int rc = read_param(doc, doc->param, "num_feature", 0, &model->feature_count);
+
+    if (rc == 0) {
+        rc = read_param(doc, doc->param, "num_class", 0, &classes);
+    }
+    if (rc == 0) {
+        rc = read_param(doc, doc->param, "num_target", 1, &targets);
+    }
+    if (rc != 0) {
+        return rc;
+    }
+    model->output_count = classes > targets ? classes : targets;
+    model->output_count = model->output_count == 0 ? 1 : model->output_count;
+    if (model->feature_count == 0 || model->feature_count > MODEL_FEATURES_MAX) {
+        return invalid(doc, "learner.learner_model_param.num_feature",
+                       "augury reads models of 1 to 65535 features");
+    }
+    if (model->output_count > MODEL_OUTPUTS_MAX) {
+        return invalid(doc, "learner.learner_model_param.num_class",
+                       "augury reads models of up to 4096 outputs");
+    }
+    return 0;
+}
+
+/* The part of a list "[4.9E-1,2.1E-1]" up to the next comma; what follows it goes to *rest. */
+static struct bytes
+next_in_list(struct bytes *rest)
+{
+    const uint8_t *comma = rest->len == 0 ? NULL : memchr(rest->data, ',', rest->len);
+    size_t len = comma == NULL ? rest->len : (size_t)(comma - rest->data);
+    struct bytes item = bytes_of(rest->data, len);
+
+    *rest = comma == NULL ? bytes_of(NULL, 0) : bytes_of(comma + 1, rest->len - len - 1);
+    return item;
+}
+
+/* Scores as text: one, or a list of one for all or one an output. Returns how many there are, 0 for nonsense. */
+static uint32_t
+parse_scores(struct bytes text, uint32_t most, float *out_scores)
+{
+    uint32_t count = 0;
+
+    text = text_trim(text);
+    if (text.len >= 2 && text.data[0] == '[' && text.data[text.len - 1] == ']') {
+        text = bytes_of(text.data + 1, text.len - 2);
+    } else if (text.len > 0 && memchr(text.data, ',', text.len) != NULL) {
+        return 0;
+    }
+    do {
+        if (count == most || text_to_f32(next_in_list(&text), &out_scores[count]) != 0) {
+            return 0;
+        }
+        count++;
+    } while (text.data != NULL);
+    return count;
+}
+
+static int
+read_base_margins(struct document *doc, struct neutral_model *model)
+{
+    const char *at = "learner.learner_model_param.base_score";
+    const struct wire_value *member = wire_member(doc->param, "base_score");
+    float *margins = arena_zalloc(&doc->import->arena, model->output_count, sizeof(float));
+    uint32_t count = 0;
+
+    if (margins == NULL) {
+        return no_memory(doc);
+    }
+    if (member != NULL && member->type == WIRE_STRING) {
+        count = parse_scores(wire_string(member), model->output_count, margins);
+    } else if (member != NULL && wire_to_f32(member, margins) == 0) {
+        count = 1;
+    }
+    if (count == 0 || (count > 1 && count != model->output_count)) {
+        return invalid(doc, at,
+                       "expected a number in a text, \"5E-1\", or a list of one number or one an "
+                       "output, \"[4.9E-1,2.1E-1]\"");
+    }
+    for (uint32_t i = model->output_count; i-- > 0;) {
+        float score = margins[count == 1 || model->kind == NEUTRAL_GBLINEAR ? 0 : i];
+        float margin = objective_base_margin(doc->objective, score);
+        if (!isfinite(margin)) {
+            err_set(doc->err, AUGURY_ERR_INVALID, "invalid_model",
+                    "%g is no base score of %s: it must lie in the range of its predictions",
+                    (double)score, doc->objective->name);
+            err_at(doc->err, "%s", at);
+            return AUGURY_ERR_INVALID;
+        }
+        margins[i] = margin;
+    }
+    model->base_margins = margins;
+    return 0;
+}
+
+/* ---- trees ---------------------------------------------------------------------------------------------- */
+
+/* How many trees the best iteration keeps. */
+static int
+best_tree_count(struct document *doc, const struct neutral_model *model, uint32_t tree_count,
+                uint32_t *out_count)
+{
+    const char *at = "learner.attributes.best_iteration";
+    const struct wire_value *best =
+        wire_member(wire_member(doc->learner, "attributes"), "best_iteration");
+    const struct wire_value *starts = wire_member(doc->model, "iteration_indptr");
+    uint32_t parallel = 1;
+    uint64_t iteration = 0;
+    int64_t count = 0;
+
+    if (best == NULL) {
+        return invalid(doc, at,
+                       "the file has no best iteration (it was trained without early stopping): "
+                       "import all of its trees");
+    }
+    if (best->type != WIRE_STRING || bytes_to_u64(wire_string(best), INT32_MAX, &iteration) != 0) {
+        return invalid(doc, at, "expected a text of digits, as \"12\"");
+    }
+    if (wire_array_len(starts) > 0) {
+        if (iteration + 1 >= wire_array_len(starts) ||
+            wire_array_i64(starts, (size_t)iteration + 1, &count) != 0) {
+            return invalid(doc, at, "the file has fewer iterations than that");
+        }
+    } else {
+        int rc = read_param(doc, wire_member(doc->model, "gbtree_model_param"), "num_parallel_tree",
+                            1, &parallel);
+        if (rc != 0) {
+            return rc;
+        }
+        parallel = parallel == 0 ? 1 : parallel;
+        if (iteration > UINT32_MAX / ((uint64_t)parallel * model->output_count)) {
+            return invalid(doc, at, "the file has fewer iterations than that");
+        }
+        count = (int64_t)((iteration + 1) * parallel * model->output_count);
+    }
+    if (count < 0 || count > tree_count) {
+        return invalid(doc, at, "the file has fewer trees than that iteration needs");
+    }
+    *out_count = (uint32_t)count;
+    return 0;
+}
+
+/* weight_drop of dart: next to the trees in new files, next to the inner gbtree in old ones; absent in a gbtree. */
+static const struct wire_value *
+find_weight_drop(const struct document *doc)
+{
+    const struct wire_value *weights = wire_member(doc->model, "weight_drop");
+
+    return weights != NULL ? weights : wire_member(doc->booster, "weight_drop");
+}
+
+/* XGBoost multiplies a tree's leaf by its weight for every row, rounds, then adds: the product can be made once. */
+static int
+weigh_tree(struct document *doc, const struct wire_value *weights, uint32_t number,
+           struct neutral_tree *tree)
+{
+    float weight = 1.0f;
+    float *values = arena_zalloc(&doc->import->arena, tree->node_count, sizeof(float));
+
+    if (values == NULL) {
+        return no_memory(doc);
+    }
+    if (wire_array_f32(weights, number, &weight) != 0 || !isfinite(weight)) {
+        return invalid(doc, "weight_drop", "expected one finite number a tree");
+    }
+    for (uint32_t i = 0; i < tree->node_count; i++) {
+        bool is_leaf = tree->left[i] == NEUTRAL_LEAF;
+        values[i] = is_leaf ? (0.0f + tree->value[i]) * weight : tree->value[i];
+    }
+    tree->value = values;
+    return 0;
+}
+
+static int
+read_each_tree(struct document *doc, struct neutral_model *model, const struct wire_value *trees,
+               struct neutral_tree *out_trees)
+{
+    const struct wire_value *outputs = wire_member(doc->model, "tree_info");
+    const struct wire_value *weights = find_weight_drop(doc);
+    int rc = 0;
+
+    for (uint32_t i = 0; i < model->tree_count && rc == 0; i++) {
+        int64_t output = 0;
+        rc = xgboost_read_tree(doc->import, &trees->as.items[i], i, &out_trees[i], doc->err);
+        if (rc == 0 && model->kind == NEUTRAL_DART) {
+            rc = weigh_tree(doc, weights, i, &out_trees[i]);
+        }
+        if (rc == 0 && (wire_array_i64(outputs, i, &output) != 0 || output < 0 ||
+                        output >= model->output_count)) {
+            err_set(doc->err, AUGURY_ERR_INVALID, "invalid_model",
+                    "entry %u is not one of the model's %u outputs", i, model->output_count);
+            err_at(doc->err, "tree_info");
+            rc = AUGURY_ERR_INVALID;
+        }
+        out_trees[i].output = (uint32_t)output;
+    }
+    return rc;
+}
+
+static int
+check_tree_counts(struct document *doc, const struct wire_value *trees)
+{
+    const struct wire_value *param = wire_member(doc->model, "gbtree_model_param");
+    const struct wire_value *weights = find_weight_drop(doc);
+    uint32_t count = 0;
+    uint32_t leaf = 0;
+    int rc = read_param(doc, param, "num_trees", trees->count, &count);
+
+    if (rc == 0) {
+        rc = read_param(doc, param, "size_leaf_vector", 0, &leaf);
+    }
+    if (rc != 0) {
+        return rc;
+    }
+    if (leaf > 1) {
+        rc = err_set(doc->err, AUGURY_ERR_UNSUPPORTED, "vector_leaves",
+                     "the trees' leaves hold vectors (multi_strategy=multi_output_tree); train "
+                     "with multi_strategy=one_output_per_tree");
+        err_at(doc->err, "gbtree_model_param.size_leaf_vector");
+        return rc;
+    }
+    if (count != trees->count) {
+        return invalid(doc, "gbtree_model_param.num_trees",
+                       "the file holds another number of trees: it was cut or edited");
+    }
+    if (wire_array_len(wire_member(doc->model, "tree_info")) != trees->count) {
+        return invalid(doc, "tree_info", "expected one entry a tree");
+    }
+    if (weights != NULL && wire_array_len(weights) > 0 && wire_array_len(weights) != trees->count) {
+        return invalid(doc, "weight_drop", "expected one entry a tree");
+    }
+    return 0;
+}
+
+static int
+read_trees(struct document *doc, struct neutral_model *model)
+{
+    const struct wire_value *trees = NULL;
+    int rc = need(doc, doc->model, "trees", WIRE_ARRAY, "learner.gradient_booster.model", &trees);
+
+    if (rc == 0) {
+        rc = check_tree_counts(doc, trees);
+    }
+    if (rc != 0) {
+        return rc;
+    }
+    model->tree_count = trees->count;
+    if (wire_array_len(find_weight_drop(doc)) > 0) {
+        model->kind = NEUTRAL_DART;
+    }
+    if (doc->import->options->is_best_iteration) {
+        rc = best_tree_count(doc, model, trees->count, &model->tree_count);
+    }
+    struct neutral_tree *out_trees =
+        arena_zalloc(&doc->import->arena, model->tree_count, sizeof(*out_trees));
+    if (rc == 0 && out_trees == NULL) {
+        rc = no_memory(doc);
+    }
+    model->trees = out_trees;
+    return rc != 0 ? rc : read_each_tree(doc, model, trees, out_trees);
+}
+
+/* ---- gblinear --------------------------------------------------------------------------------------------- */
+
+static int
+read_weights(struct document *doc, struct neutral_model *model)
+{
+    const struct wire_value *weights = wire_member(doc->model, "weights");
+    size_t count = ((size_t)model->feature_count + 1) * model->output_count;
+
+    if (doc->import->options->is_best_iteration) {
+        return invalid(doc, "learner.gradient_booster",
+                       "a gblinear model keeps no iterations: import it whole");
+    }
+    if (wire_array_len(weights) != count) {
+        return invalid(doc, "learner.gradient_booster.model.weights",
+                       "expected (features + 1) × outputs weights");
+    }
+    float *numbers = arena_zalloc(&doc->import->arena, count, sizeof(float));
+    if (numbers == NULL) {
+        return no_memory(doc);
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (wire_array_f32(weights, i, &numbers[i]) != 0) {
+            return invalid(doc, "learner.gradient_booster.model.weights", "expected numbers alone");
+        }
+    }
+    model->weights = numbers;
+    return 0;
+}
+
+/* ---- the document ------------------------------------------------------------------------------------------- */
+
+static int
+find_booster(struct document *doc, struct neutral_model *model)
+{
+    const char *at = "learner.gradient_booster";
+    const struct wire_value *name = NULL;
+    int rc = need(doc, doc->booster, "name", WIRE_STRING, at, &name);
+
+    if (rc != 0) {
+        return rc;
+    }
+    struct bytes text = wire_string(name);
+    const struct wire_value *inner = wire_member(doc->booster, "gbtree");
+    if (bytes_equal_text(text, "dart")) {
+        model->kind = NEUTRAL_DART;
+    } else if (bytes_equal_text(text, "gblinear")) {
+        model->kind = NEUTRAL_GBLINEAR;
+    } else if (!bytes_equal_text(text, "gbtree")) {
+        rc = err_set(doc->err, AUGURY_ERR_UNSUPPORTED, "unknown_booster",
+                     "booster \"%.*s\" is not known; augury reads gbtree, dart and gblinear",
+                     (int)(text.len < 80 ? text.len : 80), (const char *)text.data);
+        err_at(doc->err, "%s.name", at);
+        return rc;
+    }
+    return need(doc, inner != NULL ? inner : doc->booster, "model", WIRE_OBJECT, at, &doc->model);
+}
+
+static int
+find_parts(struct document *doc, const struct wire_value *root)
+{
+    if (wire_member(root, "learner") == NULL) {
+        return invalid(doc, "",
+                       "there is no \"learner\": this is not what XGBoost's save_model() "
+                       "writes (a dump_model() file is no model)");
+    }
+    int rc = need(doc, root, "learner", WIRE_OBJECT, "", &doc->learner);
+    if (rc == 0) {
+        rc = need(doc, doc->learner, "learner_model_param", WIRE_OBJECT, "learner", &doc->param);
+    }
+    if (rc == 0) {
+        rc = need(doc, doc->learner, "gradient_booster", WIRE_OBJECT, "learner", &doc->booster);
+    }
+    if (rc == 0) {
+        rc = read_objective(doc);
+    }
+    return rc;
+}
+
+/* "xgboost 1.7.4 json"; files of 1.0 may lack the version. */
+static int
+read_source(struct document *doc, const struct wire_value *root, struct neutral_model *model)
+{
+    const struct wire_value *version = wire_member(root, "version");
+    int64_t parts[3] = {0, 0, 0};
+    char text[128];
+
+    for (size_t i = 0; i < 3 && i < wire_array_len(version); i++) {
+        if (wire_array_i64(version, i, &parts[i]) != 0 || parts[i] < 0 || parts[i] > 9999) {
+            return invalid(doc, "version", "expected three numbers, as [1, 7, 4]");
+        }
+    }
+    snprintf(text, sizeof(text), "xgboost %lld.%lld.%lld %s", (long long)parts[0],
+             (long long)parts[1], (long long)parts[2], doc->import->format);
+    char *copy = arena_text(&doc->import->arena, bytes_of_text(text));
+    if (copy == NULL) {
+        return no_memory(doc);
+    }
+    model->source = bytes_of_text(copy);
+    return 0;
+}
+
+int
+xgboost_read(struct import *import, const struct wire_value *document,
+             struct neutral_model *out_model, struct err *err)
+{
+    struct document doc = {.import = import, .err = err};
+    struct neutral_model *model = out_model;
+    int rc = find_parts(&doc, document);
+
+    *model = (struct neutral_model){.kind = NEUTRAL_GBTREE};
+    if (rc == 0) {
+        model->objective = bytes_of_text(doc.objective->name);
+        model->link = doc.objective->link;
+        rc = find_booster(&doc, model);
+    }
+    if (rc == 0) {
+        rc = read_source(&doc, document, model);
+    }
+    if (rc == 0) {
+        rc = read_counts(&doc, model);
+    }
+    if (rc == 0) {
+        model->is_binary = doc.objective->is_binary && model->output_count == 1;
+        rc = read_base_margins(&doc, model);
+    }
+    if (rc == 0) {
+        rc = model->kind == NEUTRAL_GBLINEAR ? read_weights(&doc, model) : read_trees(&doc, model);
+    }
+    if (rc == 0) {
+        rc = xgboost_read_schema(import, doc.learner, doc.model, model, err);
+    }
+    return rc;
+}
