@@ -57,7 +57,7 @@ struct proc_board {
 
 /* ---- start-up -------------------------------------------------------------------------------- */
 
-/* Detaches. The first process stays until the final one calls proc_ready_tell(), prints its text on stderr and exits with
+/* Detaches; standard input, output and error become /dev/null. The first process stays until the final one calls proc_ready_tell(), prints its text on stderr and exits with
  * its status; so the command returns 0 only when workers serve. Returns only in the final process; *out_ready_fd is kept
  * for proc_ready_tell. Process: the one that becomes the master. */
 AUGURY_MUST_USE int proc_daemonize(int *out_ready_fd, struct err *err);
@@ -80,7 +80,8 @@ void proc_pidfile_close(
 AUGURY_MUST_USE int proc_drop_rights(const char *user, const char *group, struct err *err);
 AUGURY_MUST_USE int proc_find_user(const char *user, const char *group, uid_t *out_uid,
                                    gid_t *out_gid, struct err *err);
-/* Makes dir and its parents (mode 0700 for the last, 0755 above) and gives the last to uid:gid when we are root. */
+/* Makes dir and its parents (mode 0700 for the last, 0755 above). What it makes as root is given to uid:gid; a folder that is
+ * there already is left as it is. */
 AUGURY_MUST_USE int proc_make_dir(const char *dir, uid_t uid, gid_t gid, struct err *err);
 AUGURY_MUST_USE int proc_raise_file_limit(unsigned wanted); /* as far as the hard limit allows */
 
@@ -88,24 +89,47 @@ AUGURY_MUST_USE int proc_raise_file_limit(unsigned wanted); /* as far as the har
  * root: prefix of /proc and /sys, "" outside tests. */
 unsigned proc_cpu_count(const char *root);
 
-/* Remembers argv's memory for titles; once, at the start of main. */
-void proc_title_setup(int argc, char **argv);
-void proc_title_set(const char *fmt, ...) AUGURY_PRINTF(1, 2); /* what ps shows: "auguryd: …" */
+/* The memory of argv and environ, for titles. setup: once, at the start of main; it moves the environment elsewhere. */
+struct proc_title {
+    char *area;
+    size_t size;
+};
+void proc_title_setup(struct proc_title *title, int argc, char **argv);
+/* What ps shows: "auguryd: …". Any process that inherits the struct. */
+void proc_title_set(const struct proc_title *title, const char *fmt, ...) AUGURY_PRINTF(2, 3);
 
 /* ---- children --------------------------------------------------------------------------------- */
 
-/* A pipe a child, both ways of knowing about death: the child writes one byte when ready; end of file on
- * life_fd means that the other side died. Process: master keeps `child`, the child gets `parent`. */
-struct proc_link {
-    int ready_fd; /* master reads 'R' or end of file; child writes */
-    int life_fd;  /* child reads end of file when the master died; -1 in the master's table */
+/* How children learn that the master died: it holds the only write end of one pipe, so all of them read end of file. */
+struct proc_life {
+    int read_fd;
+    int write_fd;
 };
+AUGURY_MUST_USE int proc_life_open(struct proc_life *life);
+void proc_life_close(struct proc_life *life);
 
-/* Forks. In the child: signal dispositions and mask are reset, every descriptor in close_fds is closed, child_main runs and its result
- * is the exit status; never returns there. In the master: *out_pid and the link. */
+/* A child's ends. */
+struct proc_link {
+    int ready_fd; /* for proc_ready_say() */
+    int life_fd;  /* end of file: the master died */
+};
+/* Tells the master that this child serves; once. Process: child. */
+void proc_ready_say(struct proc_link *link);
+
 typedef int proc_child_main(void *arg, struct proc_link link);
-AUGURY_MUST_USE int proc_spawn(proc_child_main *child_main, void *arg, pid_t *out_pid,
-                               struct proc_link *out_link, struct err *err);
+
+struct proc_spawn {
+    proc_child_main *child_main;
+    void *arg;
+    const struct proc_life *life;
+    const int *close_fds; /* the master's own descriptors; -1 are skipped */
+    size_t close_count;
+};
+/* Forks. In the child: every signal has its default action and none is blocked (SIGPIPE is ignored), close_fds and the
+ * life pipe's write end are closed, child_main runs and its result is the exit status. In the master: the pid, and a
+ * non-blocking descriptor that gives 'R' when the child is ready and end of file when it died before. */
+AUGURY_MUST_USE int proc_spawn(const struct proc_spawn *spawn, pid_t *out_pid, int *out_ready_fd,
+                               struct err *err);
 
 /* Back-off of one slot, a pure function of times: 0 for the first death in a healthy life, then 100 ms doubling to 30 s;
  * a life of 60 s resets it. */

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/* board.c - names of states, and the back-off of a slot: pure functions. */
+#include "augury/proc.h"
+
+enum { BACKOFF_FIRST_MS = 100, BACKOFF_MAX_MS = 30000, BACKOFF_HEALTHY_MS = 60000 };
+
+const char *
+proc_state_name(enum proc_state state)
+{
+    switch (state) {
+    case PROC_STATE_NONE: return "none";
+    case PROC_STATE_STARTING: return "starting";
+    case PROC_STATE_READY: return "ready";
+    case PROC_STATE_DRAINING: return "draining";
+    case PROC_STATE_BACKING_OFF: return "backing-off";
+    }
+    return "unknown";
+}
+
+uint32_t
+proc_backoff_next_ms(struct proc_backoff *backoff, uint64_t lived_ms)
+{
+    uint32_t wait_ms = 0;
+
+    if (lived_ms >= BACKOFF_HEALTHY_MS) {
+        backoff->failures = 0;
+    }
+    if (backoff->failures > 0) {
+        wait_ms = BACKOFF_FIRST_MS;
+        for (uint32_t i = 1; i < backoff->failures && wait_ms < BACKOFF_MAX_MS; i++) {
+            wait_ms *= 2;
+        }
+        wait_ms = wait_ms > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : wait_ms;
+    }
+    backoff->failures++;
+    return wait_ms;
+}
