@@ -6,6 +6,7 @@
  */
 #include "augury/wire.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +21,10 @@ enum {
     PLAIN_POINT_MAX = 21,
     SCRATCH_BYTES = 128, /* what yyjson wants to write one number */
 };
+
+/* Within these, nine digits are scaled by powers of ten that a double holds exactly. */
+#define FAST_MIN 1e-13F
+#define FAST_MAX 1e22F
 
 /* 0.DIGITS × 10^point; digits without zeros at their end. */
 struct decimal {
@@ -64,19 +69,53 @@ scale(double number, int exponent)
     return exponent >= 0 ? number * exact_powers[exponent] : number / exact_powers[-exponent];
 }
 
+/* The middle of value and its neighbour `step` units in the last place away; value > 0, neighbour finite. */
+static double
+middle_to_neighbour(float value, int step)
+{
+    uint32_t bits;
+    float neighbour;
+
+    memcpy(&bits, &value, sizeof(bits));
+    bits += (uint32_t)step;
+    memcpy(&neighbour, &bits, sizeof(neighbour));
+    return ((double)value + (double)neighbour) / 2;
+}
+
+/* floor(log10(number)): 1233 / 4096 is log10(2) closely enough, and one comparison puts it right. */
+static int
+magnitude_of(double number)
+{
+    uint64_t bits;
+
+    memcpy(&bits, &number, sizeof(bits));
+    int power_of_two = (int)(bits >> 52) - 1023;
+    int magnitude = (power_of_two * 1233) >> 12;
+    return scale(number, -magnitude) >= 10 ? magnitude + 1 : magnitude;
+}
+
+static bool
+reads_back(uint32_t number, int exponent, float value)
+{
+    char text[32];
+
+    snprintf(text, sizeof(text), "%" PRIu32 "e%d", number, exponent);
+    return strtof(text, NULL) == value;
+}
+
 /*
  * Fewest digits for a float between 1e-13 and 1e22, in double arithmetic: the value is scaled to an integer of n digits,
  * rounded, and scaled back. n digits and one correctly rounded operation give the double nearest to the decimal, so the
  * decimal reads back as value exactly when that double lies strictly between the middles to the neighbours of value.
- * Just on a middle the answer is not known here: then more digits are tried, or the slow way.
+ * Just on a middle strtof is asked.
  */
-static bool
+static void
 fast_digits(float value, struct decimal *out_decimal)
 {
     double exact = (double)value;
-    double low = (exact + (double)nextafterf(value, 0.0F)) / 2;
-    double high = (exact + (double)nextafterf(value, INFINITY)) / 2;
-    int magnitude = (int)floor(log10(exact));
+    double low = middle_to_neighbour(value, -1);
+    double high = middle_to_neighbour(value, 1);
+    int magnitude = magnitude_of(exact);
 
     for (int n = F32_DIGITS_SURE; n <= F32_DIGITS_MAX; n++) {
         int exponent = magnitude - n + 1;
@@ -84,13 +123,35 @@ fast_digits(float value, struct decimal *out_decimal)
         /* Above a power of two the neighbour is further away: the next decimal up may do where the nearest does not. */
         for (int step = 0; step <= 1; step++) {
             double back = scale(rounded + step, exponent);
-            if (low < back && back < high) {
-                decimal_set(out_decimal, (uint32_t)(rounded + step), exponent);
-                return true;
+            uint32_t number = (uint32_t)(rounded + step);
+            if ((low < back && back < high) ||
+                ((back == low || back == high) && reads_back(number, exponent, value))) {
+                decimal_set(out_decimal, number, exponent);
+                return;
             }
         }
     }
-    return false;
+    AUGURY_ASSERT(!"nine digits tell any two floats apart");
+}
+
+/* "d.ddde±xx" as an integer of all its digits and the exponent that goes with it. */
+static uint32_t
+split_scientific(const char *text, int *out_exponent)
+{
+    uint32_t number = 0;
+    int behind_point = 0;
+    bool is_behind = false;
+
+    for (; *text != 'e'; text++) {
+        if (*text == '.') {
+            is_behind = true;
+            continue;
+        }
+        number = number * 10 + (uint32_t)(*text - '0');
+        behind_point += is_behind ? 1 : 0;
+    }
+    *out_exponent = (int)strtol(text + 1, NULL, 10) - behind_point;
+    return number;
 }
 
 /* The same for every other float: print with more and more digits until strtof agrees. */
@@ -98,23 +159,19 @@ static void
 slow_digits(float value, struct decimal *out_decimal)
 {
     char text[40];
+    int exponent;
 
     for (int n = 1; n <= F32_DIGITS_MAX; n++) {
         snprintf(text, sizeof(text), "%.*e", n - 1, (double)value);
-        if (strtof(text, NULL) == value) {
-            break;
+        uint32_t number = split_scientific(text, &exponent);
+        for (uint32_t step = 0; step <= 1; step++) {
+            if (reads_back(number + step, exponent, value)) {
+                decimal_set(out_decimal, number + step, exponent);
+                return;
+            }
         }
     }
-    /* d.ddde±xx */
-    const char *exponent = strchr(text, 'e');
-    out_decimal->count = 0;
-    for (const char *c = text; c < exponent; c++) {
-        if (*c != '.') {
-            out_decimal->digits[out_decimal->count++] = *c;
-        }
-    }
-    out_decimal->point = (int)strtol(exponent + 1, NULL, 10) + 1;
-    decimal_trim(out_decimal);
+    AUGURY_ASSERT(!"nine digits tell any two floats apart");
 }
 
 static char *
@@ -206,8 +263,9 @@ wire_f32_to_text(float value, char *out_text)
         out = put_digits(out, "0.0", 3);
         return (size_t)(out - out_text);
     }
-    bool is_fast = value >= 1e-13F && value < 1e22F && fast_digits(value, &decimal);
-    if (!is_fast) {
+    if (value >= FAST_MIN && value < FAST_MAX) {
+        fast_digits(value, &decimal);
+    } else {
         slow_digits(value, &decimal);
     }
     bool is_plain = decimal.point >= PLAIN_POINT_MIN && decimal.point <= PLAIN_POINT_MAX;
