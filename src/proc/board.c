@@ -2,7 +2,14 @@
 /* board.c - names of states, and the back-off of a slot: pure functions. */
 #include "augury/proc.h"
 
-enum { BACKOFF_FIRST_MS = 100, BACKOFF_MAX_MS = 30000, BACKOFF_HEALTHY_MS = 60000 };
+#include <sys/wait.h>
+
+enum {
+    BACKOFF_FIRST_MS = 100,
+    BACKOFF_MAX_MS = 30000,
+    BACKOFF_KILLED_MAX_MS = 1000,
+    BACKOFF_HEALTHY_MS = 60000,
+};
 
 const char *
 proc_state_name(enum proc_state state)
@@ -18,8 +25,11 @@ proc_state_name(enum proc_state state)
 }
 
 uint32_t
-proc_backoff_next_ms(struct proc_backoff *backoff, uint64_t lived_ms)
+proc_backoff_next_ms(struct proc_backoff *backoff, uint64_t lived_ms, int wait_status)
 {
+    /* Nothing in a program ends it by SIGKILL: a person or the kernel did. Waiting long would mend nothing. */
+    bool is_killed = WIFSIGNALED(wait_status) && WTERMSIG(wait_status) == SIGKILL;
+    uint32_t max_ms = is_killed ? BACKOFF_KILLED_MAX_MS : BACKOFF_MAX_MS;
     uint32_t wait_ms = 0;
 
     if (lived_ms >= BACKOFF_HEALTHY_MS) {
@@ -27,10 +37,10 @@ proc_backoff_next_ms(struct proc_backoff *backoff, uint64_t lived_ms)
     }
     if (backoff->failures > 0) {
         wait_ms = BACKOFF_FIRST_MS;
-        for (uint32_t i = 1; i < backoff->failures && wait_ms < BACKOFF_MAX_MS; i++) {
+        for (uint32_t i = 1; i < backoff->failures && wait_ms < max_ms; i++) {
             wait_ms *= 2;
         }
-        wait_ms = wait_ms > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : wait_ms;
+        wait_ms = wait_ms > max_ms ? max_ms : wait_ms;
     }
     backoff->failures++;
     return wait_ms;

@@ -204,12 +204,21 @@ back_off_doubles_from_100_ms_to_30_s_and_a_healthy_minute_resets_it(void)
     struct proc_backoff backoff = {0};
 
     for (size_t i = 0; i < AUGURY_COUNT(want); i++) {
-        CHECK_INT(proc_backoff_next_ms(&backoff, 10), want[i]);
+        CHECK_INT(proc_backoff_next_ms(&backoff, 10, SIGSEGV), want[i]);
     }
     backoff.failures = UINT32_MAX - 1;
-    CHECK_INT(proc_backoff_next_ms(&backoff, 59999), 30000);
-    CHECK_INT(proc_backoff_next_ms(&backoff, 60000), 0);
-    CHECK_INT(proc_backoff_next_ms(&backoff, 10), 100);
+    CHECK_INT(proc_backoff_next_ms(&backoff, 59999, SIGSEGV), 30000);
+    CHECK_INT(proc_backoff_next_ms(&backoff, 60000, SIGSEGV), 0);
+    CHECK_INT(proc_backoff_next_ms(&backoff, 10, SIGSEGV), 100);
+}
+
+static void
+a_killed_process_is_back_within_a_second_however_often_it_is_killed(void)
+{
+    struct proc_backoff backoff = {.failures = 20};
+
+    CHECK_INT(proc_backoff_next_ms(&backoff, 10, SIGKILL), 1000);
+    CHECK_INT(proc_backoff_next_ms(&backoff, 10, SIGABRT), 30000);
 }
 
 static void
@@ -229,6 +238,7 @@ main(void)
     TAP_RUN(a_child_starts_with_default_signals_and_without_the_masters_descriptors);
     TAP_RUN(the_signal_descriptor_delivers_a_blocked_signal);
     TAP_RUN(back_off_doubles_from_100_ms_to_30_s_and_a_healthy_minute_resets_it);
+    TAP_RUN(a_killed_process_is_back_within_a_second_however_often_it_is_killed);
     TAP_RUN(every_state_has_a_name);
     return tap_done();
 }
