@@ -49,7 +49,7 @@ bool
 bytes_start_with(struct bytes a, const char *prefix)
 {
     size_t len = strlen(prefix);
-    return a.len >= len && memcmp(a.data, prefix, len) == 0;
+    return a.len >= len && (len == 0 || memcmp(a.data, prefix, len) == 0);
 }
 
 int
