@@ -75,7 +75,7 @@ struct net_peer {
     const struct sockaddr *address; /* of the client */
 };
 
-/* One whole request in, one answer out, within the call. body: decoded, contiguous, borrowed during the call. now_wall_ms: cached per turn. */
+/* One whole request in, one answer out, within the call. body: decoded, contiguous, borrowed during the call. */
 typedef void net_handler_fn(void *arg, const struct http_request *request, struct bytes body,
                             const struct net_peer *peer, struct net_answer *answer);
 
@@ -103,7 +103,7 @@ uint64_t net_server_now_wall_ms(const struct net_server *server); /* cached per 
 
 /* ---- line server: the admin socket ------------------------------------------------------------------ */
 
-/* One line in, one framed answer out: "OK|ERR <code> <len>\n<body>\n". Greets with `greeting`. Peer's uid, gid and pid by SO_PEERCRED.
+/* One line in, one framed answer out: "OK|ERR <code> <len>\n<body>\n"; empty lines are ignored. Greets with `greeting` (borrowed). Peer's uid, gid and pid by SO_PEERCRED.
  * Lines up to 64 KiB, idle for 60 s, 64 connections. */
 struct net_line_peer {
     uint32_t uid, gid;

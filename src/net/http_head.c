@@ -226,12 +226,13 @@ parse_request_line(struct http_head *head, size_t start, size_t *out_next)
     bool is_line_limit = end <= limits->head_bytes;
     struct bytes line;
 
-    int rc = line_at(head, start, is_line_limit ? end : limits->head_bytes, &line);
-    size_t known = rc == 0 ? line.len : head->input.len - start;
-    if ((rc == 0 || rc == AUGURY_MORE || rc == AUGURY_ERR_LIMIT) && known >= METHOD_BYTES_MAX &&
-        memchr(begin, ' ', METHOD_BYTES_MAX) == NULL) {
+    /* Judged before the line is looked for: its end may never come. */
+    if (head->input.len - start >= METHOD_BYTES_MAX &&
+        memchr(begin, ' ', METHOD_BYTES_MAX) == NULL &&
+        memchr(begin, '\n', METHOD_BYTES_MAX) == NULL) {
         return refuse_method(head, bytes_of(begin, METHOD_BYTES_MAX));
     }
+    int rc = line_at(head, start, is_line_limit ? end : limits->head_bytes, &line);
     if (rc == AUGURY_ERR_LIMIT && is_line_limit) {
         return http_refuse(head, 414, "target_too_long", begin, "the request line is too long");
     }

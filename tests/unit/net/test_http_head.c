@@ -166,6 +166,8 @@ methods_are_known_tokens(void)
         ROW("obs-text", 400, "bad_request_line", "GET\xe9 / HTTP/1.1\r\n" HOST "\r\n"),
         ROW("very long, nothing after it yet", 501, "unknown_method",
             "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"),
+        ROW("very long, a bare LF after it", 501, "unknown_method",
+            "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA / HTTP/1.1\nHost: a\n\n"),
         ROW("very long and not a token", 400, "bad_request_line",
             "AAAAAAAAAAAAAAAA\x01ssssssssssssssssssssss"),
     };

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * net_answer.c - answers as bytes: one reservation an answer, then pieces that are ready to be copied.
+ */
+#include "net_server.h"
+
+#include <string.h>
+
+enum {
+    HEAD_BYTES_MAX = 256
+}; /* all that is written beside content type, handler's headers and body */
+
+static uint8_t *
+put(uint8_t *at, const void *data, size_t len)
+{
+    memcpy(at, data, len);
+    return at + len;
+}
+
+#define PUT_LITERAL(at, text) put(at, text, sizeof(text) - 1)
+
+static uint8_t *
+put_u64(uint8_t *at, uint64_t value)
+{
+    uint8_t digits[20];
+    size_t first = sizeof(digits);
+
+    do {
+        digits[--first] = (uint8_t)('0' + value % 10);
+        value /= 10;
+    } while (value != 0);
+    return put(at, digits + first, sizeof(digits) - first);
+}
+
+static uint8_t *
+put_status_line(uint8_t *at, unsigned status)
+{
+    if (status == 200) {
+        return PUT_LITERAL(at, "HTTP/1.1 200 OK\r\n");
+    }
+    const char *text = http_status_text(status);
+    at = PUT_LITERAL(at, "HTTP/1.1 ");
+    at = put_u64(at, status);
+    at = PUT_LITERAL(at, " ");
+    at = put(at, text, strlen(text));
+    return PUT_LITERAL(at, "\r\n");
+}
+
+static void
+count_status(struct net_server *server, unsigned status)
+{
+    static const enum stats_id ids[] = {STATS_HTTP_REQUESTS_2XX, STATS_HTTP_REQUESTS_3XX,
+                                        STATS_HTTP_REQUESTS_4XX, STATS_HTTP_REQUESTS_5XX};
+
+    stats_add(server->stats, ids[status / 100 - 2], 1);
+}
+
+void
+answer_put(struct net_server *server, const struct net_answer *answer, unsigned flags)
+{
+    unsigned status = answer->status;
+    bool has_content = status != 204 && status != 304;
+    size_t type_len = strlen(answer->content_type);
+    size_t body_len = has_content && (flags & ANSWER_HEAD) == 0 ? answer->body->len : 0;
+
+    AUGURY_ASSERT(status >= 200 && status <= 599);
+    count_status(server, status);
+    uint8_t *start =
+        buf_reserve(&server->out, HEAD_BYTES_MAX + type_len + answer->headers->len + body_len);
+    if (start == NULL) {
+        return; /* sticky: the connection is cut */
+    }
+    uint8_t *at = put_status_line(start, status);
+    at = put(at, server->lines, server->lines_len);
+    if (has_content) {
+        at = PUT_LITERAL(at, "Content-Type: ");
+        at = put(at, answer->content_type, type_len);
+        at = PUT_LITERAL(at, "\r\nContent-Length: ");
+        at = put_u64(at, answer->body->len);
+        at = PUT_LITERAL(at, "\r\n");
+    }
+    if ((flags & ANSWER_CLOSE) != 0) {
+        at = PUT_LITERAL(at, "Connection: close\r\n");
+    } else if ((flags & ANSWER_KEEP_ALIVE) != 0) {
+        at = PUT_LITERAL(at, "Connection: keep-alive\r\n");
+    }
+    if (answer->headers->len > 0) {
+        at = put(at, answer->headers->data, answer->headers->len);
+    }
+    at = PUT_LITERAL(at, "\r\n");
+    if (body_len > 0) {
+        at = put(at, answer->body->data, body_len);
+    }
+    buf_commit(&server->out, (size_t)(at - start));
+}
+
+static enum stats_id
+refusal_counter(unsigned status)
+{
+    switch (status) {
+    case 408: return STATS_HTTP_REFUSED_DEADLINE;
+    case 413:
+    case 414:
+    case 431: return STATS_HTTP_REFUSED_LIMIT;
+    case 503: return STATS_HTTP_REFUSED_CONNECTIONS;
+    default: return STATS_HTTP_REFUSED_FRAMING;
+    }
+}
+
+void
+answer_put_refusal(struct net_server *server, const struct http_refusal *refusal)
+{
+    struct net_answer answer = {
+        .status = refusal->status,
+        .content_type = "application/json",
+        .headers = &server->answer_headers,
+        .body = &server->answer_body,
+    };
+
+    stats_add(server->stats, refusal_counter(refusal->status), 1);
+    buf_reset(answer.headers);
+    buf_reset(answer.body);
+    buf_printf(answer.body, "{\"error\":\"%s\",\"code\":\"%s\"", refusal->reason, refusal->code);
+    if (refusal_counter(refusal->status) != STATS_HTTP_REFUSED_DEADLINE && refusal->status != 503) {
+        buf_printf(answer.body, ",\"at\":\"byte %zu\"", refusal->offset);
+    }
+    buf_put_text(answer.body, "}");
+    answer_put(server, &answer, ANSWER_CLOSE);
+}

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * net_server.h - one HTTP server on one loop: its listeners, its connections, and the buffers all of them share,
+ * because only one of them is at work at a time. Private to net: net_server.c accepts, drains and counts,
+ * net_conn.c reads, decodes and sends, net_answer.c writes heads.
+ */
+#pragma once
+
+#include "net_loop.h"
+#include "net_wheel.h"
+
+#include <netinet/in.h>
+
+enum {
+    SCRATCH_BYTES = 128 * 1024,          /* most that one turn reads from one connection */
+    TURN_OUT_BYTES = 256 * 1024,         /* a turn answers no further request beyond this */
+    TURN_REQUESTS = 256,                 /* nor more than these */
+    ANSWER_BODY_MAX = 256 * 1024 * 1024, /* a larger answer becomes status 500 */
+    ANSWER_HEADERS_MAX = 64 * 1024,
+    KEEP_BYTES = 1024 * 1024, /* shared buffers above this are given back after the turn */
+    LINGER_MS = 5000,         /* how long a client may take to read a refusal */
+    LINGER_BYTES = 1024 * 1024,
+    REFUSED_MAX = 64, /* connections over the limit that may linger at a time */
+    DRAIN_IDLE_MS = 1000,
+    SERVER_LINES_MAX = 64,
+};
+
+struct listener {
+    uint32_t magic;
+    struct net_list link;
+    struct net_server *server;
+    int fd;
+    char name[48];
+    struct event event;
+    struct event resume; /* ends a pause in accepting */
+};
+
+struct net_server {
+    uint32_t magic;
+    struct net_loop *loop;
+    struct net_limits limits;
+    net_handler_fn *handler;
+    void *handler_arg;
+    struct stats_slot *stats;
+    struct log *log;
+
+    struct net_list listeners;
+    struct net_list connections; /* struct conn.all */
+    struct net_list ready;       /* struct conn.ready: have input that this turn did not get to */
+    size_t connection_count;
+    struct net_wheel wheel;
+    struct event tick;  /* turns the wheel, while there are connections */
+    struct event later; /* next turn: ready connections, the end of a drain */
+    int reserve_fd;     /* given up for a moment when descriptors run out */
+
+    bool is_draining;
+    void (*on_drained)(void *arg);
+    void *on_drained_arg;
+    struct event drain_limit;
+
+    /* Shared by all connections, in use within one turn of one of them. */
+    uint8_t *scratch;
+    struct buf out;
+    struct buf answer_headers, answer_body;
+    struct buf chunked_body;
+    struct http_request request;
+
+    uint64_t wall_offset_ms; /* wall clock less monotonic clock, of this second */
+    uint64_t date_until_ms;  /* monotonic: when lines are due again */
+    uint8_t lines_len;
+    char lines[SERVER_LINES_MAX + 1]; /* "Date: …\r\nServer: augury\r\n" */
+};
+
+/* First thing of every callback: takes the time and, once a second, writes the date. Returns nanoseconds. */
+uint64_t server_turn(struct net_server *server);
+uint64_t server_now_ms(const struct net_server *server);
+/* One connection less; the last one of a drain ends it. */
+void server_forget(struct net_server *server);
+void server_call_later(struct net_server *server);
+
+/* ---- net_answer.c ---- */
+
+enum answer_flags {
+    ANSWER_CLOSE = 1 << 0,      /* says Connection: close */
+    ANSWER_KEEP_ALIVE = 1 << 1, /* says Connection: keep-alive, for HTTP/1.0 */
+    ANSWER_HEAD = 1 << 2,       /* to HEAD: no body */
+};
+
+/* Appends a whole answer to server->out and counts its status. */
+void answer_put(struct net_server *server, const struct net_answer *answer, unsigned flags);
+/* Appends a refusal as JSON with Connection: close, and counts it. */
+void answer_put_refusal(struct net_server *server, const struct http_refusal *refusal);
+
+/* ---- net_conn.c ---- */
+
+/* Takes over fd, also on failure. */
+void conn_open(struct listener *listener, int fd, const struct sockaddr *address);
+/* The same for a connection over the limit: answers 503, lingers if it may. */
+void conn_open_refused(struct listener *listener, int fd, bool may_linger);
+void conn_expire(struct net_server *server, struct net_deadline *deadline);
+void conn_resume_ready(struct net_server *server);
+void conn_drain_all(struct net_server *server, uint32_t idle_ms);
+void conn_close_all(struct net_server *server);
