@@ -3,7 +3,8 @@
  * tap.h - tests that speak TAP 13 (testanything.org), in one header. A program:
  *     static void a_full_buffer_keeps_its_code(void) { … CHECK(buf.rc == AUGURY_ERR_LIMIT); … }
  *     int main(void) { TAP_RUN(a_full_buffer_keeps_its_code); return tap_done(); }
- * One test function is one TAP line; its first failed CHECK ends it. The function's name is the behaviour.
+ * One test function is one TAP line; its first failed CHECK ends it. The function's name is the
+ * behaviour.
  */
 #pragma once
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * base.h - what every room stands on: error codes, bytes, growable buffers, arenas, digests, clocks,
- * shared memory and log lines.
+ * base.h - what every room stands on: error codes, bytes, growable buffers, arenas, digests,
+ * clocks, shared memory and log lines.
  * Room: base (floor 0, uses libc and xxhash). Process: all.
  * Ownership: said at each type. Nothing here keeps state between calls; contexts are arguments.
  * Errors: 0 done, > 0 a normal no (enum augury_no), < 0 a failure (enum augury_err).
@@ -49,9 +49,9 @@ enum augury_err {
 const char *augury_strerror(int rc);
 
 /*
- * What went wrong, where, and what would be right. Caller's storage, never freed. `code` is a static
- * snake_case word that clients may test ("invalid_feature"), `at` the place ("rows[3].ydstogo",
- * "augury.conf:12", "byte 812"; may be empty), `reason` one sentence.
+ * What went wrong, where, and what would be right. Caller's storage, never freed. `code` is a
+ * static snake_case word that clients may test ("invalid_feature"), `at` the place
+ * ("rows[3].ydstogo", "augury.conf:12", "byte 812"; may be empty), `reason` one sentence.
  */
 struct err {
     int rc;
@@ -60,7 +60,8 @@ struct err {
     char reason[352];
 };
 
-/* Fills *err (which may be NULL) and returns rc, so that `return err_set(...)` reads as one step. Clears `at`. */
+/* Fills *err (which may be NULL) and returns rc, so that `return err_set(...)` reads as one
+ * step. Clears `at`. */
 int err_set(struct err *err, int rc, const char *code, const char *fmt, ...) AUGURY_PRINTF(4, 5);
 /* Sets the place of an error that has been set; returns err->rc (or 0 when err is NULL). */
 int err_at(struct err *err, const char *fmt, ...) AUGURY_PRINTF(2, 3);
@@ -79,7 +80,8 @@ bool bytes_equal(struct bytes a, struct bytes b);
 bool bytes_equal_text(struct bytes a, const char *text);
 bool bytes_equal_nocase(struct bytes a, const char *lower_case_text); /* ASCII */
 bool bytes_start_with(struct bytes a, const char *prefix);
-/* Unsigned decimal, all of `text`, digits only. 0, AUGURY_ERR_INVALID or AUGURY_ERR_LIMIT (over max). */
+/* Unsigned decimal, all of `text`, digits only. 0, AUGURY_ERR_INVALID or AUGURY_ERR_LIMIT (over
+ * max). */
 AUGURY_MUST_USE int bytes_to_u64(struct bytes text, uint64_t max, uint64_t *out_value);
 bool utf8_is_valid(struct bytes text);
 
@@ -112,7 +114,8 @@ void buf_put_text(struct buf *buf, const char *text);
 void buf_put_u8(struct buf *buf, uint8_t value);
 void buf_put_u64(struct buf *buf, uint64_t value); /* decimal */
 void buf_printf(struct buf *buf, const char *fmt, ...) AUGURY_PRINTF(2, 3);
-/* Room for len more bytes at the end, or NULL (sticky); buf_commit() makes the first n of them count. */
+/* Room for len more bytes at the end, or NULL (sticky); buf_commit() makes the first n of them
+ * count. */
 uint8_t *buf_reserve(struct buf *buf, size_t len);
 void buf_commit(struct buf *buf, size_t n);
 void buf_consume(struct buf *buf, size_t n); /* drops the first n bytes */
@@ -183,8 +186,9 @@ void shm_unmap(void **map, size_t size_bytes);
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 
 /*
- * One line an event, logfmt: `2026-01-02T03:04:05.678Z level=info process=worker.3 gen=1 pid=123 event=… …`,
- * written by one write(). Only net, proc and app log; the others return codes and bump counters.
+ * One line an event, logfmt: `2026-01-02T03:04:05.678Z level=info process=worker.3 gen=1 pid=123
+ * event=… …`, written by one write(). Only net, proc and app log; the others return codes and bump
+ * counters.
  */
 struct log {
     int fd;
@@ -200,7 +204,8 @@ AUGURY_MUST_USE int log_open(struct log *log, const char *path, enum log_level l
 AUGURY_MUST_USE int log_reopen(struct log *log); /* by path, after a rotation */
 void log_close(struct log *log);
 void log_name(struct log *log, const char *process, unsigned generation);
-/* fmt: `key=value` pairs without event and newline. Quote free text with log_quote(). NULL log: nothing is written. */
+/* fmt: `key=value` pairs without event and newline. Quote free text with log_quote(). NULL log:
+ * nothing is written. */
 void log_event(struct log *log, enum log_level level, const char *event, const char *fmt, ...)
     AUGURY_PRINTF(4, 5);
 /* text as a logfmt value: quoted, controls escaped, cut to the size of out. Returns out. */

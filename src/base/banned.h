@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* banned.h - forced into every source file: functions that have a safe counterpart in base or libc are compile errors. */
+/* banned.h - forced into every source file: functions that have a safe counterpart in base or
+ * libc are compile errors. */
 #pragma once
 
 /* Declared before they are poisoned, so that later includes of the same headers stay legal. */

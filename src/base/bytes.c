@@ -76,7 +76,8 @@ bytes_to_u64(struct bytes text, uint64_t max, uint64_t *out_value)
     return 0;
 }
 
-/* Bytes of the well-formed sequence at p (RFC 3629: no surrogates, nothing over U+10FFFF, shortest form), or 0. */
+/* Bytes of the well-formed sequence at p (RFC 3629: no surrogates, nothing over U+10FFFF,
+ * shortest form), or 0. */
 static size_t
 utf8_sequence(const uint8_t *p, size_t left)
 {

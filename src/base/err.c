@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* err.c - codes in words, errors with a place, and the assertion that stops the process on a bug of ours. */
+/* err.c - codes in words, errors with a place, and the assertion that stops the process on a bug
+ * of ours. */
 #include "augury/base.h"
 
 #include <stdio.h>

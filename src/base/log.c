@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* log.c - one logfmt line an event, one write() a line, so that lines of several processes never mix. */
+/* log.c - one logfmt line an event, one write() a line, so that lines of several processes never
+ * mix. */
 #include "augury/base.h"
 
 #include <errno.h>

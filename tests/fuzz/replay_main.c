@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * replay_main.c - a plain main for the fuzz targets, so that every build runs them without clang's libFuzzer.
- * Feeds the target each file of its corpus, every prefix of the small ones, and seeded mutations of all; one TAP line a
- * file. The corpus of tests/fuzz/fuzz_<name> is tests/fuzz/corpus/<name>/; arguments name other files to replay (a
- * finding of "make fuzz"). A crash or a sanitizer report ends the program and so fails the test.
+ * replay_main.c - a plain main for the fuzz targets, so that every build runs them without clang's
+ * libFuzzer. Feeds the target each file of its corpus, every prefix of the small ones, and seeded
+ * mutations of all; one TAP line a file. The corpus of tests/fuzz/fuzz_<name> is
+ * tests/fuzz/corpus/<name>/; arguments name other files to replay (a finding of "make fuzz"). A
+ * crash or a sanitizer report ends the program and so fails the test.
  */
 #include <dirent.h>
 #include <stdint.h>
@@ -25,7 +26,8 @@ next_random(uint64_t *state)
     return *state * 0x2545f4914f6cdd1du;
 }
 
-/* Runs the target over an exact-size copy, so that the address sanitizer sees a read past the end. */
+/* Runs the target over an exact-size copy, so that the address sanitizer sees a read past the
+ * end. */
 static void
 run(const uint8_t *data, size_t size)
 {
@@ -77,7 +79,8 @@ read_file(const char *path, size_t *out_size)
     return data;
 }
 
-/* Returns whether the file could be read; what the target does with it shows by the program's death alone. */
+/* Returns whether the file could be read; what the target does with it shows by the program's
+ * death alone. */
 static int
 replay(const char *path)
 {

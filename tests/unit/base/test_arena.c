@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* test_arena.c - bounded memory that is freed all at once; what the kernel holds is asked from mincore(2). */
+/* test_arena.c - bounded memory that is freed all at once; what the kernel holds is asked from
+ * mincore(2). */
 #include <stdint.h>
 #include <sys/mman.h>
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* test_bytes.c - views, numbers, little-endian fields, and UTF-8 against the decoder of libc's iconv. */
+/* test_bytes.c - views, numbers, little-endian fields, and UTF-8 against the decoder of libc's
+ * iconv. */
 #include <iconv.h>
 #include <stdint.h>
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* test_hash.c - digests against the published values of the empty input and against the shared library's own code. */
+/* test_hash.c - digests against the published values of the empty input and against the shared
+ * library's own code. */
 #include <stdint.h>
 #include <xxhash.h>
 
@@ -23,7 +24,8 @@ the_digest_of_nothing_is_the_published_one(void)
     CHECK(hash64_of(bytes_of("", 0)) == 0x2d06800538d394c2u);
 }
 
-/* base compiles xxhash's header into itself; the library on this machine was compiled by its packagers. */
+/* base compiles xxhash's header into itself; the library on this machine was compiled by its
+ * packagers. */
 static void
 digests_of_all_lengths_are_those_of_the_library(void)
 {

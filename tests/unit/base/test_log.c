@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* test_log.c - log lines: their form, their levels, rotation, and several processes writing one file. */
+/* test_log.c - log lines: their form, their levels, rotation, and several processes writing one
+ * file. */
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
