@@ -2,10 +2,11 @@
 /*
  * wire.h - JSON, MessagePack and UBJSON to one tree of values, and back.
  * Room: wire (floor 1, uses base). Libraries: yyjson, msgpack-c, here only. Process: any.
- * Ownership: a decoded tree lives in the caller's arena and borrows nothing from the input, except where
- * WIRE_BORROW is given. A writer appends to the caller's buf.
- * Errors: AUGURY_ERR_INVALID (code "invalid_json", "invalid_msgpack", "invalid_ubjson"; `at` is "byte N"),
- * AUGURY_ERR_LIMIT (too deep, too many values), AUGURY_ERR_NOMEM (arena used up). Never logs.
+ * Ownership: a decoded tree lives in the caller's arena and borrows nothing from the input, except
+ * where WIRE_BORROW is given. A writer appends to the caller's buf.
+ * Errors: AUGURY_ERR_INVALID (code "invalid_json", "invalid_msgpack", "invalid_ubjson"; `at` is
+ * "byte N"), AUGURY_ERR_LIMIT (too deep, too many values), AUGURY_ERR_NOMEM (arena used up). Never
+ * logs.
  */
 #pragma once
 
@@ -31,7 +32,8 @@ enum wire_element { WIRE_I8, WIRE_U8, WIRE_I16, WIRE_I32, WIRE_I64, WIRE_F32, WI
 
 struct wire_pair;
 
-/* 16 bytes. count: bytes of a string, number text or binary; items of an array; pairs of an object. */
+/* 16 bytes. count: bytes of a string, number text or binary; items of an array; pairs of an
+ * object. */
 struct wire_value {
     uint8_t type;    /* enum wire_type */
     uint8_t element; /* enum wire_element, of WIRE_TYPED */
@@ -66,8 +68,9 @@ struct wire_limits {
     enum wire_flags flags;
 };
 
-/* Reads one whole document (no trailing bytes but white space in JSON). Duplicate keys are refused. A count that a
- * document declares is compared with the bytes that remain before anything is allocated. */
+/* Reads one whole document (no trailing bytes but white space in JSON). Duplicate keys are
+ * refused. A count that a document declares is compared with the bytes that remain before anything
+ * is allocated. */
 AUGURY_MUST_USE int wire_decode(enum wire_format format, struct bytes input,
                                 const struct wire_limits *limits, struct arena *arena,
                                 struct wire_value *out_value, struct err *err);
@@ -83,12 +86,14 @@ const struct wire_value *wire_member(const struct wire_value *value, const char 
 /* As wire_member, but an error (code "missing_member") that names the key. */
 AUGURY_MUST_USE int wire_need(const struct wire_value *value, const char *key, enum wire_type type,
                               const struct wire_value **out_member, struct err *err);
-/* Any number as double or integer; AUGURY_ERR_INVALID when it is none or does not fit. NUMBER text is read by strtod. */
+/* Any number as double or integer; AUGURY_ERR_INVALID when it is none or does not fit
+ * (a finite number that a float would make infinite, a fraction as integer). NUMBER text is rounded
+ * once, as strtod and strtof do. */
 AUGURY_MUST_USE int wire_to_f64(const struct wire_value *value, double *out_number);
-AUGURY_MUST_USE int wire_to_f32(const struct wire_value *value,
-                                float *out_number); /* NUMBER text by strtof */
+AUGURY_MUST_USE int wire_to_f32(const struct wire_value *value, float *out_number);
 AUGURY_MUST_USE int wire_to_i64(const struct wire_value *value, int64_t *out_number);
-/* Arrays of either kind (ARRAY or TYPED): length, and item i as a number. wire_array_len is 0 for anything else. */
+/* Arrays of either kind (ARRAY or TYPED): length, and item i as a number. wire_array_len is 0 for
+ * anything else. */
 bool wire_is_array(const struct wire_value *value);
 size_t wire_array_len(const struct wire_value *value);
 AUGURY_MUST_USE int wire_array_f32(const struct wire_value *value, size_t i, float *out_number);
@@ -98,9 +103,10 @@ AUGURY_MUST_USE int wire_array_i64(const struct wire_value *value, size_t i,
 /* ---- writing -------------------------------------------------------------------------------- */
 
 /*
- * A streaming writer of JSON (compact) or MessagePack. Counts are given at the opening, as MessagePack needs them; in JSON
- * they are checked by assertion at the end. Numbers are written so that they read back the same: f32 with the fewest
- * digits that give the same float, f64 likewise; NaN and infinities become null. Errors stick in the buf.
+ * A streaming writer of JSON (compact) or MessagePack. Counts are given at the opening, as
+ * MessagePack needs them; in JSON they are checked by assertion at the end. Numbers are written so
+ * that they read back the same: f32 with the fewest digits that give the same float, f64 likewise;
+ * NaN and infinities become null. Errors stick in the buf.
  */
 struct wire_writer {
     struct buf *buf;
@@ -130,10 +136,12 @@ void wire_put_string(struct wire_writer *writer,
                      struct bytes text); /* invalid UTF-8 is replaced by U+FFFD */
 void wire_put_value(struct wire_writer *writer, const struct wire_value *value); /* a whole tree */
 
-/* The document for people: `key  value` lines, an array of objects as a table with a heading, nested objects indented. */
+/* The document for people: `key  value` lines, an array of objects as a table with a heading,
+ * nested objects indented. */
 void wire_put_as_text(const struct wire_value *value, struct buf *buf);
 
 enum { WIRE_F32_TEXT_MAX = 32 };
-/* The shortest decimal text that strtof reads back as value ("nan", "inf", "-inf" for the rest). Returns its length. */
+/* The shortest decimal text that strtof reads back as value ("nan", "inf", "-inf" for the rest).
+ * Returns its length. */
 size_t wire_f32_to_text(float value, char *out_text);
 size_t wire_f64_to_text(double value, char *out_text);

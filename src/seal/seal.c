@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* seal.c - SHA-256 (FIPS 180-4) by libcrypto, random bytes from the kernel, comparison in constant time. */
+/* seal.c - SHA-256 (FIPS 180-4) by libcrypto, random bytes from the kernel, comparison in constant
+ * time. */
 #include "augury/seal.h"
 
 #include <errno.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * decode.h - what the decoders of the three formats share: one decode in progress, its errors and limits.
+ * decode.h - what the decoders of the three formats share: one decode in progress, its errors and
+ * limits.
  * Private to room wire. Process: any.
  */
 #pragma once
@@ -32,7 +33,8 @@ int decode_no_room(const struct decode *decode, size_t at);
 /* Takes n values off what the limits still allow. */
 AUGURY_MUST_USE int decode_take_values(struct decode *decode, size_t n, size_t at);
 
-/* Refuses an object that holds a key twice. 0, AUGURY_ERR_NOMEM, or AUGURY_ERR_EXISTS with the index of a second
- * occurrence. Takes O(n log n) at worst, whatever the keys. The arena is left as it was. */
+/* Refuses an object that holds a key twice. 0, AUGURY_ERR_NOMEM, or AUGURY_ERR_EXISTS with the
+ * index of a second occurrence. Takes O(n log n) at worst, whatever the keys. The arena is left as
+ * it was. */
 AUGURY_MUST_USE int pairs_check_unique(struct arena *arena, const struct wire_pair *pairs,
                                        uint32_t count, uint32_t *out_index);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * json.c - JSON text to a tree, by yyjson (RFC 8259).
- * The text is copied into the arena and parsed in place there, so strings of the tree point into that copy. yyjson's own
- * values are working memory: in the arena for requests, which then need no malloc; on the heap for long documents
- * (model files), where they are given back before the tree is used.
+ * The text is copied into the arena and parsed in place there, so strings of the tree point into
+ * that copy. yyjson's own values are working memory: in the arena for requests, which then need no
+ * malloc; on the heap for long documents (model files), where they are given back before the tree
+ * is used.
  * yyjson does not recurse; convert() does, and stops at the limit of depth.
  */
 #include "decode.h"
@@ -13,11 +14,10 @@
 
 enum {
     JSON_PADDING = YYJSON_PADDING_SIZE,
-    JSON_HEAP_MIN_BYTES =
-        1 << 20, /* documents from here on are parsed with working memory on the heap */
+    JSON_HEAP_MIN_BYTES = 1 << 20, /* from here on yyjson works on the heap */
 };
 
-/* ---- yyjson's allocator over an arena: the last block can grow and shrink, others only leak ---- */
+/* ---- yyjson's allocator over an arena: the last block can grow, others only leak ---- */
 
 static size_t
 block_size(size_t size)
@@ -96,7 +96,8 @@ place_of_depth(struct bytes input, unsigned limit)
     return input.len;
 }
 
-/* Takes the values and checks the depth; sets *out_room, which is not NULL, also for an empty container. */
+/* Takes the values and checks the depth; sets *out_room, which is not NULL, also for an empty
+ * container. */
 static int
 open_container(struct conversion *conv, size_t count, unsigned depth, size_t item_size,
                void **out_room)

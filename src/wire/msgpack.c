@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * msgpack.c - MessagePack to a tree, by msgpack-c's parser.
- * msgpack-c ships its parser as a template (msgpack/unpack_template.h) that calls back for each value, so that the tree is
- * built in the arena at once and nothing is allocated by the library. The parser does not recurse: its stack has 32 levels.
- * Invariant: the counts that arrays and maps declare add up to less than the bytes of the document, as each value takes
- * one byte at least; so no declared count makes us allocate more than a fixed multiple of what was sent.
+ * msgpack-c ships its parser as a template (msgpack/unpack_template.h) that calls back for each
+ * value, so that the tree is built in the arena at once and nothing is allocated by the library.
+ * The parser does not recurse: its stack has 32 levels.
+ * Invariant: the counts that arrays and maps declare add up to less than the bytes of the
+ * document, as each value takes one byte at least; so no declared count makes us allocate more
+ * than a fixed multiple of what was sent.
  */
 #include "decode.h"
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * number.c - floating-point numbers as the shortest decimal text that reads back the same.
- * double: yyjson. float: its digits are found here, then laid out as yyjson lays out a double: plain when the decimal
- * point falls within (-6, 21], otherwise with an exponent; always with a point or an exponent, so that it stays a real.
+ * double: yyjson. float: its digits are found here, then laid out as yyjson lays out a double:
+ * plain when the decimal point falls within (-6, 21], otherwise with an exponent; always with a
+ * point or an exponent, so that it stays a real.
  */
 #include "augury/wire.h"
 
@@ -69,7 +70,8 @@ scale(double number, int exponent)
     return exponent >= 0 ? number * exact_powers[exponent] : number / exact_powers[-exponent];
 }
 
-/* The middle of value and its neighbour `step` units in the last place away; value > 0, neighbour finite. */
+/* The middle of value and its neighbour `step` units in the last place away; value > 0, neighbour
+ * finite. */
 static double
 middle_to_neighbour(float value, int step)
 {
@@ -82,7 +84,7 @@ middle_to_neighbour(float value, int step)
     return ((double)value + (double)neighbour) / 2;
 }
 
-/* floor(log10(number)): 1233 / 4096 is log10(2) closely enough, and one comparison puts it right. */
+/* floor(log10(number)): 1233 / 4096 is log10(2) closely enough, and a comparison puts it right. */
 static int
 magnitude_of(double number)
 {
@@ -104,9 +106,10 @@ reads_back(uint32_t number, int exponent, float value)
 }
 
 /*
- * Fewest digits for a float between 1e-13 and 1e22, in double arithmetic: the value is scaled to an integer of n digits,
- * rounded, and scaled back. n digits and one correctly rounded operation give the double nearest to the decimal, so the
- * decimal reads back as value exactly when that double lies strictly between the middles to the neighbours of value.
+ * Fewest digits for a float between 1e-13 and 1e22, in double arithmetic: the value is scaled to
+ * an integer of n digits, rounded, and scaled back. n digits and one correctly rounded operation
+ * give the double nearest to the decimal, so the decimal reads back as value exactly when that
+ * double lies strictly between the middles to the neighbours of value.
  * Just on a middle strtof is asked.
  */
 static void
@@ -120,7 +123,8 @@ fast_digits(float value, struct decimal *out_decimal)
     for (int n = F32_DIGITS_SURE; n <= F32_DIGITS_MAX; n++) {
         int exponent = magnitude - n + 1;
         double rounded = nearbyint(scale(exact, -exponent));
-        /* Above a power of two the neighbour is further away: the next decimal up may do where the nearest does not. */
+        /* Above a power of two the neighbour is further away: the next decimal up may do where the
+         * nearest does not. */
         for (int step = 0; step <= 1; step++) {
             double back = scale(rounded + step, exponent);
             uint32_t number = (uint32_t)(rounded + step);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * pairs.c - finds a key that an object holds twice.
- * Few keys are compared pairwise behind a 64-bit sieve. More go through a hash table; as its hash has no secret, a
- * document can be written whose keys collide, so a long probe gives up and the keys are sorted instead.
+ * Few keys are compared pairwise behind a 64-bit sieve. More go through a hash table; as its hash
+ * has no secret, a document can be written whose keys collide, so a long probe gives up and the
+ * keys are sorted instead.
  */
 #include "decode.h"
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * rows.c - CSV, TSV and LibSVM files as a stream of rows.
- * CSV follows RFC 4180: quotes, doubled quotes, line breaks within quotes, CRLF or LF. TSV has no quotes, as registered
- * with IANA. LibSVM: `label index:value …`, indices ascending.
- * Invariant: data[start, end) is what was read and not yet handed out; a row's cells point into the part before start,
- * which stays until the next call. The buffer holds one row at least and line_max_bytes at most.
+ * CSV follows RFC 4180: quotes, doubled quotes, line breaks within quotes, CRLF or LF. TSV has no
+ * quotes, as registered with IANA. LibSVM: `label index:value …`, indices ascending.
+ * Invariant: data[start, end) is what was read and not yet handed out; a row's cells point into
+ * the part before start, which stays until the next call. The buffer holds one row at least and
+ * line_max_bytes at most.
  */
 #include "augury/rows.h"
 
@@ -149,7 +150,8 @@ scan_byte(enum scan_state state, uint8_t c)
     return c == ',' ? AT_CELL_START : IN_PLAIN;
 }
 
-/* Goes on at *at (from start); stops behind the bytes that are there, or on the line feed that ends the row. */
+/* Goes on at *at (from start); stops behind the bytes that are there, or on the line feed that
+ * ends the row. */
 static bool
 scan_row(struct rows_reader *reader, enum scan_state *state, size_t *at)
 {
@@ -226,8 +228,8 @@ add_cell(struct rows_reader *reader, uint32_t column, struct bytes text, struct 
 }
 
 /*
- * The quoted cell that record begins with, unescaped in place (it only gets shorter). *out_used: bytes up to the comma or
- * the record's end. NULL reason: fine.
+ * The quoted cell that record begins with, unescaped in place (it only gets shorter). *out_used:
+ * bytes up to the comma or the record's end. NULL reason: fine.
  */
 static const char *
 take_quoted(struct bytes record, struct bytes *out_text, size_t *out_used)
@@ -409,7 +411,7 @@ strip_comment(struct bytes record)
 
 /* ---- opening ---- */
 
-/* The header outlives its record, so its text is copied: as one block, into which the names point. */
+/* The header outlives its record, so its text is copied: as one block that the names point into. */
 static int
 keep_header(struct rows_reader *reader, struct err *err)
 {

@@ -3,7 +3,7 @@
  * text.c - a document for people at a terminal.
  *     model     nfl-wp            scalars: the keys of one object padded to one width
  *     outputs   margin, leaf      arrays of scalars: on one line
- *     workers                     arrays of objects: a table with upper-case headings, numbers to the right
+ *     workers                     arrays of objects: a table, headings in capitals
  *       ID  PID   STATE
  *        0  4711  serving
  *     cache                       objects: a section, indented by two
@@ -125,7 +125,8 @@ put_flat(struct buf *buf, const struct wire_value *value)
     }
 }
 
-/* What stands in one cell of a table or behind a key: a scalar, a flat array, or JSON for the rest. */
+/* What stands in one cell of a table or behind a key: a scalar, a flat array, or JSON for the
+ * rest. */
 static void
 put_inline(struct buf *buf, const struct wire_value *value)
 {
@@ -203,7 +204,8 @@ measure_column(struct buf *buf, const struct wire_value *table, struct bytes key
     return column;
 }
 
-/* Puts what was written since mark in its column: spaces before numbers, behind text unless it is the line's last. */
+/* Puts what was written since mark in its column: spaces before numbers, behind text unless it is
+ * the line's last. */
 static void
 align(struct buf *buf, size_t mark, const struct column *column, bool is_last)
 {

@@ -124,8 +124,9 @@ wire_to_f64(const struct wire_value *value, double *out_number)
 }
 
 /*
- * The double nearest to a text rounds to the float nearest to it, except where that double lies in the middle of two
- * floats: there the text decides. Below FLT_MIN floats are coarser, so the test of the middle does not hold.
+ * The double nearest to a text rounds to the float nearest to it, except where that double lies in
+ * the middle of two floats: there the text decides. Below FLT_MIN floats are coarser, so the test
+ * of the middle does not hold.
  */
 static bool
 rounds_as_text(double number)

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ubjson.c - UBJSON to a tree (Universal Binary JSON, draft 12, ubjson.org), as XGBoost writes it and in its other legal
- * forms: counted and uncounted, typed and untyped containers, no-ops between values.
- * Invariant: a declared count is held against the bytes that remain before anything is allocated for it; containers of
- * null, true or false, whose items take no bytes, are held against the limit of values alone.
+ * ubjson.c - UBJSON to a tree (Universal Binary JSON, draft 12, ubjson.org), as XGBoost writes it
+ * and in its other legal forms: counted and uncounted, typed and untyped containers, no-ops
+ * between values.
+ * Invariant: a declared count is held against the bytes that remain before anything is allocated
+ * for it; containers of null, true or false, whose items take no bytes, are held against the limit
+ * of values alone.
  */
 #include "decode.h"
 
@@ -128,7 +130,8 @@ read_number(struct reader *reader, uint8_t marker, struct wire_value *out_value)
     return 0;
 }
 
-/* A length or count: any integer marker, not negative, at most `max`, which the remaining bytes decide. */
+/* A length or count: any integer marker, not negative, at most `max`, which the remaining bytes
+ * decide. */
 static int
 read_count(struct reader *reader, uint8_t marker, size_t max, uint32_t *out_count)
 {
@@ -238,7 +241,8 @@ item_min_size(uint8_t type)
     }
 }
 
-/* Reads `$ type` and `# count`, where they are. key_size: bytes that each item's key takes at least. */
+/* Reads `$ type` and `# count`, where they are. key_size: bytes that each item's key takes at
+ * least. */
 static int
 read_frame(struct reader *reader, size_t key_size, struct frame *out_frame)
 {
@@ -263,7 +267,8 @@ read_frame(struct reader *reader, size_t key_size, struct frame *out_frame)
     if (remaining(reader) >= 1 && reader->data[reader->at] == '#') {
         reader->at++;
         int rc = read_byte(reader, &marker);
-        /* The number that holds the count is among what remains: too generous by that, checked by every read. */
+        /* The number that holds the count is among what remains: too generous by that, checked by
+         * every read. */
         size_t each = key_size + (frame.type != 0 ? item_min_size(frame.type) : 1);
         size_t max = each > 0 ? remaining(reader) / each : UINT32_MAX;
         rc = rc != 0 ? rc : read_count(reader, marker, max, &frame.count);
@@ -333,7 +338,8 @@ read_typed(struct reader *reader, const struct frame *frame, struct wire_value *
     return 0;
 }
 
-/* Room for one more item of an uncounted container: doubles, so that the copies stay below the final size. */
+/* Room for one more item of an uncounted container: doubles, so that the copies stay below the
+ * final size. */
 static void *
 grow(struct arena *arena, void *items, uint32_t used, uint32_t *cap, size_t item_size)
 {
@@ -349,7 +355,8 @@ grow(struct arena *arena, void *items, uint32_t used, uint32_t *cap, size_t item
     return room;
 }
 
-/* Is there another item? Counted: by number; otherwise until `close`, which is taken. marker is the item's. */
+/* Is there another item? Counted: by number; otherwise until `close`, which is taken. marker is
+ * the item's. */
 static int
 next_item(struct reader *reader, const struct frame *frame, uint32_t i, uint8_t close,
           uint8_t *out_marker)

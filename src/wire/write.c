@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * write.c - the streaming writer of JSON and MessagePack (by msgpack-c's packer).
- * Invariant: every value goes through place_value(), which counts it in the container that is open; a container is
- * closed by wire_end() only when all that it announced has come.
+ * Invariant: every value goes through place_value(), which counts it in the container that is
+ * open; a container is closed by wire_end() only when all that it announced has come.
  */
 #include "augury/wire.h"
 
@@ -38,7 +38,8 @@ place_value(struct wire_writer *writer)
     AUGURY_ASSERT(writer->open[writer->depth - 1].left > 0);
     uint32_t left = writer->open[writer->depth - 1].left--;
     if (writer->open[writer->depth - 1].is_object) {
-        /* A key is placed by place_key(), so that what is left is odd here: this value, then whole pairs. */
+        /* A key is placed by place_key(), so that what is left is odd here: this value, then whole
+         * pairs. */
         AUGURY_ASSERT(left % 2 == 1);
         return;
     }
@@ -78,7 +79,8 @@ bytes_after(struct bytes text, size_t n)
     return bytes_of(text.data + n, text.len - n);
 }
 
-/* Passes on the text with every byte that is not UTF-8 replaced; returns the length. buf may be NULL: counts only. */
+/* Passes on the text with every byte that is not UTF-8 replaced; returns the length. buf may be
+ * NULL: counts only. */
 static size_t
 put_clean(struct buf *buf, struct bytes text)
 {
@@ -279,7 +281,8 @@ emit_text(struct wire_writer *writer, struct bytes text)
     }
 }
 
-/* A number that was kept as text: JSON takes it as it is, MessagePack as the integer or double that it names. */
+/* A number that was kept as text: JSON takes it as it is, MessagePack as the integer or double
+ * that it names. */
 static void
 emit_number_text(struct wire_writer *writer, const struct wire_value *value)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * fuzz_wire_json.c - JSON text: what is read, written as JSON and MessagePack, reads as the same tree; refusals have a
- * place; numbers that are kept as text are the same numbers.
+ * fuzz_wire_json.c - JSON text: what is read, written as JSON and MessagePack, reads as the same
+ * tree; refusals have a place; numbers that are kept as text are the same numbers.
  */
 #include "wire_round.h"
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* fuzz_wire_msgpack.c - MessagePack: what is read, written as JSON and MessagePack, reads as the same tree; refusals have a place. */
+/* fuzz_wire_msgpack.c - MessagePack: what is read, written as JSON and MessagePack, reads as the
+ * same tree; refusals have a place. */
 #include "wire_round.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

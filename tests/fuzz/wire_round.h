@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * wire_round.h - what the fuzz targets of room wire share: a tree that was read is written and read again, and must be
- * the same. Allowed differences: NaN and infinities become null, typed arrays plain ones, bytes in JSON become hex.
+ * wire_round.h - what the fuzz targets of room wire share: a tree that was read is written and
+ * read again, and must be the same. Allowed differences: NaN and infinities become null, typed
+ * arrays plain ones, bytes in JSON become hex.
  */
 #pragma once
 

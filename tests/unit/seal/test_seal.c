@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* test_seal.c - digests against the examples of NIST for FIPS 180-4 (SHA256.pdf and its long-message notes). */
+/* test_seal.c - digests against the examples of NIST for FIPS 180-4 (SHA256.pdf and its
+ * long-message notes). */
 #include "augury/seal.h"
 
 #include <stdlib.h>

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * convert.c - room wire as a filter, so that a test can hold it against other codecs: `convert FROM TO`.
- * Standard input: documents, each behind its length (32 bits, little-endian). Standard output: for each a byte (0 fine, 1
- * refused), a length, and the document or the error. FROM f32: each 4 bytes are a float, and TO is its text.
+ * convert.c - room wire as a filter, so that a test can hold it against other codecs: `convert
+ * FROM TO`.
+ * Standard input: documents, each behind its length (32 bits, little-endian). Standard output: for
+ * each a byte (0 fine, 1 refused), a length, and the document or the error. FROM f32: each 4 bytes
+ * are a float, and TO is its text.
  */
 #include "augury/wire.h"
 

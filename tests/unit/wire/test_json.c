@@ -157,6 +157,37 @@ a_key_twice_among_many_is_found(void)
     }
 }
 
+/* Keys whose hashes agree in their low bits, as a hostile client would choose them. */
+static void
+keys_made_to_collide_are_still_told_apart(void)
+{
+    enum { KEYS = 200, LOW_BITS = 0xfff };
+    struct fixture fix;
+    struct buf text;
+    char key[24];
+
+    for (int twice = 0; twice <= 1; twice++) {
+        unsigned found = 0;
+        buf_init(&text, 1 << 20);
+        buf_put_text(&text, "{");
+        for (unsigned i = 0; found < KEYS; i++) {
+            snprintf(key, sizeof(key), "key%u", i);
+            if ((hash64_of(bytes_of_text(key)) & LOW_BITS) == 5) {
+                buf_printf(&text, "\"%s\":%u,", key, found++);
+            }
+        }
+        buf_printf(&text, "\"%s\":0}", twice != 0 ? key : "other");
+        decode_with(&fix, buf_view(&text), &(struct wire_limits){.depth = 4, .values = KEYS + 2});
+        CHECK_INT(fix.rc, twice != 0 ? AUGURY_ERR_INVALID : 0);
+        if (twice != 0) {
+            CHECK_CONTAINS(fix.err.reason, key);
+            CHECK_CONTAINS(fix.err.reason, "twice");
+        }
+        fini(&fix);
+        buf_fini(&text);
+    }
+}
+
 static void
 nesting_ends_at_the_limit(void)
 {
@@ -227,7 +258,8 @@ numbers_can_stay_text_for_the_reader_to_choose(void)
     double number = 0;
     int64_t integer = 0;
 
-    /* 1.00000017881393432617187499 is just below the middle of two floats, and its nearest double is the middle. */
+    /* 1.00000017881393432617187499 is just below the middle of two floats, and its nearest double
+     * is the middle. */
     decode_with(&fix,
                 bytes_of_text("[0.671, -12, NaN, -Infinity, 1.00000017881393432617187499, 1E-1, "
                               "5e0, 1.5, 1e-45]"),
@@ -323,6 +355,7 @@ main(void)
     TAP_RUN(what_is_not_json_is_refused_with_its_place);
     TAP_RUN(a_key_twice_is_refused_with_its_place);
     TAP_RUN(a_key_twice_among_many_is_found);
+    TAP_RUN(keys_made_to_collide_are_still_told_apart);
     TAP_RUN(nesting_ends_at_the_limit);
     TAP_RUN(a_million_brackets_are_refused_in_a_moment);
     TAP_RUN(values_and_memory_end_at_the_limit);

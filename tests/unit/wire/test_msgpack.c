@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* test_msgpack.c - MessagePack bytes to trees; the bytes are those of the specification (msgpack.org). */
+/* test_msgpack.c - MessagePack bytes to trees; the bytes are those of the specification
+ * (msgpack.org). */
 #include "augury/wire.h"
 
 #include "../../tap.h"

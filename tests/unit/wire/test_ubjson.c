@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* test_ubjson.c - UBJSON bytes to trees: the forms of ubjson.org draft 12, and those that XGBoost writes. */
+/* test_ubjson.c - UBJSON bytes to trees: the forms of ubjson.org draft 12, and those that XGBoost
+ * writes. */
 #include "augury/wire.h"
 
 #include "../../tap.h"
@@ -30,7 +31,6 @@ decode(struct fixture *fix, const char *data, size_t len)
     {                                                                                              \
         (const uint8_t *)(literal), sizeof(literal) - 1                                            \
     }
-#define LEN8(n) "L\0\0\0\0\0\0\0" n
 
 static void
 fini(struct fixture *fix)
@@ -46,14 +46,10 @@ the_form_of_xgboost_is_read(void)
     int64_t integer = 0;
 
     /* learner: {s: ["abc", true], f: [0.5, -inf], w: [-1, 65536]} */
-    DECODE(
-        &fix,
-        "{" LEN8("\x07") "learner{" LEN8("\x01") "s[#" LEN8("\x02") "S" LEN8("\x03") "abcT" LEN8("\x01") "f[$d#" LEN8(
-            "\x02") "\x3f\x00\x00\x00\xff\x80\x00\x00" LEN8("\x01") "w[$l#" LEN8("\x02") "\xff\xff"
-                                                                                         "\xff\xff"
-                                                                                         "\x00\x01"
-                                                                                         "\x00\x00}"
-                                                                                         "}");
+    DECODE(&fix, "{L\0\0\0\0\0\0\0\007learner{"
+                 "L\0\0\0\0\0\0\0\001s[#L\0\0\0\0\0\0\0\002SL\0\0\0\0\0\0\0\003abcT"
+                 "L\0\0\0\0\0\0\0\001f[$d#L\0\0\0\0\0\0\0\002\x3f\0\0\0\xff\x80\0\0"
+                 "L\0\0\0\0\0\0\0\001w[$l#L\0\0\0\0\0\0\0\002\xff\xff\xff\xff\0\001\0\0}}");
     CHECK_INT(fix.rc, 0);
     const struct wire_value *learner = wire_member(&fix.root, "learner");
     CHECK(bytes_equal_text(wire_string(&wire_member(learner, "s")->as.items[0]), "abc"));

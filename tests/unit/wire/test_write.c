@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* test_write.c - the writer of JSON and MessagePack, and numbers as the shortest text that reads back the same. */
+/* test_write.c - the writer of JSON and MessagePack, and numbers as the shortest text that reads
+ * back the same. */
 #include "augury/wire.h"
 
 #include <float.h>
