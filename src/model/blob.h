@@ -47,8 +47,6 @@ struct blob_range {
     uint64_t bytes;
 };
 
-enum blob_header_flags { BLOB_IS_BINARY = 1 << 0 };
-
 struct blob_header {
     uint8_t magic[8];
     uint32_t format;
@@ -59,7 +57,7 @@ struct blob_header {
     /* 40 */ uint32_t kind; /* enum neutral_kind */
     uint32_t kernel;        /* enum blob_kernel */
     /* 48 */ uint32_t link; /* enum model_link */
-    uint32_t flags;         /* enum blob_header_flags */
+    uint32_t flags;         /* enum neutral_flags */
     /* 56 */ uint32_t feature_count;
     uint32_t output_count;
     uint32_t tree_count;

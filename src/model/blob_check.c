@@ -71,7 +71,7 @@ counts_are_sane(const struct blob_header *header)
            (header->kernel != BLOB_LINEAR || header->node_count == 0) &&
            header->name_slot_count > header->feature_count &&
            (header->name_slot_count & (header->name_slot_count - 1)) == 0 &&
-           ((header->flags & BLOB_IS_BINARY) == 0 ||
+           ((header->flags & NEUTRAL_BINARY) == 0 ||
             (header->output_count == 1 && header->link == MODEL_LINK_SIGMOID));
 }
 

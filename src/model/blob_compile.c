@@ -164,7 +164,7 @@ plan_header(const struct plan *plan)
         .kind = model->kind,
         .kernel = plan->kernel,
         .link = model->link,
-        .flags = model->is_binary ? BLOB_IS_BINARY : 0,
+        .flags = model->flags,
         .feature_count = model->feature_count,
         .output_count = model->output_count,
         .tree_count = model->tree_count,

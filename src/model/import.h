@@ -38,7 +38,7 @@ struct objective {
     const char *name;
     enum model_link link;
     enum objective_base { BASE_IDENTITY, BASE_LOGIT, BASE_LOG } base;
-    bool is_binary; /* of two classes: probabilities are 1 - p and p */
+    unsigned flags; /* enum neutral_flags */
 };
 /* NULL: unknown. */
 const struct objective *objective_find(struct bytes name);

@@ -33,7 +33,7 @@ count_probabilities(const struct blob_header *header)
     if (header->link == MODEL_LINK_SOFTPROB || header->link == MODEL_LINK_SOFTMAX) {
         return header->output_count;
     }
-    return (header->flags & BLOB_IS_BINARY) != 0 ? 2 : 0;
+    return (header->flags & NEUTRAL_BINARY) != 0 ? 2 : 0;
 }
 
 int

@@ -15,6 +15,12 @@ enum neutral_node_flags {
     NEUTRAL_CATEGORICAL = 1 << 1,  /* the test is a set of categories; its members go right */
 };
 
+enum neutral_flags {
+    NEUTRAL_BINARY =
+        1 << 0, /* one margin, the log odds of class 1: probabilities are 1 - p and p */
+    NEUTRAL_EXP_IN_DOUBLE = 1 << 1, /* MODEL_LINK_EXP is computed in double and rounded once */
+};
+
 enum { NEUTRAL_LEAF = -1, NEUTRAL_CATEGORY_MAX = (1 << 24) - 1 };
 
 /* The categories of one node that go right; sorted and unique once checked. */
@@ -50,7 +56,7 @@ struct neutral_feature {
 struct neutral_model {
     enum neutral_kind kind;
     enum model_link link;
-    bool is_binary; /* one margin, the log odds of class 1 */
+    unsigned flags; /* enum neutral_flags */
     uint32_t feature_count;
     struct neutral_feature *features;
     uint32_t output_count;

@@ -3,7 +3,7 @@
  * transform.c - from margins to what XGBoost's predict() returns, in its own float32 arithmetic.
  * Formulas: XGBoost 1.7.4, src/common/math.h (Sigmoid, Softmax) and the PredTransform of each objective.
  */
-#include "augury/model.h"
+#include "blob.h"
 
 #include <math.h>
 #include <string.h>
@@ -49,11 +49,13 @@ greatest_class(const float *margins, size_t count)
 }
 
 static float
-transform_one(enum model_link link, float margin)
+transform_one(const struct model *model, float margin)
 {
-    switch (link) {
+    switch (model->link) {
     case MODEL_LINK_SIGMOID: return sigmoid(margin);
-    case MODEL_LINK_EXP: return expf(margin);
+    case MODEL_LINK_EXP:
+        return (blob_header(model)->flags & NEUTRAL_EXP_IN_DOUBLE) != 0 ? (float)exp((double)margin)
+                                                                        : expf(margin);
     case MODEL_LINK_HINGE: return margin > 0.0f ? 1.0f : 0.0f;
     case MODEL_LINK_IDENTITY:
     case MODEL_LINK_SOFTPROB:
@@ -78,7 +80,7 @@ model_predictions(const struct model *model, const float *margins, size_t row_co
         }
     } else {
         for (size_t i = 0; i < row_count * outputs; i++) {
-            out_predictions[i] = transform_one(model->link, margins[i]);
+            out_predictions[i] = transform_one(model, margins[i]);
         }
     }
 }

@@ -488,7 +488,9 @@ xgboost_read(struct import *import, const struct wire_value *document,
         rc = read_counts(&doc, model);
     }
     if (rc == 0) {
-        model->is_binary = doc.objective->is_binary && model->output_count == 1;
+        bool is_many = model->output_count > 1; /* labels, each with a probability of its own */
+        model->flags =
+            is_many ? doc.objective->flags & ~(unsigned)NEUTRAL_BINARY : doc.objective->flags;
         rc = read_base_margins(&doc, model);
     }
     if (rc == 0) {

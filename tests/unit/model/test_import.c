@@ -19,7 +19,7 @@ static void
 a_missing_value_goes_to_the_default_side_and_an_infinite_one_does_not(void)
 {
     struct fixture f = fixture_of_file("two-trees.json", NULL);
-    const float missing[] = {NAN, NAN};
+    const float missing[] = {NAN, -NAN};
     const float most[] = {INFINITY, INFINITY};
     const float least[] = {-INFINITY, -INFINITY};
 
@@ -42,6 +42,7 @@ names_and_types_come_from_the_file(void)
     CHECK_INT(model_feature_find(&f.model, bytes_of_text("other"), 0), -1);
     CHECK(bytes_equal_text(model_source(&f.model), "xgboost 1.7.4 json"));
     CHECK(bytes_equal_text(model_objective(&f.model), "binary:logistic"));
+    CHECK_INT(f.model.probability_count, 2);
     fixture_close(&f);
 }
 
@@ -63,6 +64,199 @@ dart_weights_count_however_the_version_writes_them(void)
     }
 }
 
+static void
+a_linear_model_adds_bias_and_weights_and_nothing_for_a_missing_value(void)
+{
+    struct fixture f = fixture_of_file("gblinear.json", NULL);
+    const float rows[] = {2.0f, 4.0f, NAN, 4.0f};
+    float margins[4];
+
+    CHECK_INT(f.rc, 0);
+    CHECK_TEXT(model_kind(&f.model), "gblinear");
+    CHECK_INT(f.model.tree_count, 0);
+    model_margins(&f.model, rows, 2, f.scratch, margins);
+    /* weights 0.5 -0.25 | 2 4 | bias 0.125 1, base score 1 */
+    CHECK(margins[0] == 1.125f + 1.0f + 8.0f);
+    CHECK(margins[1] == 2.0f - 0.5f + 16.0f);
+    CHECK(margins[2] == 1.125f + 8.0f);
+    CHECK(margins[3] == 2.0f + 16.0f);
+    fixture_close(&f);
+}
+
+/* Root: {1, 3, 40} right; its left child: {100000} right. 1, 2 and 3 are the leaves. */
+static void
+members_of_a_category_set_go_right_and_everything_else_left(void)
+{
+    static const struct {
+        float team;
+        float want;
+    } cases[] = {
+        {1.0f, 2.0f},        {3.9f, 2.0f},  {40.0f, 2.0f},    {0.0f, 1.0f},      {-0.0f, 1.0f},
+        {2.0f, 1.0f},        {41.0f, 1.0f}, {1000.0f, 1.0f},  {-1.0f, 1.0f},     {-0.5f, 1.0f},
+        {16777216.0f, 1.0f}, {3e9f, 1.0f},  {INFINITY, 1.0f}, {-INFINITY, 1.0f}, {1e-45f, 1.0f},
+    };
+    struct fixture f = fixture_of_file("categorical.json", NULL);
+
+    CHECK_INT(f.rc, 0);
+    CHECK_INT(model_feature(&f.model, 0).type, MODEL_CATEGORY);
+    for (size_t i = 0; i < AUGURY_COUNT(cases); i++) {
+        const float row[] = {cases[i].team, 0.0f};
+        float margin = fixture_margin(&f, row);
+        if (margin != cases[i].want) {
+            TAP_FAIL("category %g gives %g, want %g", (double)cases[i].team, (double)margin,
+                     (double)cases[i].want);
+        }
+    }
+    fixture_close(&f);
+}
+
+static void
+a_missing_category_goes_to_the_default_side(void)
+{
+    struct fixture f = fixture_of_file("categorical.json", NULL);
+    const float row[] = {NAN, 0.0f};
+    uint32_t leaf = 0;
+
+    CHECK_INT(f.rc, 0);
+    /* default right at the root, whose right child has the set {100000} and default left */
+    CHECK(fixture_margin(&f, row) == 2.0f);
+    model_leaves(&f.model, row, 1, f.scratch, &leaf);
+    CHECK_INT(leaf, 3);
+    fixture_close(&f);
+}
+
+static void
+a_sparse_category_set_is_searched_like_a_dense_one(void)
+{
+    struct fixture f = fixture_of_file("sparse-categories.json", NULL);
+    static const float members[] = {7, 70000, 9000000};
+    static const float others[] = {6, 8, 69999, 70001, 8999999, 9000001};
+
+    CHECK_INT(f.rc, 0);
+    CHECK(f.model.blob_bytes < 10000);
+    for (size_t i = 0; i < AUGURY_COUNT(members); i++) {
+        CHECK(fixture_margin(&f, &members[i]) == 2.0f);
+    }
+    for (size_t i = 0; i < AUGURY_COUNT(others); i++) {
+        CHECK(fixture_margin(&f, &others[i]) == 1.0f);
+    }
+    fixture_close(&f);
+}
+
+static void
+named_categories_of_newer_files_become_levels(void)
+{
+    struct fixture f = fixture_of_file("categories-named.json", NULL);
+
+    CHECK_INT(f.rc, 0);
+    CHECK_INT(model_feature(&f.model, 0).level_count, 3);
+    CHECK(bytes_equal_text(model_feature_level(&f.model, 0, 0), "AB"));
+    CHECK(bytes_equal_text(model_feature_level(&f.model, 0, 1), "\xc3\xa9"
+                                                                "C"));
+    CHECK(bytes_equal_text(model_feature_level(&f.model, 0, 2), ""));
+    CHECK_INT(model_feature_level_find(&f.model, 0, bytes_of_text("AB")), 0);
+    CHECK_INT(model_feature_level_find(&f.model, 0,
+                                       bytes_of_text("\xc3\xa9"
+                                                     "C")),
+              1);
+    CHECK_INT(model_feature_level_find(&f.model, 0, bytes_of_text("A")), -1);
+    CHECK_INT(model_feature(&f.model, 1).level_count, 0);
+    fixture_close(&f);
+}
+
+static void
+nodes_that_pruning_left_behind_do_no_harm(void)
+{
+    struct fixture f = fixture_of_file("deleted-nodes.json", NULL);
+    const float left[] = {0.0f, 0.0f};
+    const float right[] = {1.0f, 0.0f};
+    uint32_t leaves[2];
+
+    CHECK_INT(f.rc, 0);
+    CHECK(fixture_margin(&f, left) == 1.0f);
+    CHECK(fixture_margin(&f, right) == 2.0f);
+    model_leaves(&f.model, left, 1, f.scratch, &leaves[0]);
+    model_leaves(&f.model, right, 1, f.scratch, &leaves[1]);
+    CHECK_INT(leaves[0], 3);
+    CHECK_INT(leaves[1], 4);
+    fixture_close(&f);
+}
+
+static void
+a_list_of_base_scores_gives_each_output_its_own(void)
+{
+    struct fixture f = fixture_of_file("list-base-score.json", NULL);
+    const float row[] = {0.0f, 0.0f};
+    float margins[3];
+    float class = -1.0f;
+
+    CHECK_INT(f.rc, 0);
+    CHECK_INT(f.model.prediction_count, 1);
+    model_base_margins(&f.model, margins);
+    CHECK(margins[0] == 0.49f && margins[1] == 0.21f && margins[2] == -0.3f);
+    model_margins(&f.model, row, 1, f.scratch, margins);
+    CHECK(margins[0] == 0.49f + 0.0f + 3.0f);
+    CHECK(margins[2] == -0.3f + 2.0f + 5.0f);
+    model_predictions(&f.model, margins, 1, &class);
+    CHECK(class == 2.0f);
+    fixture_close(&f);
+}
+
+static void
+the_best_iteration_is_used_when_asked_for_and_counts_itself(void)
+{
+    const struct model_import_options best = {.is_best_iteration = true};
+    struct fixture all = fixture_of_file("best-iteration.json", NULL);
+    struct fixture f = fixture_of_file("best-iteration.json", &best);
+    struct fixture none = fixture_of_file("stump.json", &best);
+    const float row[] = {0.0f, 0.0f};
+
+    CHECK_INT(f.rc, 0);
+    CHECK_INT(all.rc, 0);
+    CHECK(fixture_margin(&all, row) == 1111.0f);
+    CHECK(fixture_margin(&f, row) == 11.0f);
+    CHECK_INT(f.model.tree_count, 2);
+    CHECK_INT(none.rc, AUGURY_ERR_INVALID);
+    CHECK_CONTAINS(none.err.reason, "no best iteration");
+    fixture_close(&all);
+    fixture_close(&f);
+    fixture_close(&none);
+}
+
+static void
+the_same_file_gives_the_same_bytes(void)
+{
+    struct fixture a = fixture_of_file("categorical.json", NULL);
+    struct fixture b = fixture_of_file("categorical.json", NULL);
+
+    CHECK_INT(a.rc, 0);
+    CHECK_INT(b.rc, 0);
+    CHECK(bytes_equal(buf_view(&a.blob), buf_view(&b.blob)));
+    CHECK(digest_equal(a.model.content, b.model.content));
+    fixture_close(&a);
+    fixture_close(&b);
+}
+
+static void
+json_and_ubjson_of_one_model_answer_the_same(void)
+{
+    struct fixture json = fixture_of_file("../nfl-wp/model.json", NULL);
+    struct fixture ubjson = fixture_of_file("../nfl-wp/model.ubj", NULL);
+    float row[11];
+
+    CHECK_INT(json.rc, 0);
+    CHECK_INT(ubjson.rc, 0);
+    CHECK(bytes_equal_text(model_source(&ubjson.model), "xgboost 1.7.4 ubjson"));
+    for (unsigned i = 0; i < 200; i++) {
+        for (unsigned k = 0; k < 11; k++) {
+            row[k] = (i + k) % 13 == 0 ? NAN : (float)((i * 37 + k * 11) % 97);
+        }
+        CHECK(fixture_margin(&json, row) == fixture_margin(&ubjson, row));
+    }
+    fixture_close(&json);
+    fixture_close(&ubjson);
+}
+
 int
 main(void)
 {
@@ -70,5 +264,15 @@ main(void)
     TAP_RUN(a_missing_value_goes_to_the_default_side_and_an_infinite_one_does_not);
     TAP_RUN(names_and_types_come_from_the_file);
     TAP_RUN(dart_weights_count_however_the_version_writes_them);
+    TAP_RUN(a_linear_model_adds_bias_and_weights_and_nothing_for_a_missing_value);
+    TAP_RUN(members_of_a_category_set_go_right_and_everything_else_left);
+    TAP_RUN(a_missing_category_goes_to_the_default_side);
+    TAP_RUN(a_sparse_category_set_is_searched_like_a_dense_one);
+    TAP_RUN(named_categories_of_newer_files_become_levels);
+    TAP_RUN(nodes_that_pruning_left_behind_do_no_harm);
+    TAP_RUN(a_list_of_base_scores_gives_each_output_its_own);
+    TAP_RUN(the_best_iteration_is_used_when_asked_for_and_counts_itself);
+    TAP_RUN(the_same_file_gives_the_same_bytes);
+    TAP_RUN(json_and_ubjson_of_one_model_answer_the_same);
     return tap_done();
 }

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fuzz_model_blob.c - a compiled model with changed bytes and a checksum that fits them, as an attacker who can write the file would make
+ * it. Input: a byte that picks the model, then changes of four bytes each (offset, offset, offset, value). Properties: refused, or
+ * every evaluation and look-up stays inside the blob (the sanitizer watches).
+ */
+#include "../../src/model/blob.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ROWS = 9 };
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* One model a kernel: packed, wide with category sets and levels, linear. */
+#define TREES                                                                                      \
+    "{\"base_weights\":[],\"categories\":[1,3,70000],\"categories_nodes\":[0],"                    \
+    "\"categories_segments\":[0],\"categories_sizes\":[%s],\"default_left\":[1,0,0,0,0],\"id\":0," \
+    "\"left_children\":[1,3,-1,-1,-1],\"right_children\":[2,4,-1,-1,-1],"                          \
+    "\"split_conditions\":[0.5,1.5,1,2,3],\"split_indices\":[0,1,0,0,0],"                          \
+    "\"split_type\":[%s,0,0,0,0]}"
+#define MODEL(booster)                                                                             \
+    "{\"learner\":{\"feature_names\":[\"a\",\"b\"],\"gradient_booster\":" booster ","              \
+    "\"learner_model_param\":{\"base_score\":\"5E-1\",\"num_feature\":\"2\"},"                     \
+    "\"objective\":{\"name\":\"binary:logistic\"}},\"version\":[3,1,0]}"
+#define GBTREE                                                                                     \
+    "{\"name\":\"gbtree\",\"model\":{\"tree_info\":[0],\"trees\":[" TREES "],"                     \
+    "\"cats\":{\"enc\":[{\"offsets\":[0,1,2],\"values\":[120,121]},{\"values\":[]}]}}}"
+#define GBLINEAR "{\"name\":\"gblinear\",\"model\":{\"weights\":[0.5,-1.5,2%s%s]}}"
+
+static void
+make_blob(unsigned which, struct buf *out_blob)
+{
+    static const struct model_import_options options;
+    char text[4096];
+    struct err err;
+
+    if (which % 3 == 0) {
+        snprintf(text, sizeof(text), MODEL(GBTREE), "3", "0");
+    } else if (which % 3 == 1) {
+        snprintf(text, sizeof(text), MODEL(GBTREE), "3", "1");
+    } else {
+        snprintf(text, sizeof(text), MODEL(GBLINEAR), "", "");
+    }
+    AUGURY_ASSERT(model_import(bytes_of_text(text), &options, out_blob, &err) == 0);
+}
+
+static void
+change_and_seal(struct buf *blob, const uint8_t *data, size_t size)
+{
+    struct blob_header *header = (struct blob_header *)blob->data;
+
+    for (size_t i = 0; i + 4 <= size; i += 4) {
+        size_t at = ((size_t)data[i] | (size_t)data[i + 1] << 8 | (size_t)data[i + 2] << 16);
+        blob->data[at % blob->len] = data[i + 3];
+    }
+    struct digest digest =
+        digest_of(bytes_of(blob->data + BLOB_CHECKSUM_FROM, blob->len - BLOB_CHECKSUM_FROM));
+    header->checksum_lo = digest.lo;
+    header->checksum_hi = digest.hi;
+}
+
+static void
+evaluate(const struct model *model)
+{
+    size_t values = ROWS * (size_t)model->feature_count;
+    float *rows = calloc(values, sizeof(float));
+    float *margins = calloc(ROWS * (size_t)model->output_count, sizeof(float));
+    float *answers = calloc(ROWS * (size_t)model->output_count * 2, sizeof(float));
+    uint32_t *leaves = calloc(ROWS * (size_t)model->tree_count + 1, sizeof(uint32_t));
+    void *scratch = aligned_alloc(64, model_scratch_bytes(model));
+
+    AUGURY_ASSERT(rows != NULL && margins != NULL && answers != NULL && leaves != NULL &&
+                  scratch != NULL);
+    for (size_t i = 0; i < values; i++) {
+        rows[i] = i % 5 == 0 ? NAN : (float)(i % 7) * 0.5f;
+    }
+    model_margins(model, rows, ROWS, scratch, margins);
+    model_margins(model, rows, 1, scratch, margins);
+    model_leaves(model, rows, ROWS, scratch, leaves);
+    model_predictions(model, margins, ROWS, answers);
+    model_probabilities(model, margins, ROWS, answers);
+    free(rows);
+    free(margins);
+    free(answers);
+    free(leaves);
+    free(scratch);
+}
+
+static void
+look_up_names(const struct model *model)
+{
+    (void)model_kind(model);
+    (void)utf8_is_valid(model_objective(model));
+    (void)utf8_is_valid(model_source(model));
+    for (uint32_t i = 0; i < model->feature_count; i++) {
+        struct model_feature feature = model_feature(model, i);
+        (void)model_feature_find(model, feature.name, i + 1);
+        for (uint32_t k = 0; k < feature.level_count; k++) {
+            (void)model_feature_level_find(model, i, model_feature_level(model, i, k));
+        }
+    }
+    (void)model_feature_find(model, bytes_of_text("no such name"), 0);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct buf blob;
+    struct model model;
+    struct err err;
+
+    if (size < 5) {
+        return 0;
+    }
+    buf_init(&blob, (size_t)1 << 20);
+    make_blob(data[0], &blob);
+    change_and_seal(&blob, data + 1, size - 1);
+    if (model_open(buf_view(&blob), MODEL_CHECK_ALL, &model, &err) == 0) {
+        evaluate(&model);
+        look_up_names(&model);
+    }
+    buf_fini(&blob);
+    return 0;
+}
