@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * registry.h - models by name, version and label in the model environment.
- * Room: model (floor 2). Process: workers read; supervisor and cli also write (LMDB orders them).
- * A version is a positive integer, never used twice; a label is an atomic alias of a version. A writer's commit is seen by every
- * reader at its next snapshot: nobody needs to be told.
+ * Room: model (floor 2). Process: workers read; supervisor and cli also write (LMDB orders them). A
+ * version is a positive integer, never used twice; a label is an atomic alias of a version. A
+ * writer's commit is seen by every reader at its next snapshot: nobody needs to be told.
  * Ownership: what a snapshot hands out dies with registry_snapshot_end().
  */
 #pragma once
@@ -17,10 +17,12 @@ struct registry;
 
 struct registry_options {
     const char *dir;
-    size_t map_bytes;
+    size_t map_bytes; /* address space for the environment; 0: as it was made */
     bool is_read_only;
     struct stats_slot *stats; /* or NULL */
 };
+/* A writer makes the folder and the environment when they are absent. A reader makes nothing:
+ * AUGURY_NOT_FOUND (with err) says that no writer has been there yet. One open a process. */
 AUGURY_MUST_USE int registry_open(const struct registry_options *options,
                                   struct registry **out_registry, struct err *err);
 void registry_close(struct registry **registry);
@@ -36,9 +38,10 @@ struct registry_entry {
     uint64_t imported_wall_ms;
 };
 
-/* ---- reading: one snapshot a turn of the loop ---------------------------------------------------- */
+/* ---- reading: one snapshot a turn of the loop ------------------------------------------------ */
 
-/* Cheap when nothing changed. When something did, views of unloaded versions are dropped and their mapped pages given back. */
+/* Cheap when nothing changed. When something did, views of unloaded versions are dropped and
+ * their mapped pages given back. */
 AUGURY_MUST_USE int registry_snapshot_begin(struct registry *registry);
 void registry_snapshot_end(struct registry *registry);
 uint64_t registry_change_id(
@@ -48,32 +51,36 @@ struct registry_model {
     struct registry_entry entry;
     struct model model; /* checked once per version and process */
 };
-/* selector: "" (label stable, else the highest version), a version or a label. AUGURY_NOT_FOUND fills err: the models or
- * versions that there are. */
+/* selector: "" (label stable, else the highest version), a version or a label. AUGURY_NOT_FOUND
+ * fills err: the models or versions that there are. */
 AUGURY_MUST_USE int registry_find(struct registry *registry, struct bytes name,
                                   struct bytes selector, const struct registry_model **out_model,
                                   struct err *err);
-/* Every version, by name then number; pass 0 first. AUGURY_END after the last. */
+/* Every version, by name then number; pass 0 first. AUGURY_END after the last. A failure is that of
+ * one damaged version: the next ones can still be asked for. */
 AUGURY_MUST_USE int registry_each(struct registry *registry, size_t i,
                                   const struct registry_model **out_model, struct err *err);
 
-/* ---- writing --------------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 bool registry_name_is_valid(struct bytes name);
 
-/* Compiles and stores the file as the next version (or `version` when not 0; AUGURY_ERR_EXISTS). The first version of a
- * name gets the label stable; use REGISTRY_IMPORT_USE to move it. One transaction. */
+/* Compiles and stores the file as the next version (or `version` when not 0; AUGURY_ERR_EXISTS).
+ * The first version of a name gets the label stable; use REGISTRY_IMPORT_USE to move it. One
+ * transaction. */
 enum registry_import_flags { REGISTRY_IMPORT_USE = 1 << 0 };
 AUGURY_MUST_USE int registry_import(struct registry *registry, const char *name, uint32_t version,
                                     struct bytes file, const struct model_import_options *options,
                                     enum registry_import_flags flags, uint64_t now_wall_ms,
                                     struct registry_entry *out_entry, struct err *err);
-/* Points label at a version. */
+/* Points a label at a version, away from the one that had it. */
 AUGURY_MUST_USE int registry_use(struct registry *registry, const char *name, uint32_t version,
                                  const char *label, struct err *err);
-/* Takes a version out (0: all of the name). Refused (AUGURY_ERR_STATE) for a version that the label stable names while others exist. */
+/* Takes a version and its labels out (0: all of the name). Refused (AUGURY_ERR_STATE) for a version that the
+ * label stable names while others exist. */
 AUGURY_MUST_USE int registry_unload(struct registry *registry, const char *name, uint32_t version,
                                     struct err *err);
-/* Full check of the stored bytes: checksum, every index, and the digest of the metadata. */
+/* Full check of the stored bytes of a version (0: all of the name): checksum, every index, and that
+ * record and blob describe each other. */
 AUGURY_MUST_USE int registry_verify(struct registry *registry, const char *name, uint32_t version,
                                     struct err *err);
