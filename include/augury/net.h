@@ -7,6 +7,8 @@
  */
 #pragma once
 
+#include <stdatomic.h>
+
 #include "augury/base.h"
 #include "augury/http.h"
 #include "augury/stats.h"
@@ -79,6 +81,13 @@ struct net_peer {
 typedef void net_handler_fn(void *arg, const struct http_request *request, struct bytes body,
                             const struct net_peer *peer, struct net_answer *answer);
 
+/* In shared memory, zeroed, made before the forks: lets the workers of one listener divide its connections evenly.
+ * Slots are as those of stats. */
+enum { NET_SHARE_SLOTS = STATS_SLOTS };
+struct net_share {
+    _Atomic uint32_t load[NET_SHARE_SLOTS]; /* 0: does not accept; else connections + 1 */
+};
+
 struct net_server;
 struct net_server_options {
     struct net_loop *loop;
@@ -87,6 +96,8 @@ struct net_server_options {
     void *handler_arg;
     struct stats_slot *stats; /* or NULL */
     struct log *log;          /* or NULL */
+    struct net_share *share;  /* or NULL: alone on its listeners */
+    unsigned share_slot;
 };
 AUGURY_MUST_USE int net_server_new(const struct net_server_options *options,
                                    struct net_server **out_server, struct err *err);

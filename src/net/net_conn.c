@@ -597,12 +597,7 @@ conn_new(struct listener *listener, int fd)
              server->limits.http.head_bytes + server->limits.http.body_bytes + SCRATCH_BYTES);
     buf_init(&conn->out, SIZE_MAX);
     net_list_add(&server->connections, &conn->all);
-    server->connection_count++;
-    stats_set(server->stats, STATS_HTTP_CONNECTIONS_OPEN, server->connection_count);
-    if (server->connection_count == 1) {
-        struct timeval tick = net_timeval_of_ms(NET_WHEEL_TICK_MS);
-        event_add(&server->tick, &tick);
-    }
+    server_remember(server);
     return conn;
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * net_server.c - accepts connections, keeps time for them, drains.
- * Fairness among workers that share a listener: each wake-up accepts few, so that a worker busy with its
- * connections accepts less than one that waits.
+ * Fairness among workers that share a listener: each wake-up accepts one, so that a worker busy with its connections
+ * accepts less than one that waits, and a worker above its share steps back (net_share.c).
  */
 #include "net_server.h"
 
@@ -19,6 +19,7 @@ enum {
     LISTENER_MAGIC = 0x4c53544e,
     ACCEPTS_A_TURN = 1,
     ACCEPT_PAUSE_MS = 250, /* when descriptors or memory ran out */
+    SHARE_PAUSE_MS = 2,    /* when another worker should be faster */
 };
 
 /* ---- time ----------------------------------------------------------------------------------------- */
@@ -112,11 +113,28 @@ on_later(evutil_socket_t fd, short what, void *arg)
     }
 }
 
+static void
+count_connections(struct net_server *server, size_t count)
+{
+    server->connection_count = count;
+    stats_set(server->stats, STATS_HTTP_CONNECTIONS_OPEN, count);
+    share_put(server);
+}
+
+void
+server_remember(struct net_server *server)
+{
+    count_connections(server, server->connection_count + 1);
+    if (server->connection_count == 1) {
+        struct timeval tick = net_timeval_of_ms(NET_WHEEL_TICK_MS);
+        event_add(&server->tick, &tick);
+    }
+}
+
 void
 server_forget(struct net_server *server)
 {
-    server->connection_count--;
-    stats_set(server->stats, STATS_HTTP_CONNECTIONS_OPEN, server->connection_count);
+    count_connections(server, server->connection_count - 1);
     if (server->connection_count == 0) {
         event_del(&server->tick);
         if (server->on_drained != NULL) {
@@ -153,6 +171,7 @@ on_resume(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     if (!listener->server->is_draining) {
+        listener->has_waited = true;
         event_add(&listener->event, NULL);
     }
 }
@@ -191,6 +210,11 @@ on_accept(evutil_socket_t listen_fd, short what, void *arg)
 
     (void)what;
     server_turn(server);
+    if (!listener->has_waited && share_is_over(server)) {
+        listener_pause(listener, SHARE_PAUSE_MS);
+        return;
+    }
+    listener->has_waited = false; /* nobody else took it */
     for (int i = 0; i < ACCEPTS_A_TURN; i++) {
         struct sockaddr_storage address;
         socklen_t len = sizeof(address);
@@ -231,6 +255,7 @@ net_server_listen(struct net_server *server, int listen_fd, const char *name, st
         return err_set(err, AUGURY_ERR_IO, "listen", "cannot watch listener %s", name);
     }
     net_list_add(&server->listeners, &listener->link);
+    share_put(server);
     return 0;
 }
 
@@ -246,6 +271,7 @@ stop_accepting(struct net_server *server)
         event_del(&listener->event);
         event_del(&listener->resume);
     }
+    share_leave(server);
 }
 
 static void
@@ -302,6 +328,7 @@ net_server_new(const struct net_server_options *options, struct net_server **out
     uint8_t *scratch = malloc(SCRATCH_BYTES);
 
     AUGURY_ASSERT(options->limits.http.headers <= HTTP_HEADERS_MAX);
+    AUGURY_ASSERT(options->share == NULL || options->share_slot < NET_SHARE_SLOTS);
     if (server == NULL || scratch == NULL) {
         free(server);
         free(scratch);
@@ -314,6 +341,8 @@ net_server_new(const struct net_server_options *options, struct net_server **out
     server->handler_arg = options->handler_arg;
     server->stats = options->stats;
     server->log = options->log;
+    server->share = options->share;
+    server->share_slot = options->share_slot;
     server->scratch = scratch;
     server->reserve_fd = open_reserve();
     net_list_init(&server->listeners);

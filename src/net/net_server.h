@@ -31,6 +31,7 @@ struct listener {
     struct net_server *server;
     int fd;
     char name[48];
+    bool has_waited; /* after a pause one connection is taken whatever the share */
     struct event event;
     struct event resume; /* ends a pause in accepting */
 };
@@ -43,6 +44,8 @@ struct net_server {
     void *handler_arg;
     struct stats_slot *stats;
     struct log *log;
+    struct net_share *share; /* or NULL */
+    unsigned share_slot;
 
     struct net_list listeners;
     struct net_list connections; /* struct conn.all */
@@ -74,9 +77,18 @@ struct net_server {
 /* First thing of every callback: takes the time and, once a second, writes the date. Returns nanoseconds. */
 uint64_t server_turn(struct net_server *server);
 uint64_t server_now_ms(const struct net_server *server);
-/* One connection less; the last one of a drain ends it. */
+/* One connection more, or less; the last one of a drain ends it. */
+void server_remember(struct net_server *server);
 void server_forget(struct net_server *server);
 void server_call_later(struct net_server *server);
+
+/* ---- net_share.c ---- */
+
+/* Tells the others how many connections there are, or that this server accepts none. */
+void share_put(const struct net_server *server);
+void share_leave(const struct net_server *server);
+/* Whether another worker should take the next connection. */
+bool share_is_over(const struct net_server *server);
 
 /* ---- net_answer.c ---- */
 

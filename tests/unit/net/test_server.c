@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <malloc.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -27,6 +28,7 @@ struct bench {
     struct net_server *server;
     struct net_watch *commands;
     void *board;
+    struct net_share *share; /* may be NULL */
     struct stats *stats;
     int listen_fd;
     int command_fds[2];
@@ -118,12 +120,12 @@ run(void *arg)
 }
 
 static bool
-bench_start(struct bench *bench, const struct net_limits *limits)
+bench_start_shared(struct bench *bench, const struct net_limits *limits, struct net_share *share)
 {
     char address[64];
     uint64_t port = 0;
 
-    *bench = (struct bench){.board = shm_map(stats_bytes())};
+    *bench = (struct bench){.board = shm_map(stats_bytes()), .share = share};
     bench->stats = stats_attach(bench->board);
     if (net_listener_open("127.0.0.1:0", 2048, &bench->listen_fd, NULL) != 0 ||
         net_address_of(bench->listen_fd, address, sizeof(address)) != 0 ||
@@ -136,12 +138,19 @@ bench_start(struct bench *bench, const struct net_limits *limits)
                                          .limits = *limits,
                                          .handler = handle,
                                          .handler_arg = bench,
-                                         .stats = stats_slot(bench->stats, 0)};
+                                         .stats = stats_slot(bench->stats, 0),
+                                         .share = bench->share};
     return net_server_new(&options, &bench->server, NULL) == 0 &&
            net_server_listen(bench->server, bench->listen_fd, "public", NULL) == 0 &&
            net_watch_new(bench->loop, bench->command_fds[0], NET_WATCH_READ, on_command, bench,
                          &bench->commands) == 0 &&
            pthread_create(&bench->thread, NULL, run, bench) == 0;
+}
+
+static bool
+bench_start(struct bench *bench, const struct net_limits *limits)
+{
+    return bench_start_shared(bench, limits, NULL);
 }
 
 static bool
@@ -188,8 +197,10 @@ static int
 dial(const struct bench *bench, int receive_bytes)
 {
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(bench->port)};
+    const int on = 1;
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)); /* pieces travel as they are sent */
     to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     if (receive_bytes > 0) {
         setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receive_bytes, sizeof(receive_bytes));
@@ -815,6 +826,32 @@ a_flood_on_one_connection_leaves_turns_for_others(void)
     CHECK(bench_stop(&bench));
 }
 
+/* The other worker looks idle and takes nothing: a step back is a delay and no more. */
+static void
+a_worker_over_its_share_still_serves(void)
+{
+    static struct net_share share;
+    struct bench bench;
+    struct answer answer;
+    int fds[10];
+
+    share.load[1] = 1;
+    CHECK(bench_start_shared(&bench, &usual, &share));
+    for (size_t i = 0; i < 10; i++) {
+        fds[i] = dial(&bench, 0);
+        CHECK(say(fds[i], GET("/")));
+        CHECK(hear_answer(fds[i], false, &answer));
+    }
+    CHECK_INT(atomic_load(&share.load[0]), 11);
+    for (size_t i = 0; i < 10; i++) {
+        close(fds[i]);
+    }
+    CHECK(wait_for_counter(&bench, STATS_HTTP_CONNECTIONS_OPEN, 0));
+    CHECK_INT(atomic_load(&share.load[0]), 1);
+    CHECK(bench_stop(&bench));
+    CHECK_INT(atomic_load(&share.load[0]), 0);
+}
+
 static void
 a_drain_answers_what_it_has_and_then_ends(void)
 {
@@ -949,6 +986,7 @@ main(void)
     TAP_RUN(an_answer_over_the_bound_becomes_500);
     TAP_RUN(a_handler_knows_who_asks);
     TAP_RUN(a_flood_on_one_connection_leaves_turns_for_others);
+    TAP_RUN(a_worker_over_its_share_still_serves);
     TAP_RUN(a_drain_answers_what_it_has_and_then_ends);
     TAP_RUN(a_drain_has_a_limit);
     TAP_RUN(a_drain_without_connections_ends_at_once);
