@@ -155,11 +155,14 @@ scan_byte(enum scan_state state, uint8_t c)
 static bool
 scan_row(struct rows_reader *reader, enum scan_state *state, size_t *at)
 {
-    const uint8_t *data = reader->data + reader->start;
     size_t len = reader->end - reader->start;
 
+    if (len == 0) {
+        return false; /* nothing read yet: there may be no buffer */
+    }
+    const uint8_t *data = reader->data + reader->start;
     if (reader->options.format != ROWS_CSV) {
-        const uint8_t *feed = len > *at ? memchr(data + *at, '\n', len - *at) : NULL;
+        const uint8_t *feed = memchr(data + *at, '\n', len - *at);
         *at = feed != NULL ? (size_t)(feed - data) : len;
         return feed != NULL;
     }
@@ -421,7 +424,7 @@ keep_header(struct rows_reader *reader, struct err *err)
         total += reader->cells[i].text.len;
     }
     reader->header_text = malloc(total);
-    reader->header = calloc(reader->cell_count, sizeof(*reader->header));
+    reader->header = calloc(reader->cell_count + 1, sizeof(*reader->header));
     if (reader->header_text == NULL || reader->header == NULL) {
         return refuse_memory(err);
     }

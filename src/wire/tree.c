@@ -168,7 +168,8 @@ static int
 integer_of_real(double number, int64_t *out_number)
 {
     /* 2^63 itself does not fit; NaN fails both comparisons. */
-    if (!(number >= -0x1p63 && number < 0x1p63) || number != trunc(number)) {
+    if (!(number >= -9223372036854775808.0 && number < 9223372036854775808.0) ||
+        number != trunc(number)) {
         return AUGURY_ERR_INVALID;
     }
     *out_number = (int64_t)number;
