@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * model.h - models: read foreign files, compile them into flat blobs, keep them in a registry, evaluate them from the map.
- * Room: model (floor 2, uses base, store, wire, seal, stats). Process: import in cli and supervisor; evaluation in workers and cli.
- * A compiled model (blob) is offset-only, little-endian, checksummed and validated when it is made, so that a kernel's indices are
- * in range by construction. struct model is a view over a blob and owns nothing.
- * Sources: XGBoost model format 1.0 to 3.x (JSON and UBJSON). docs/formats.md has the blob byte by byte.
+ * model.h - models: read foreign files, compile them into flat blobs, keep them in a registry,
+ * evaluate them from the map.
+ * Room: model (floor 2, uses base, store, wire, seal, stats). Process: import in cli and
+ * supervisor; evaluation in workers and cli.
+ * A compiled model (blob) is offset-only, little-endian, checksummed and validated when it is made,
+ * so that a kernel's indices are in range by construction. struct model is a view over a blob and
+ * owns nothing.
+ * Sources: XGBoost model format 1.0 to 3.x (JSON and UBJSON). docs/formats.md has the blob byte by
+ * byte.
  * Errors: 0 done, > 0 a normal no, < 0 a failure with struct err filled. Never logs.
  */
 #pragma once
@@ -20,7 +24,7 @@ enum {
     MODEL_TREE_DEPTH_MAX = 512,
 };
 
-/* ---- schema ---------------------------------------------------------------------------------- */
+/* ---- schema ------------------------------------------------------------------------------ */
 
 enum model_feature_type { MODEL_FLOAT, MODEL_INTEGER, MODEL_BOOLEAN, MODEL_CATEGORY };
 
@@ -31,22 +35,23 @@ struct model_feature {
     uint32_t level_count; /* of MODEL_CATEGORY with named levels: level i has code i */
 };
 
-/* ---- import ---------------------------------------------------------------------------------- */
+/* ---- import ------------------------------------------------------------------------------ */
 
 struct model_import_options {
     const char *names; /* "a,b,c", or NULL */
-    struct bytes
-        schema; /* JSON text of a schema file: {"features":[{"name","type","levels","missing"}]}, or empty */
+    /* JSON text of a schema file, or empty: {"features":[{"name","type","levels","missing"}]} */
+    struct bytes schema;
     bool is_best_iteration; /* only the trees up to attributes.best_iteration (inclusive) */
 };
 
-/* Reads a whole foreign file (format found by its bytes), validates everything and compiles it. The blob is appended to
- * out_blob, whose length must be divisible by 8 (0 is). Errors say what was wrong, where ("tree 3, node 17") and what would be right.
- * Memory: at most 40 × the file, mostly under 10 ×. */
+/* Reads a whole foreign file (format found by its bytes), validates everything and compiles it. The
+ * blob is appended to out_blob, whose length must be divisible by 8 (0 is). Errors say what was
+ * wrong, where ("tree 3, node 17") and what would be right. Memory: at most 40 × the file, mostly
+ * under 10 ×. */
 AUGURY_MUST_USE int model_import(struct bytes file, const struct model_import_options *options,
                                  struct buf *out_blob, struct err *err);
 
-/* ---- a compiled model ------------------------------------------------------------------------- */
+/* ---- a compiled model ---------------------------------------------------------------------- */
 
 enum model_link {
     MODEL_LINK_IDENTITY,
@@ -62,15 +67,16 @@ enum model_blob_check {
     MODEL_CHECK_ALL /* and the checksum and every index */
 };
 
-/* A view; the bytes must stay put and be 8-byte aligned at least (16 bytes past a page for the best speed). */
+/* A view; the bytes must stay put and be 8-byte aligned at least (16 bytes past a page for the
+ * best speed). */
 struct model {
     const uint8_t *blob;
     size_t blob_bytes;
     uint32_t feature_count;
     uint32_t output_count; /* K: margins a row */
     uint32_t tree_count;
-    uint32_t
-        prediction_count; /* values of the output `prediction` a row: K, or 1 for MODEL_LINK_SOFTMAX */
+    /* Values of the output `prediction` a row: K, or 1 for MODEL_LINK_SOFTMAX. */
+    uint32_t prediction_count;
     uint32_t probability_count; /* 0: the model has none */
     enum model_link link;
     struct digest content; /* digest of the blob: part of every cache key */
@@ -90,18 +96,20 @@ struct bytes model_objective(const struct model *model); /* "binary:logistic" */
 struct bytes model_source(const struct model *model);    /* "xgboost 1.7.4 json" */
 void model_base_margins(const struct model *model, float *out_margins); /* K */
 
-/* ---- evaluation: no allocation, no lock, no library call ---------------------------------------- */
+/* ---- evaluation: no allocation, no lock, no library call ----------------------------------- */
 
 size_t model_scratch_bytes(
     const struct model *model); /* working memory for any number of rows; 64-byte aligned */
 
-/* rows: row_count × feature_count float32, row-major, NaN is missing. out_margins: row_count × K. Equal to XGBoost bit for bit. */
+/* rows: row_count × feature_count float32, row-major, NaN is missing. out_margins: row_count ×
+ * K. Equal to XGBoost bit for bit. */
 void model_margins(const struct model *model, const float *rows, size_t row_count, void *scratch,
                    float *out_margins);
 /* out_leaves: row_count × tree_count: number of the leaf node in the source file's tree. */
 void model_leaves(const struct model *model, const float *rows, size_t row_count, void *scratch,
                   uint32_t *out_leaves);
-/* margins: row_count × K; out: row_count × prediction_count (what Booster.predict returns), float32 arithmetic as XGBoost's. */
+/* margins: row_count × K; out: row_count × prediction_count (what Booster.predict returns),
+ * float32 arithmetic as XGBoost's. */
 void model_predictions(const struct model *model, const float *margins, size_t row_count,
                        float *out_predictions);
 /* out: row_count × probability_count; classes in order (binary: 1 - p, p). */

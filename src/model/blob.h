@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * blob.h - the bytes of a compiled model: what blob_compile() writes, model_open() checks and the kernels read in place.
- * Little-endian, offsets only. Every section starts at an offset o with (16 + o) % 64 == 0: LMDB keeps large values 16 bytes into a
- * page, so that in the map each section begins a cache line. Any 8-byte aligned copy can be read as well, for the fields here need
- * no more than that. docs/formats.md describes each byte; a change there or here raises BLOB_FORMAT.
+ * blob.h - the bytes of a compiled model: what blob_compile() writes, model_open() checks and the
+ * kernels read in place. Little-endian, offsets only.
+ * Every section starts at an offset o with (16 + o) % 64 == 0: LMDB keeps large values 16 bytes
+ * into a page, so that in the map each section begins a cache line. Any 8-byte aligned copy can be
+ * read as well, for the fields here need no more than that.
+ * docs/formats.md describes each byte; a change there or here raises BLOB_FORMAT.
  */
 #pragma once
 
@@ -73,7 +75,8 @@ struct blob_header {
     /* 112 */ struct blob_range sections[BLOB_SECTION_COUNT];
 };
 
-/* Eight trees, in the source's order. Past tree_count: root 0, depth 0, output 0. One cache line. */
+/* Eight trees, in the source's order. Past tree_count: root 0, depth 0, output 0. One cache
+ * line. */
 enum { BLOB_ROUND_TREES = 8 };
 struct blob_round {
     uint32_t root[BLOB_ROUND_TREES]; /* index in BLOB_NODES */
@@ -82,10 +85,12 @@ struct blob_round {
 };
 
 /*
- * A node of 8 bytes. The nodes of a tree stand breadth first, siblings adjacent, trees one after another. `step` holds the slot to
- * test in its low 13 bits and the distance to the left child above. Slots are the row twice over, so that no test for missing is
- * needed: 2f is feature f with a missing value as +inf (goes right), 2f + 1 with a missing value as -inf (goes left), and the last
- * slot is NaN. A leaf tests that last slot, with distance 0: it stays where it is, however often it is stepped.
+ * A node of 8 bytes. The nodes of a tree stand breadth first, siblings adjacent, trees one after
+ * another. `step` holds the slot to test in its low 13 bits and the distance to the left child
+ * above. Slots are the row twice over, so that no test for missing is needed: 2f is feature f with
+ * a missing value as +inf (goes right), 2f + 1 with a missing value as -inf (goes left), and the
+ * last slot is NaN. A leaf tests that last slot, with distance 0: it stays where it is, however
+ * often it is stepped.
  */
 struct pack_node {
     float value; /* threshold; in a leaf: what it adds */
@@ -103,14 +108,15 @@ struct wide_node {
     float value;
     uint32_t feature;
     uint32_t distance; /* to the left child; the right one is next to it */
-    uint32_t
-        test; /* enum wide_test; of WIDE_SET: the set's first word in BLOB_SETS, shifted left by 2 */
+    /* enum wide_test; of WIDE_SET: the set's first word in BLOB_SETS, shifted left by 2 */
+    uint32_t test;
 };
 enum wide_test { WIDE_DEFAULT_LEFT = 1 << 0, WIDE_SET = 1 << 1, WIDE_SET_SHIFT = 2 };
 
 /*
- * A category set: a word with the form, a word with the count, then that many words. A bitset has bit (c % 32) of word c / 32 set
- * for each category c in it; a list has the categories ascending. Whichever is shorter is used.
+ * A category set: a word with the form, a word with the count, then that many words. A bitset has
+ * bit (c % 32) of word c / 32 set for each category c in it; a list has the categories ascending.
+ * Whichever is shorter is used.
  */
 enum set_form { SET_BITS = 1, SET_LIST = 2 };
 enum { SET_HEADER_WORDS = 2 };
@@ -148,7 +154,8 @@ uint64_t blob_section_bytes(const struct blob_header *header, enum blob_section 
 
 /* Everything that the header says, in constant time. */
 AUGURY_MUST_USE int blob_check_header(struct bytes blob, struct err *err);
-/* Of a blob with a good header: the checksum and every index, so that no evaluation can leave the blob. */
+/* Of a blob with a good header: the checksum and every index, so that no evaluation can leave
+ * the blob. */
 AUGURY_MUST_USE int blob_check_all(struct bytes blob, struct err *err);
 
 /* Compiles a checked model. scratch is used and given back. */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * blob_check.c - is this blob one that the kernels may trust?
- * A compiled tree has one possible shape: breadth first, siblings adjacent, so the k-th inner node's children stand at 1 + 2k and 2 + 2k.
- * Checking that each distance says so proves every index, that each node is reached once, and the depth, in one pass and no memory.
+ * blob_check.c - is this blob one that the kernels may trust? A compiled tree has one possible
+ * shape: breadth first, siblings adjacent, so the k-th inner node's children stand at 1 + 2k and 2
+ * + 2k. Checking that each distance says so proves every index, that each node is reached once, and
+ * the depth, in one pass and no memory.
  */
 #include "blob.h"
 
@@ -54,9 +55,10 @@ blob_section_bytes(const struct blob_header *header, enum blob_section section)
     case BLOB_SECTION_COUNT: break;
     }
     AUGURY_ASSERT(!"a section without a size");
+    return 0;
 }
 
-/* ---- the header ------------------------------------------------------------------------------------ */
+/* ---- the header ---------------------------------------------------------------------------- */
 
 static bool
 counts_are_sane(const struct blob_header *header)
@@ -119,7 +121,7 @@ blob_check_header(struct bytes blob, struct err *err)
     return 0;
 }
 
-/* ---- trees -------------------------------------------------------------------------------------------- */
+/* ---- trees --------------------------------------------------------------------------------- */
 
 /* A tree's nodes [first, end) and the next category set, as the pass goes on. */
 struct tree_pass {
@@ -239,7 +241,7 @@ check_trees(const struct blob_header *header, struct err *err)
     return pass.set_at == header->set_words ? 0 : corrupt(err, "category sets that no node uses");
 }
 
-/* ---- schema ------------------------------------------------------------------------------------------------ */
+/* ---- schema -------------------------------------------------------------------------------- */
 
 static int
 check_features(const struct blob_header *header, struct err *err)

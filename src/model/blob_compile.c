@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * blob_compile.c - a checked neutral model becomes a blob.
- * First everything is counted (struct plan), then the sections get their places, then they are filled in one pass. Padding is zero, so
- * that the same model always gives the same bytes and the same digest.
+ * First everything is counted (struct plan), then the sections get their places, then they are
+ * filled in one pass. Padding is zero, so that the same model always gives the same bytes and the
+ * same digest.
  */
 #include "blob.h"
 
@@ -33,7 +34,7 @@ struct sheet {
     uint64_t level_at;
 };
 
-/* ---- counting ------------------------------------------------------------------------------------ */
+/* ---- counting ------------------------------------------------------------------------------ */
 
 static uint32_t
 unique_count(const struct neutral_set *set)
@@ -123,7 +124,8 @@ plan_make(const struct neutral_model *model, struct arena *scratch, struct plan 
     }
     plan.order = arena_zalloc(scratch, largest, sizeof(uint32_t));
     if (plan.order == NULL) {
-        return err_set(err, AUGURY_ERR_NOMEM, "out_of_memory", "no memory to compile the model");
+        err_set(err, AUGURY_ERR_NOMEM, "out_of_memory", "no memory to compile the model");
+        return AUGURY_ERR_NOMEM;
     }
     for (uint32_t t = 0; t < model->tree_count; t++) {
         plan_tree(&plan, &model->trees[t]);
@@ -144,7 +146,7 @@ plan_make(const struct neutral_model *model, struct arena *scratch, struct plan 
     return 0;
 }
 
-/* ---- placing ----------------------------------------------------------------------------------------- */
+/* ---- placing ------------------------------------------------------------------------------- */
 
 static uint64_t
 align_section(uint64_t offset)
@@ -194,7 +196,7 @@ sheet_section(const struct sheet *sheet, enum blob_section section)
     return sheet->blob + sheet->header->sections[section].offset;
 }
 
-/* ---- filling: trees ------------------------------------------------------------------------------------ */
+/* ---- filling: trees ------------------------------------------------------------------------ */
 
 static uint32_t
 fill_set(struct sheet *sheet, const struct neutral_set *set)
@@ -283,7 +285,7 @@ fill_tree(struct sheet *sheet, uint32_t number)
     sheet->node_at += count;
 }
 
-/* ---- filling: schema ------------------------------------------------------------------------------------- */
+/* ---- filling: schema ----------------------------------------------------------------------- */
 
 static uint32_t
 fill_text(struct sheet *sheet, struct bytes text)
@@ -324,7 +326,8 @@ fill_levels(struct sheet *sheet, const struct neutral_feature *feature, struct a
     int rc = 0;
 
     if (names == NULL) {
-        return err_set(err, AUGURY_ERR_NOMEM, "out_of_memory", "no memory to compile the model");
+        err_set(err, AUGURY_ERR_NOMEM, "out_of_memory", "no memory to compile the model");
+        return AUGURY_ERR_NOMEM;
     }
     for (uint32_t i = 0; i < feature->level_count; i++) {
         levels[i].bytes = (uint32_t)feature->levels[i].len;
@@ -391,7 +394,7 @@ fill_features(struct sheet *sheet, struct arena *scratch, struct err *err)
     return rc;
 }
 
-/* ---- all of it --------------------------------------------------------------------------------------------- */
+/* ---- all of it ----------------------------------------------------------------------------- */
 
 static int
 fill_blob(struct sheet *sheet, struct arena *scratch, struct err *err)
@@ -426,7 +429,7 @@ int
 blob_compile(const struct neutral_model *model, struct arena *scratch, struct buf *out_blob,
              struct err *err)
 {
-    struct plan plan = {0};
+    struct plan plan = {.model = model};
     int rc = plan_make(model, scratch, &plan, err);
 
     if (rc != 0) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * import.c - a whole foreign file becomes a blob: the format is told by its first bytes, decoded, read into the neutral form, given its
- * schema, checked, compiled. What augury does not read is refused with what to do instead.
- * Memory: one arena, bounded by the file's size, freed at the end.
+ * import.c - a whole foreign file becomes a blob: the format is told by its first bytes, decoded,
+ * read into the neutral form, given its schema, checked, compiled. What augury does not read is
+ * refused with what to do instead. Memory: one arena, bounded by the file's size, freed at the end.
  */
 #include "import.h"
 #include "blob.h"
@@ -16,7 +16,7 @@ enum {
     IMPORT_ARENA_BASE = 16 << 20,
 };
 
-/* ---- formats ---------------------------------------------------------------------------------------- */
+/* ---- formats ------------------------------------------------------------------------------- */
 
 static bool
 has_prefix(struct bytes file, const char *prefix, size_t len)
@@ -83,7 +83,8 @@ refuse(struct bytes file, struct err *err)
                    "b.load_model(old); b.save_model('m.json')");
 }
 
-/* A document of either form begins with "{". In JSON a quote, white space or "}" comes next, in UBJSON a type marker. */
+/* A document of either form begins with "{". In JSON a quote, white space or "}" comes next, in
+ * UBJSON a type marker. */
 static int
 find_format(struct bytes file, enum wire_format *out_format, struct err *err)
 {
@@ -104,7 +105,7 @@ find_format(struct bytes file, enum wire_format *out_format, struct err *err)
     return refuse(file, err);
 }
 
-/* ---- the import ----------------------------------------------------------------------------------------- */
+/* ---- the import ---------------------------------------------------------------------------- */
 
 static int
 import_run(struct import *import, struct bytes file, struct buf *out_blob, struct err *err)

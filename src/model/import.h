@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * import.h - the steps of an import, each in a file of its own: a document of one format becomes a neutral model, which then gets its
- * schema. Everything made here lives in the import's arena.
+ * import.h - the steps of an import, each in a file of its own: a document of one format becomes a
+ * neutral model, which then gets its schema. Everything made here lives in the import's arena.
  */
 #pragma once
 
@@ -14,7 +14,8 @@ struct import {
     const char *format; /* "json", "ubjson" */
 };
 
-/* xgboost.c: the whole document into out_model, schema as far as the file tells (nameless features have an empty name). */
+/* xgboost.c: the whole document into out_model, schema as far as the file tells (nameless
+ * features have an empty name). */
 AUGURY_MUST_USE int xgboost_read(struct import *import, const struct wire_value *document,
                                  struct neutral_model *out_model, struct err *err);
 
@@ -28,8 +29,9 @@ AUGURY_MUST_USE int xgboost_read_schema(struct import *import, const struct wire
                                         const struct wire_value *model,
                                         struct neutral_model *out_model, struct err *err);
 
-/* schema.c: names from the options and the schema file on top of what the model file said, f0, f1, … for the rest; features that a
- * tree splits by category and nobody typed become MODEL_CATEGORY. */
+/* schema.c: names from the options and the schema file on top of what the model file said, f0,
+ * f1, … for the rest; features that a tree splits by category and nobody typed become
+ * MODEL_CATEGORY. */
 AUGURY_MUST_USE int schema_apply(struct import *import, struct neutral_model *model,
                                  struct err *err);
 
@@ -42,7 +44,8 @@ struct objective {
 };
 /* NULL: unknown. */
 const struct objective *objective_find(struct bytes name);
-/* The margin that a base score stands for; not finite when the score is outside the objective's range. */
+/* The margin that a base score stands for; not finite when the score is outside the objective's
+ * range. */
 float objective_base_margin(const struct objective *objective, float score);
 
 /* text.c */

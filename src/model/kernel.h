@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * kernel.h - the evaluators of a compiled model. All are exact: float32, strict <, one sum an output in tree order from the base
- * margin, so that every kernel gives the same bits. They trust the blob's indices (model_open has checked them), allocate nothing
- * and call no library.
+ * kernel.h - the evaluators of a compiled model. All are exact: float32, strict <, one sum an
+ * output in tree order from the base margin, so that every kernel gives the same bits. They trust
+ * the blob's indices (model_open has checked them), allocate nothing and call no library.
  */
 #pragma once
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * kernel_linear.c - gblinear: bias + base margin, then weight × value in feature order, in float32 as XGBoost adds them. A missing
- * value adds nothing. The room is built without fused multiply-add, which would round once where XGBoost rounds twice.
+ * kernel_linear.c - gblinear: bias + base margin, then weight × value in feature order, in float32
+ * as XGBoost adds them. A missing value adds nothing. The room is built without fused multiply-add,
+ * which would round once where XGBoost rounds twice.
  */
 #include "kernel.h"
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * kernel_pack8.c - the portable kernel for numeric trees: 8-byte nodes, eight walks at a time.
- * A walk is a chain of dependent loads, so one alone leaves the processor idle; eight side by side (eight trees for one row, eight rows
- * for one tree) fill it. There is no branch in a step and no test for missing values or for leaves: see struct pack_node.
- * Eight walks take as many steps as the deepest of their trees.
+ * kernel_pack8.c - the portable kernel for numeric trees: 8-byte nodes, eight walks at a time. A
+ * walk is a chain of dependent loads, so one alone leaves the processor idle; eight side by side
+ * (eight trees for one row, eight rows for one tree) fill it. There is no branch in a step and no
+ * test for missing values or for leaves: see struct pack_node. Eight walks take as many steps as
+ * the deepest of their trees.
  */
 #include "kernel.h"
 
@@ -18,7 +19,7 @@ slot_count(const struct model *model)
     return 2 * model->feature_count + 1;
 }
 
-/* ---- one row, eight trees --------------------------------------------------------------------- */
+/* ---- one row, eight trees ------------------------------------------------------------------ */
 
 static void
 row_spread(const float *row, uint32_t feature_count, float *slots)
@@ -101,7 +102,7 @@ row_margins(const struct model *model, const float *row, float *slots, float *ou
     }
 }
 
-/* ---- eight rows, one tree ----------------------------------------------------------------------- */
+/* ---- eight rows, one tree ------------------------------------------------------------------ */
 
 /* slots[s × 8 + r]: the eight rows' values of one slot share a cache line. */
 static void
@@ -177,7 +178,7 @@ batch_margins(const struct model *model, const float *rows, size_t row_count, fl
     }
 }
 
-/* ---- the kernel ------------------------------------------------------------------------------------ */
+/* ---- the kernel ---------------------------------------------------------------------------- */
 
 static size_t
 pack8_scratch_bytes(const struct model *model)

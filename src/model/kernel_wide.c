@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * kernel_wide.c - the kernel for every tree that 8-byte nodes cannot hold: category sets, more than PACK_FEATURES_MAX features,
- * wider levels, thresholds of -inf. One row, one tree at a time.
- * XGBoost's rule for categories: the value is cut to an integer; members of the set go right; whatever is no category (negative,
- * over 2^24 - 1, unknown) goes left; a missing value goes to the default side.
+ * kernel_wide.c - the kernel for every tree that 8-byte nodes cannot hold: category sets, more than
+ * PACK_FEATURES_MAX features, wider levels, thresholds of -inf. One row, one tree at a time.
+ * XGBoost's rule for categories: the value is cut to an integer; members of the set go right;
+ * whatever is no category (negative, over 2^24 - 1, unknown) goes left; a missing value goes to the
+ * default side.
  */
 #include "kernel.h"
 

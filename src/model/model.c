@@ -63,7 +63,7 @@ model_open(struct bytes blob, enum model_blob_check check, struct model *out_mod
     return 0;
 }
 
-/* ---- schema -------------------------------------------------------------------------------------- */
+/* ---- schema -------------------------------------------------------------------------------- */
 
 struct model_feature
 model_feature(const struct model *model, uint32_t feature)
@@ -189,7 +189,7 @@ model_base_margins(const struct model *model, float *out_margins)
            model->output_count * sizeof(float));
 }
 
-/* ---- evaluation ------------------------------------------------------------------------------------ */
+/* ---- evaluation ---------------------------------------------------------------------------- */
 
 size_t
 model_scratch_bytes(const struct model *model)

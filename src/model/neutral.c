@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * neutral.c - the one validator of models, whatever format they came from.
- * A tree is walked from its root, breadth first, with one mark a node: a second visit is a cycle or a shared child, so the walk ends
- * after node_count steps at most and needs no recursion.
+ * A tree is walked from its root, breadth first, with one mark a node: a second visit is a cycle or
+ * a shared child, so the walk ends after node_count steps at most and needs no recursion.
  */
 #include "neutral.h"
 
 #include <math.h>
 #include <stdlib.h>
 
-/* A walk in progress: order[0 .. count) are the nodes found, marks[node] is set for each of them. */
+/* A walk in progress: order[0 .. count) are the nodes found, marks[node] is set for each of
+ * them. */
 struct walk {
     uint32_t *order;
     uint32_t count;

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * neutral.h - a model as every importer hands it over: plain arrays, as the source has them, not yet trusted.
- * An importer fills a struct neutral_model, neutral_check() is the only judge of it, blob_compile() turns it into a blob.
+ * neutral.h - a model as every importer hands it over: plain arrays, as the source has them, not
+ * yet trusted.
+ * An importer fills a struct neutral_model, neutral_check() is the only judge of it, blob_compile()
+ * turns it into a blob.
  * Ownership: everything lives in the importer's arena.
  */
 #pragma once
@@ -30,7 +32,8 @@ struct neutral_set {
     uint32_t *categories;
 };
 
-/* Node 0 is the root. Nodes that the root does not reach are tolerated (pruning leaves them) and dropped. */
+/* Node 0 is the root. Nodes that the root does not reach are tolerated (pruning leaves them) and
+ * dropped. */
 struct neutral_tree {
     uint32_t node_count;
     uint32_t output;                /* which margin it adds to */
@@ -68,13 +71,14 @@ struct neutral_model {
     struct bytes source;
 };
 
-/* Refuses (err names tree, node and reason) whatever a kernel could not evaluate: ids out of range, a node reached twice, a tree
- * deeper than MODEL_TREE_DEPTH_MAX, numbers that are none. scratch is used and given back. */
+/* Refuses (err names tree, node and reason) whatever a kernel could not evaluate: ids out of range,
+ * a node reached twice, a tree deeper than MODEL_TREE_DEPTH_MAX, numbers that are none. scratch is
+ * used and given back. */
 AUGURY_MUST_USE int neutral_check(const struct neutral_model *model, struct arena *scratch,
                                   struct err *err);
 
-/* Of a checked tree: the source ids of the reachable nodes, breadth first, so that siblings are adjacent. out_order has room for
- * node_count; the count is returned. */
+/* Of a checked tree: the source ids of the reachable nodes, breadth first, so that siblings are
+ * adjacent. out_order has room for node_count; the count is returned. */
 uint32_t neutral_tree_order(const struct neutral_tree *tree, uint32_t *out_order,
                             uint32_t *out_depth);
 

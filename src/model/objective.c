@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * objective.c - XGBoost's objectives: the link from base score to margin and from margin to prediction.
- * Source: ProbToMargin and PredTransform of each objective in XGBoost 1.7 to 3.x. An objective that is not here is refused: guessing its
- * link would give wrong numbers that look right.
+ * objective.c - XGBoost's objectives: the link from base score to margin and from margin to
+ * prediction. Source: ProbToMargin and PredTransform of each objective in XGBoost 1.7 to 3.x. An
+ * objective that is not here is refused: guessing its link would give wrong numbers that look
+ * right.
  */
 #include "import.h"
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * schema.c - names, types and levels of features: what the model file said, then the names given at the import, then the schema file,
- * then f0, f1, …. Two sources may repeat each other; where they disagree about a name or a level the import stops, because a
- * model that reads its features in another order answers wrongly without a sign.
+ * schema.c - names, types and levels of features: what the model file said, then the names given at
+ * the import, then the schema file, then f0, f1, …. Two sources may repeat each other; where they
+ * disagree about a name or a level the import stops, because a model that reads its features in
+ * another order answers wrongly without a sign.
  */
 #include "import.h"
 
@@ -73,7 +74,7 @@ apply_names(const char *names, struct neutral_model *model, struct err *err)
     return rc;
 }
 
-/* ---- the schema file --------------------------------------------------------------------------------- */
+/* ---- the schema file ----------------------------------------------------------------------- */
 
 static int
 apply_type(const struct wire_value *value, uint32_t feature, struct neutral_model *model,
@@ -196,7 +197,7 @@ apply_file(struct import *import, struct neutral_model *model, struct err *err)
     return rc;
 }
 
-/* ---- what nobody said ----------------------------------------------------------------------------------- */
+/* ---- what nobody said ---------------------------------------------------------------------- */
 
 static int
 name_the_rest(struct import *import, struct neutral_model *model, struct err *err)

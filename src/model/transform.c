@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * transform.c - from margins to what XGBoost's predict() returns, in its own float32 arithmetic.
- * Formulas: XGBoost 1.7.4, src/common/math.h (Sigmoid, Softmax) and the PredTransform of each objective.
+ * Formulas: XGBoost 1.7.4, src/common/math.h (Sigmoid, Softmax) and the PredTransform of each
+ * objective.
  */
 #include "blob.h"
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * xgboost.c - an XGBoost document (JSON and UBJSON have one shape) into the neutral form.
- * Written by XGBoost 1.0 to 3.x: unknown members are ignored, known ones are demanded and judged. Parameters are strings in the file.
- * The greatest trap is base_score: a score in output space, one text or a list in a text, and a margin only after the objective's link.
+ * xgboost.c - an XGBoost document (JSON and UBJSON have one shape) into the neutral form. Written
+ * by XGBoost 1.0 to 3.x: unknown members are ignored, known ones are demanded and judged.
+ * Parameters are strings in the file. The greatest trap is base_score: a score in output space, one
+ * text or a list in a text, and a margin only after the objective's link.
  */
 #include "import.h"
 
@@ -32,7 +33,8 @@ invalid(struct document *doc, const char *at, const char *reason)
 static int
 no_memory(struct document *doc)
 {
-    return err_set(doc->err, AUGURY_ERR_NOMEM, "out_of_memory", "no memory to read the model");
+    err_set(doc->err, AUGURY_ERR_NOMEM, "out_of_memory", "no memory to read the model");
+    return AUGURY_ERR_NOMEM;
 }
 
 static int
@@ -73,7 +75,7 @@ read_param(struct document *doc, const struct wire_value *object, const char *ke
     return 0;
 }
 
-/* ---- head ------------------------------------------------------------------------------------------ */
+/* ---- head ---------------------------------------------------------------------------------- */
 
 static int
 read_objective(struct document *doc)
@@ -141,7 +143,8 @@ next_in_list(struct bytes *rest)
     return item;
 }
 
-/* Scores as text: one, or a list of one for all or one an output. Returns how many there are, 0 for nonsense. */
+/* Scores as text: one, or a list of one for all or one an output. Returns how many there are, 0
+ * for nonsense. */
 static uint32_t
 parse_scores(struct bytes text, uint32_t most, float *out_scores)
 {
@@ -199,7 +202,7 @@ read_base_margins(struct document *doc, struct neutral_model *model)
     return 0;
 }
 
-/* ---- trees ---------------------------------------------------------------------------------------------- */
+/* ---- trees --------------------------------------------------------------------------------- */
 
 /* How many trees the best iteration keeps. */
 static int
@@ -246,7 +249,8 @@ best_tree_count(struct document *doc, const struct neutral_model *model, uint32_
     return 0;
 }
 
-/* weight_drop of dart: next to the trees in new files, next to the inner gbtree in old ones; absent in a gbtree. */
+/* weight_drop of dart: next to the trees in new files, next to the inner gbtree in old ones;
+ * absent in a gbtree. */
 static const struct wire_value *
 find_weight_drop(const struct document *doc)
 {
@@ -255,7 +259,8 @@ find_weight_drop(const struct document *doc)
     return weights != NULL ? weights : wire_member(doc->booster, "weight_drop");
 }
 
-/* XGBoost multiplies a tree's leaf by its weight for every row, rounds, then adds: the product can be made once. */
+/* XGBoost multiplies a tree's leaf by its weight for every row, rounds, then adds: the product
+ * can be made once. */
 static int
 weigh_tree(struct document *doc, const struct wire_value *weights, uint32_t number,
            struct neutral_tree *tree)
@@ -366,7 +371,7 @@ read_trees(struct document *doc, struct neutral_model *model)
     return rc != 0 ? rc : read_each_tree(doc, model, trees, out_trees);
 }
 
-/* ---- gblinear --------------------------------------------------------------------------------------------- */
+/* ---- gblinear ------------------------------------------------------------------------------ */
 
 static int
 read_weights(struct document *doc, struct neutral_model *model)
@@ -395,7 +400,7 @@ read_weights(struct document *doc, struct neutral_model *model)
     return 0;
 }
 
-/* ---- the document ------------------------------------------------------------------------------------------- */
+/* ---- the document -------------------------------------------------------------------------- */
 
 static int
 find_booster(struct document *doc, struct neutral_model *model)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * xgboost_schema.c - what an XGBoost document says about its features: names, types, and since 3.1 the dictionaries of categories
- * ("cats"): for each feature either strings (offsets into bytes) or integers, whose place is the code.
+ * xgboost_schema.c - what an XGBoost document says about its features: names, types, and since 3.1
+ * the dictionaries of categories ("cats"): for each feature either strings (offsets into bytes) or
+ * integers, whose place is the code.
  */
 #include "import.h"
 
@@ -18,10 +19,12 @@ invalid(struct err *err, const char *at, const char *reason)
 static int
 no_memory(struct err *err)
 {
-    return err_set(err, AUGURY_ERR_NOMEM, "out_of_memory", "no memory to read the model");
+    err_set(err, AUGURY_ERR_NOMEM, "out_of_memory", "no memory to read the model");
+    return AUGURY_ERR_NOMEM;
 }
 
-/* The text of entry i of an array of strings, one a feature; empty when the array is absent or empty. */
+/* The text of entry i of an array of strings, one a feature; empty when the array is absent or
+ * empty. */
 static int
 feature_text(const struct wire_value *array, uint32_t feature, const char *at,
              struct bytes *out_text, struct err *err)
@@ -61,7 +64,7 @@ type_of(struct bytes text, enum model_feature_type *out_type, struct err *err)
     return AUGURY_ERR_INVALID;
 }
 
-/* ---- dictionaries of categories -------------------------------------------------------------------- */
+/* ---- dictionaries of categories ------------------------------------------------------------ */
 
 /* bytes offsets[k] to offsets[k + 1] of values are the name of code k. */
 static int

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * xgboost_tree.c - one tree of an XGBoost document, a structure of arrays, into the neutral form.
- * Only shapes are judged here (every array one entry a node, category segments inside their list); neutral_check() judges the tree.
- * Names of members as XGBoost writes them; parents, base_weights, loss_changes and unknown members are not read.
+ * Only shapes are judged here (every array one entry a node, category segments inside their list);
+ * neutral_check() judges the tree. Names of members as XGBoost writes them; parents, base_weights,
+ * loss_changes and unknown members are not read.
  */
 #include "import.h"
 
@@ -18,7 +19,8 @@ struct tree_reader {
 static int
 no_memory(struct err *err)
 {
-    return err_set(err, AUGURY_ERR_NOMEM, "out_of_memory", "no memory to read the model");
+    err_set(err, AUGURY_ERR_NOMEM, "out_of_memory", "no memory to read the model");
+    return AUGURY_ERR_NOMEM;
 }
 
 /* An array of one entry a node. */
@@ -47,7 +49,8 @@ bad_entry(struct tree_reader *reader, const char *key, size_t i)
                    "entry %zu of \"%s\" is not a number of the right kind", i, key);
 }
 
-/* Deleted nodes hold any number, so the range is only that of the type; neutral_check() looks at the nodes that count. */
+/* Deleted nodes hold any number, so the range is only that of the type; neutral_check() looks at
+ * the nodes that count. */
 static int
 read_integers(struct tree_reader *reader, const char *key, int64_t least, int64_t most,
               int32_t **out_numbers)
@@ -128,7 +131,7 @@ read_flags(struct tree_reader *reader, uint8_t **out_flags)
     return 0;
 }
 
-/* ---- categories ---------------------------------------------------------------------------------- */
+/* ---- categories ---------------------------------------------------------------------------- */
 
 struct category_arrays {
     const struct wire_value *values;   /* all categories of the tree */
@@ -163,7 +166,7 @@ read_set(struct tree_reader *reader, const struct category_arrays *arrays, size_
             category > NEUTRAL_CATEGORY_MAX) {
             return err_set(reader->err, AUGURY_ERR_INVALID, "invalid_tree",
                            "entry %lld of \"categories\" is not a code from 0 to %d",
-                           (long long)(first + k), NEUTRAL_CATEGORY_MAX);
+                           (long long)first + k, NEUTRAL_CATEGORY_MAX);
         }
         categories[k] = (uint32_t)category;
     }
@@ -172,7 +175,8 @@ read_set(struct tree_reader *reader, const struct category_arrays *arrays, size_
     return 0;
 }
 
-/* Segments that overlap would let a small file ask for much memory: together they may not be longer than their list. */
+/* Segments that overlap would let a small file ask for much memory: together they may not be
+ * longer than their list. */
 static int
 check_overlap(struct tree_reader *reader, const struct category_arrays *arrays)
 {
@@ -229,7 +233,7 @@ read_sets(struct tree_reader *reader, struct neutral_tree *tree)
     return rc;
 }
 
-/* ---- the tree ----------------------------------------------------------------------------------------- */
+/* ---- the tree ------------------------------------------------------------------------------ */
 
 /* What the arrays do not say: the tree's place and the length of a leaf. */
 static int

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * fuzz_model_blob.c - a compiled model with changed bytes and a checksum that fits them, as an attacker who can write the file would make
- * it. Input: a byte that picks the model, then changes of four bytes each (offset, offset, offset, value). Properties: refused, or
- * every evaluation and look-up stays inside the blob (the sanitizer watches).
+ * fuzz_model_blob.c - a compiled model with changed bytes and a checksum that fits them, as an
+ * attacker who can write the file would make it. Input: a byte that picks the model, then changes
+ * of four bytes each (offset, offset, offset, value). Properties: refused, or every evaluation and
+ * look-up stays inside the blob (the sanitizer watches).
  */
 #include "../../src/model/blob.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * fuzz_model_import.c - any file as a model. Properties: it is refused with a code and a reason, or its blob passes every check and
- * answers rows of hard values, one at a time and in a batch, with the same bits. The first byte's lowest bit asks for the best iteration.
+ * fuzz_model_import.c - any file as a model. Properties: it is refused with a code and a reason, or
+ * its blob passes every check and answers rows of hard values, one at a time and in a batch, with
+ * the same bits. The first byte's lowest bit asks for the best iteration.
  */
 #include "augury/model.h"
 

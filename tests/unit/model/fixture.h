@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * fixture.h - for the tests of room model: import a file or a text, open it with every check, evaluate.
- * One struct fixture a model; fixture_close() frees it.
+ * fixture.h - for the tests of room model: import a file or a text, open it with every check,
+ * evaluate. One struct fixture a model; fixture_close() frees it.
  */
 #pragma once
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * maker.h - random neutral models for tests, and the plainest evaluation of one: the rules of the format read aloud, node by node over
- * the source arrays, so that it shares nothing with a kernel.
+ * maker.h - random neutral models for tests, and the plainest evaluation of one: the rules of the
+ * format read aloud, node by node over the source arrays, so that it shares nothing with a kernel.
  */
 #pragma once
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* test_blob.c - the bytes of a compiled model: their places, golden values, and that nothing damaged or hostile is opened. */
+/* test_blob.c - the bytes of a compiled model: their places, golden values, and that nothing
+ * damaged or hostile is opened. */
 #include "maker.h"
 
 /* The blob of a file of tests/data/models, in memory as LMDB would lay it: 16 bytes into a page. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* test_import.c - what XGBoost files become: small files written by hand, results worked out by hand. */
+/* test_import.c - what XGBoost files become: small files written by hand, results worked out by
+ * hand. */
 #include "fixture.h"
 
 static void

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* test_kernel.c - every kernel against the plainest walk, over random trees whose thresholds and rows are drawn from hard values. */
+/* test_kernel.c - every kernel against the plainest walk, over random trees whose thresholds and
+ * rows are drawn from hard values. */
 #include "maker.h"
 
 enum { ROWS = 37 };
 
-/* Margins of ROWS random rows in one call, row by row and in odd groups, and the leaves: all equal to the plain walk. */
+/* Margins of ROWS random rows in one call, row by row and in odd groups, and the leaves: all
+ * equal to the plain walk. */
 static bool
 agrees(struct maker *maker, const struct fixture *f)
 {
@@ -135,7 +137,8 @@ a_threshold_of_minus_infinity_still_sends_the_missing_left(void)
 static void
 a_level_wider_than_a_packed_distance_is_read_by_the_wide_kernel(void)
 {
-    /* 2^20 - 1 inner nodes, 20 levels: the last level's children are further away than 19 bits say. */
+    /* 2^20 - 1 inner nodes, 20 levels: the last level's children are further away than 19 bits
+     * say. */
     enum { INNER = (1 << 20) - 1 };
     struct maker maker = maker_init(1, 3, 1, 1);
     const float rows[] = {0.5f, NAN, -7.0f, NAN, 1.0f, INFINITY};

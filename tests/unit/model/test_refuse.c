@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_refuse.c - what an import refuses, with which code and which words. Each case is a good file with one text replaced, so that only
- * the named thing is wrong.
+ * test_refuse.c - what an import refuses, with which code and which words. Each case is a good file
+ * with one text replaced, so that only the named thing is wrong.
  */
 #include "fixture.h"
 

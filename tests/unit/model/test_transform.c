@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* test_transform.c - margins to predictions. Equality with XGBoost's own answers is tested with libxgboost; here the shapes and limits. */
+/* test_transform.c - margins to predictions. Equality with XGBoost's own answers is tested with
+ * libxgboost; here the shapes and limits. */
 #include "fixture.h"
 
 static struct model
