@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * cache.h - one memory of computed answers, shared by all processes.
- * Room: cache (floor 2, uses base, store, seal, stats). Process: workers look up and hand new entries to a ring; the
- * supervisor alone writes (cache_keeper_*).
- * Life of an entry: a worker's cache_put() copies it into its slot's ring → the supervisor drains rings, commits a group → every
- * worker finds it → it is evicted (first in, first out, under a quota of pages), expires, or is purged.
- * A full ring drops the entry and counts it; a request never waits. A hit compares 128 bits and the key's text.
+ * Room: cache (floor 2, uses base, store, seal, stats). Process: workers look up and hand new
+ * entries to a ring; the supervisor alone writes (cache_keeper_*).
+ * Life of an entry: a worker's cache_put() copies it into its slot's ring → the supervisor drains
+ * rings, commits a group → every worker finds it → it is evicted (first in, first out, under a
+ * quota of pages), expires, or is purged. A full ring drops the entry and counts it; a request
+ * never waits. A hit compares 128 bits and the key's text.
  */
 #pragma once
 
@@ -25,15 +26,16 @@ const char *cache_class_name(enum cache_class class);
 
 enum { CACHE_KEY_TEXT_MAX = 400, CACHE_VALUE_MAX = 1 << 20 };
 
-/* ---- what crosses the fork: the rings, in shared memory ------------------------------------------- */
+/* ---- what crosses the fork: the rings, in shared memory ------------------------------------ */
 
 struct cache_rings;
 size_t cache_rings_bytes(size_t ring_bytes, unsigned slots);
-/* Zeroed memory becomes empty rings. wake_fd: an eventfd made before the forks, written when the keeper sleeps. */
+/* Zeroed memory becomes empty rings. wake_fd: an eventfd made before the forks, written when the
+ * keeper sleeps. */
 struct cache_rings *cache_rings_attach(void *shared_memory, size_t ring_bytes, unsigned slots,
                                        int wake_fd);
 
-/* ---- a process's view ------------------------------------------------------------------------------ */
+/* ---- a process's view ---------------------------------------------------------------------- */
 
 struct cache;
 struct cache_options {
@@ -44,6 +46,7 @@ struct cache_options {
     unsigned slot;             /* of this process in rings and stats */
     struct stats_slot *stats;  /* or NULL */
 };
+/* A reader waits up to 2 s for the keeper to make the environment, then AUGURY_NOT_FOUND. */
 AUGURY_MUST_USE int cache_open(const struct cache_options *options, struct cache **out_cache,
                                bool *out_was_damaged, struct err *err);
 void cache_close(struct cache **cache);
@@ -51,12 +54,14 @@ void cache_close(struct cache **cache);
 /* Digest under the environment's secret: for canonical rows and key texts. */
 struct digest cache_digest(const struct cache *cache, struct bytes data);
 
-/* One snapshot a turn of the loop; lookups of a whole batch share it. */
+/* One snapshot a turn of the loop; lookups of a whole batch share it. 0 also while the cache is off
+ * or being replaced: every lookup then misses. A replaced environment is opened anew here. */
 AUGURY_MUST_USE int cache_snapshot_begin(struct cache *cache);
 void cache_snapshot_end(struct cache *cache);
 
-/* key: the readable text, "prediction:nfl-wp@3#1f…:9c…". 0 sets *out_value (borrowed until the snapshot ends; large values are
- * gathered into arena, which may be NULL when none are expected); AUGURY_NOT_FOUND: absent, expired or another key's. Counts hits and misses of its class. */
+/* key: the readable text, "prediction:nfl-wp@3#1f…:9c…". 0 sets *out_value (borrowed until the
+ * snapshot ends; large values are gathered into arena, which may be NULL when none are expected);
+ * AUGURY_NOT_FOUND: absent, expired or another key's. Counts hits and misses of its class. */
 struct cache_hit {
     struct bytes value;
     uint64_t created_wall_ms;
@@ -65,19 +70,24 @@ struct cache_hit {
 AUGURY_MUST_USE int cache_get(struct cache *cache, enum cache_class class, struct bytes key,
                               uint64_t now_wall_ms, struct arena *arena, struct cache_hit *out_hit);
 
-/* Hands an entry to the supervisor. Never blocks; AUGURY_ERR_FULL or AUGURY_ERR_LIMIT: dropped and counted. */
+/* Hands an entry to the supervisor. Never blocks; AUGURY_ERR_FULL or AUGURY_ERR_LIMIT: dropped and
+ * counted. ttl_s 0: not kept. Contents that do not fit half a ring are over the limit. */
 int cache_put(struct cache *cache, enum cache_class class, struct bytes key, struct bytes value,
               uint64_t now_wall_ms, uint32_t ttl_s);
 
-/* ---- the keeper: supervisor only -------------------------------------------------------------------- */
+/* ---- the keeper: supervisor only ----------------------------------------------------------- */
 
-/* Drains up to one group of entries from the rings and commits them, evicting the oldest to stay under the quota. *out_more: rings
- * hold more. Safe after the previous keeper died anywhere: an entry is taken from its ring only after the commit. */
+/* Drains up to one group of entries from the rings and commits them, evicting the oldest to stay
+ * under the quota. *out_more: rings hold more. Safe after the previous keeper died anywhere: an
+ * entry is taken from its ring only after the commit. */
 AUGURY_MUST_USE int cache_keeper_turn(struct cache *cache, uint64_t now_wall_ms, bool *out_more);
-/* About once a second: expired entries first, stale readers, gauges. */
+/* About once a second, and after a child's death: expired entries, stale readers, gauges; opens a
+ * cache that is off again.
+ * AUGURY_ERR_STATE: off. */
 AUGURY_MUST_USE int cache_keeper_tick(struct cache *cache, uint64_t now_wall_ms);
 /* Arms the wake: true when nothing came in meanwhile and the keeper may sleep on wake_fd. */
 bool cache_keeper_may_sleep(struct cache *cache);
+/* 0 or more than 70 % of the map: 70 % of the map. Turns evict until it is kept. */
 void cache_keeper_quota(struct cache *cache, uint64_t quota_bytes);
 AUGURY_MUST_USE int cache_keeper_purge(struct cache *cache,
                                        struct bytes key); /* AUGURY_NOT_FOUND */

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * store.h - ordered tables of bytes kept in one LMDB environment.
- * Room: store (floor 1, uses base). Library: lmdb, here only. Process: worker, supervisor, cli; open after fork, never in the master.
- * Ownership: the caller owns environments and transactions; bytes found belong to the map and die with the transaction.
- * Errors: 0 done, > 0 a normal no, < 0 a failure; every LMDB code is translated in one function. Never logs.
- * Rules: one open of a folder per process; a read snapshot is renewed and reset within one turn of the loop, never held.
+ * Room: store (floor 1, uses base). Library: lmdb, here only. Process: worker, supervisor, cli;
+ * open after fork, never in the master.
+ * Ownership: the caller owns environments and transactions; bytes found belong to the map and die
+ * with the transaction.
+ * Errors: 0 done, > 0 a normal no, < 0 a failure; every LMDB code is translated in one function.
+ * Never logs.
+ * Rules: one open of a folder per process; a read snapshot is renewed and reset within one turn of
+ * the loop, never held.
  */
 #pragma once
 
@@ -35,24 +39,25 @@ struct store_table_spec {
 
 struct store_options {
     const char *dir;
-    size_t
-        map_bytes; /* reserved, sparse; never changes for an environment in use; 0: as it was made */
+    size_t map_bytes; /* reserved, sparse, fixed for an environment in use; 0: as it was made */
     unsigned max_readers;
     enum store_flags flags;
     const struct store_table_spec *tables; /* opened, and made if STORE_CREATE */
     size_t table_count;
 };
 
-/* Opens an environment; retries for 2 s while another process opens or closes it. *out_was_damaged (may be NULL) tells
- * that a disposable environment was moved aside. */
+/* Opens an environment; retries for 2 s while another process opens or closes it. *out_was_damaged
+ * (may be NULL) tells that a disposable environment was moved aside. */
 AUGURY_MUST_USE int store_open(const struct store_options *options, struct store **out_store,
                                bool *out_was_damaged, struct err *err);
 void store_close(struct store **store);
-/* Renames the files of a closed environment to "….damaged", so that the next open makes it anew. Processes that have it
- * open keep the old map until they close it. The renamed file keeps its memory or disk space until it is deleted. */
+/* Renames the files of a closed environment to "….damaged", so that the next open makes it anew.
+ * Processes that have it open keep the old map until they close it. The renamed file keeps its
+ * memory or disk space until it is deleted. */
 AUGURY_MUST_USE int store_set_aside(const char *dir);
 
-/* Clears the slots of readers that died; *out_cleared (may be NULL) counts them. Call after any child's death and each tick. */
+/* Clears the slots of readers that died; *out_cleared (may be NULL) counts them. Call after any
+ * child's death and each tick. */
 AUGURY_MUST_USE int store_reader_check(struct store *store, unsigned *out_cleared);
 
 struct store_usage {
@@ -66,26 +71,29 @@ struct store_usage {
 };
 AUGURY_MUST_USE int store_usage(struct store *store, struct store_usage *out_usage);
 
-/* ---- snapshots: reads ------------------------------------------------------------------- */
+/* ---- snapshots: reads ---------------------------------------------------------------------- */
 
-/* Made once, then renewed and reset: both are cheap (tens of ns). A new snapshot is not renewed yet. */
+/* Made once, then renewed and reset: both are cheap (tens of ns). A new snapshot is not renewed
+ * yet. */
 AUGURY_MUST_USE int store_snapshot_new(struct store *store, struct store_txn **out_snapshot);
 AUGURY_MUST_USE int store_snapshot_renew(struct store_txn *snapshot);
 void store_snapshot_reset(struct store_txn *snapshot);
 void store_snapshot_free(struct store_txn **snapshot);
 uint64_t store_txn_id(const struct store_txn *txn); /* of a snapshot: the commit that it sees */
 
-/* ---- writes ------------------------------------------------------------------------------ */
+/* ---- writes -------------------------------------------------------------------------------- */
 
 AUGURY_MUST_USE int store_begin(struct store *store, struct store_txn **out_txn);
-/* Frees the transaction in every case. AUGURY_ERR_FULL: map full; AUGURY_ERR_IO: the file system refused (a full tmpfs). */
+/* Frees the transaction in every case. AUGURY_ERR_FULL: map full; AUGURY_ERR_IO: the file system
+ * refused (a full tmpfs). */
 AUGURY_MUST_USE int store_commit(struct store_txn **txn);
 void store_abort(struct store_txn **txn);
 
-/* ---- records ------------------------------------------------------------------------------ */
+/* ---- records ------------------------------------------------------------------------------- */
 
-/* Looks up key. 0 sets *out_value (borrowed until the transaction ends, 2-byte aligned at least; 16 bytes past a page
- * boundary when larger than half a page); AUGURY_NOT_FOUND leaves it untouched. */
+/* Looks up key. 0 sets *out_value (borrowed until the transaction ends, 2-byte aligned at least; 16
+ * bytes past a page boundary when larger than half a page); AUGURY_NOT_FOUND leaves it
+ * untouched. */
 AUGURY_MUST_USE int store_find(struct store_txn *txn, store_table_id table, struct bytes key,
                                struct bytes *out_value);
 AUGURY_MUST_USE int store_find_u64(struct store_txn *txn, store_table_id table, uint64_t key,
@@ -100,7 +108,8 @@ AUGURY_MUST_USE int store_put(struct store_txn *txn, store_table_id table, struc
                               struct bytes value, enum store_put_flags flags);
 AUGURY_MUST_USE int store_put_u64(struct store_txn *txn, store_table_id table, uint64_t key,
                                   struct bytes value, enum store_put_flags flags);
-/* As put, but hands out room for value_len bytes to be filled before anything else is done in the transaction. */
+/* As put, but hands out room for value_len bytes to be filled before anything else is done in the
+ * transaction. */
 AUGURY_MUST_USE int store_reserve_u64(struct store_txn *txn, store_table_id table, uint64_t key,
                                       size_t value_len, enum store_put_flags flags,
                                       uint8_t **out_room);
@@ -110,7 +119,7 @@ AUGURY_MUST_USE int store_clear(struct store_txn *txn,
                                 store_table_id table); /* deletes every record */
 AUGURY_MUST_USE int store_count(struct store_txn *txn, store_table_id table, uint64_t *out_count);
 
-/* ---- walks (a cursor is closed before its transaction ends) --------------------------------- */
+/* ---- walks (a cursor is closed before its transaction ends) -------------------------------- */
 
 struct store_cursor;
 AUGURY_MUST_USE int store_cursor_open(struct store_txn *txn, store_table_id table,

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * store.c - opens, closes and measures an environment.
- * Flags of LMDB, each from a measurement: never MDB_WRITEMAP (a full tmpfs is SIGBUS with it, EIO without); MDB_NOTLS (a
- * snapshot belongs to whoever holds it, not to a thread); MDB_NORDAHEAD (reads are random); disposable environments
- * skip every sync, durable ones make each.
+ * Flags of LMDB, each from a measurement: never MDB_WRITEMAP (a full tmpfs is SIGBUS with it, EIO
+ * without); MDB_NOTLS (a snapshot belongs to whoever holds it, not to a thread); MDB_NORDAHEAD
+ * (reads are random); disposable environments skip every sync, durable ones make each.
  */
 #include "store_priv.h"
 
@@ -15,7 +15,8 @@
 enum {
     OPEN_RETRY_MS = 2000,
     OPEN_PAUSE_MS = 10,
-    /* A page that another process is just writing may look damaged once or twice, not for this long. */
+    /* A page that another process is just writing may look damaged once or twice, not for this
+     * long. */
     DAMAGE_RETRY_MS = 200,
 };
 
@@ -207,7 +208,8 @@ store_reader_check(struct store *store, unsigned *out_cleared)
     return rc;
 }
 
-/* Table 0 is LMDB's free list: transaction id → count, then that many page numbers. Only the counts are read. */
+/* Table 0 is LMDB's free list: transaction id → count, then that many page numbers. Only the counts
+ * are read. */
 int
 store_free_pages(MDB_txn *txn, uint64_t *out_pages)
 {

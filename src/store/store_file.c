@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * store_file.c - an environment's folder and file, looked at before LMDB maps it: LMDB trusts the page numbers in the
- * file, and a page past the end of the file is SIGBUS.
- * Offsets are those of LMDB 0.9's data format (lmdb.h, MDB_VERSION 0.9; version word 1) on 64-bit machines.
+ * store_file.c - an environment's folder and file, looked at before LMDB maps it: LMDB trusts the
+ * page numbers in the file, and a page past the end of the file is SIGBUS.
+ * Offsets are those of LMDB 0.9's data format (lmdb.h, MDB_VERSION 0.9; version word 1) on 64-bit
+ * machines.
  * Invariant: a file in use is only ever made longer here.
  */
 #include "store_priv.h"
@@ -128,8 +129,8 @@ meta_read(int fd, struct meta *out_meta)
     return NULL;
 }
 
-/* Bytes between the file's end and the last page's: LMDB does not write a new page that was freed again in the same
- * transaction, so a good file may be short. */
+/* Bytes between the file's end and the last page's: LMDB does not write a new page that was freed
+ * again in the same transaction, so a good file may be short. */
 static int
 file_lengthen(const char *path, int fd, struct store_file *file)
 {

@@ -15,7 +15,8 @@ struct store {
     MDB_dbi tables[STORE_TABLES_MAX];
     size_t table_count;
     enum store_flags flags;
-    /* Snapshots between renew and reset and open write transactions: the map may move only when there is none. */
+    /* Snapshots between renew and reset and open write transactions: the map may move only when
+     * there is none. */
     atomic_uint active;
 };
 
@@ -26,12 +27,12 @@ struct store_txn {
     bool is_live; /* between renew and reset, or begin and commit */
 };
 
-/* ---- store_code.c ---- */
+/* ---- store_code.c -------------------------------------------------------------------------- */
 
 /* The one translation of what LMDB and the system say. */
 int store_code(int mdb_rc);
 
-/* ---- store_file.c: the folder and the file, looked at before LMDB maps it ---- */
+/* ---- store_file.c: the folder and the file, looked at before LMDB maps it ------------------ */
 
 enum store_file_state {
     STORE_FILE_ABSENT,
@@ -51,10 +52,11 @@ int store_folder_make(const char *dir, struct err *err);
 /* Reads the newest meta page and compares the file's size with it. A short file is made long enough
  * (with zeros, never shorter), so that no read of the map can raise SIGBUS. */
 int store_file_check(const char *dir, struct store_file *out_file, struct err *err);
-/* A file that was too short is good only if all that it lacked is free or has been written since. */
+/* A file that was too short is good only if all that it lacked is free or has been written
+ * since. */
 int store_file_check_missing(MDB_env *env, const struct store_file *file);
 
-/* ---- store.c ---- */
+/* ---- store.c ------------------------------------------------------------------------------- */
 
 /* Counts the pages of the free list as txn sees it. */
 int store_free_pages(MDB_txn *txn, uint64_t *out_pages);

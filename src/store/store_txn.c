@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * store_txn.c - snapshots, write transactions, records and walks.
- * Invariants: a snapshot is live between renew and reset only; a map that another process has enlarged is followed when
- * this process has nothing live, so that no borrowed bytes move.
+ * Invariants: a snapshot is live between renew and reset only; a map that another process has
+ * enlarged is followed when this process has nothing live, so that no borrowed bytes move.
  */
 #include "store_priv.h"
 

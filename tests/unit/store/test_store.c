@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* test_store.c - records, snapshots, transactions and walks of one environment, also between processes. */
+/* test_store.c - records, snapshots, transactions and walks of one environment, also between
+ * processes. */
 #include "store_case.h"
 
 #include <signal.h>

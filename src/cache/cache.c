@@ -1,0 +1,499 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cache.c - a process's view: open, look up, hand new entries to the ring, measure.
+ * Invariants: (1) nothing borrowed from the map outlives the snapshot; (2) a lookup answers only
+ * what passed 128 bits, the text, the class, the time and the value's check; (3) a process uses an
+ * environment only while the rings' epoch is the one it opened.
+ */
+#include "cache_priv.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "augury/seal.h"
+
+enum {
+    MAX_READERS = 512,
+    OPEN_WAIT_MS = 2000,
+    OPEN_PAUSE_MS = 5,
+    REOPEN_PAUSE_MS = 100,
+    TIMED_ONE_IN = 64,
+};
+
+static const struct store_table_spec tables[] = {
+    [CACHE_TABLE_INDEX] = {"index", STORE_TABLE_U64},
+    [CACHE_TABLE_ENTRY] = {"entry", STORE_TABLE_U64},
+    [CACHE_TABLE_CHUNK] = {"chunk", STORE_TABLE_U64},
+    [CACHE_TABLE_QUEUE] = {"queue", STORE_TABLE_U64},
+    [CACHE_TABLE_META] = {"meta", STORE_TABLE_BYTES},
+};
+
+static const struct {
+    const char *name;
+    enum stats_id hits;
+    enum stats_id misses;
+} classes[CACHE_CLASS_COUNT] = {
+    [CACHE_PREDICTION] = {"prediction", STATS_CACHE_HITS_PREDICTION, STATS_CACHE_MISSES_PREDICTION},
+    [CACHE_FEATURE] = {"feature", STATS_CACHE_HITS_FEATURE, STATS_CACHE_MISSES_FEATURE},
+    [CACHE_LINEUP] = {"lineup", STATS_CACHE_HITS_LINEUP, STATS_CACHE_MISSES_LINEUP},
+    [CACHE_MODEL] = {"model", STATS_CACHE_HITS_MODEL, STATS_CACHE_MISSES_MODEL},
+    [CACHE_RESPONSE] = {"response", STATS_CACHE_HITS_RESPONSE, STATS_CACHE_MISSES_RESPONSE},
+    [CACHE_OBJECT] = {"object", STATS_CACHE_HITS_OBJECT, STATS_CACHE_MISSES_OBJECT},
+};
+
+const char *cache_class_name(enum cache_class class)
+{
+    AUGURY_ASSERT(class < CACHE_CLASS_COUNT);
+    return classes[class].name;
+}
+
+/* ---- open and close ------------------------------------------------------------------------ */
+
+/* A new environment: its secret and an empty state, in one commit. */
+static int
+secret_make(struct cache *cache)
+{
+    struct store_txn *txn = NULL;
+    struct cache_state state = {.next_seq = 1};
+
+    int rc = seal_random(cache->secret, sizeof(cache->secret));
+    if (rc == 0) {
+        rc = store_begin(cache->store, &txn);
+    }
+    if (rc == 0) {
+        rc = store_put(txn, CACHE_TABLE_META, bytes_of_text("secret"),
+                       bytes_of(cache->secret, sizeof(cache->secret)), STORE_PUT_NEW);
+    }
+    if (rc == 0) {
+        rc = cache_state_write(txn, &state);
+    }
+    if (rc == 0) {
+        return store_commit(&txn);
+    }
+    store_abort(&txn);
+    return rc;
+}
+
+static int
+secret_read(struct cache *cache)
+{
+    struct cache_state state;
+    struct bytes secret;
+
+    int rc = store_snapshot_renew(cache->snapshot);
+    if (rc != 0) {
+        return rc;
+    }
+    rc = store_find(cache->snapshot, CACHE_TABLE_META, bytes_of_text("secret"), &secret);
+    if (rc == 0 && secret.len != sizeof(cache->secret)) {
+        rc = AUGURY_ERR_CORRUPT;
+    }
+    if (rc == 0) {
+        memcpy(cache->secret, secret.data, sizeof(cache->secret));
+        rc = cache_state_read(cache->snapshot, &state);
+        rc = rc == AUGURY_NOT_FOUND ? AUGURY_ERR_CORRUPT : rc;
+    }
+    store_snapshot_reset(cache->snapshot);
+    return rc;
+}
+
+void
+cache_store_close(struct cache *cache)
+{
+    cache->is_reading = false;
+    if (cache->memo != NULL) {
+        memset(cache->memo, 0, sizeof(*cache->memo) << CACHE_MEMO_BITS);
+    }
+    store_snapshot_free(&cache->snapshot);
+    store_close(&cache->store);
+}
+
+int
+cache_store_open(struct cache *cache, bool *out_was_damaged, struct err *err)
+{
+    struct store_options options = {
+        .dir = cache->dir,
+        .map_bytes = cache->map_bytes,
+        .max_readers = MAX_READERS,
+        .flags = STORE_DISPOSABLE | (cache->is_keeper ? STORE_CREATE : STORE_READ_ONLY),
+        .tables = tables,
+        .table_count = AUGURY_COUNT(tables),
+    };
+
+    int rc = store_open(&options, &cache->store, out_was_damaged, err);
+    if (rc != 0) {
+        return rc;
+    }
+    rc = store_snapshot_new(cache->store, &cache->snapshot);
+    if (rc == 0) {
+        rc = secret_read(cache);
+    }
+    if (rc == AUGURY_NOT_FOUND && cache->is_keeper) {
+        rc = secret_make(cache);
+    }
+    if (rc != 0) {
+        cache_store_close(cache);
+        return err_set(err, rc, "cache_open", "cannot use the cache in %s: %s", cache->dir,
+                       augury_strerror(rc));
+    }
+    return 0;
+}
+
+/* One try; AUGURY_ERR_BUSY while the keeper is replacing the environment. */
+static int
+reader_open(struct cache *cache, struct err *err)
+{
+    uint64_t epoch = 0;
+
+    if (cache->rings != NULL) {
+        epoch = atomic_load(&cache->rings->epoch);
+        if ((epoch & 1) != 0) {
+            return err_set(err, AUGURY_ERR_BUSY, "cache_busy", "the cache in %s is being opened",
+                           cache->dir);
+        }
+    }
+    int rc = cache_store_open(cache, NULL, err);
+    if (rc != 0) {
+        return rc;
+    }
+    if (cache->rings != NULL && atomic_load(&cache->rings->epoch) != epoch) {
+        cache_store_close(cache);
+        return err_set(err, AUGURY_ERR_BUSY, "cache_busy", "the cache in %s is being replaced",
+                       cache->dir);
+    }
+    cache->epoch = epoch;
+    return 0;
+}
+
+static int
+reader_open_and_wait(struct cache *cache, struct err *err)
+{
+    struct timespec pause = {.tv_nsec = OPEN_PAUSE_MS * 1000000L};
+    uint64_t begin = clock_mono_ms();
+
+    for (;;) {
+        int rc = reader_open(cache, err);
+        bool may_pass = rc == AUGURY_NOT_FOUND || rc == AUGURY_ERR_BUSY;
+        if (!may_pass || clock_mono_ms() - begin >= OPEN_WAIT_MS) {
+            return rc;
+        }
+        nanosleep(&pause, NULL);
+    }
+}
+
+int
+cache_open(const struct cache_options *options, struct cache **out_cache, bool *out_was_damaged,
+           struct err *err)
+{
+    bool was_damaged = false;
+
+    struct cache *cache = calloc(1, sizeof(*cache));
+    if (cache == NULL) {
+        return err_set(err, AUGURY_ERR_NOMEM, "no_memory", "out of memory");
+    }
+    cache->dir = strdup(options->dir);
+    cache->map_bytes = options->map_bytes;
+    cache->is_keeper = options->is_keeper;
+    cache->slot = options->slot;
+    cache->rings = options->rings;
+    cache->stats = options->stats;
+    cache->memo = calloc((size_t)1 << CACHE_MEMO_BITS, sizeof(*cache->memo));
+    int rc = cache->dir == NULL || cache->memo == NULL ? AUGURY_ERR_NOMEM
+             : options->is_keeper                      ? cache_keeper_open(cache, &was_damaged, err)
+                                                       : reader_open_and_wait(cache, err);
+    if (rc != 0) {
+        cache_close(&cache);
+        return rc;
+    }
+    *out_cache = cache;
+    if (out_was_damaged != NULL) {
+        *out_was_damaged = was_damaged;
+    }
+    return 0;
+}
+
+void
+cache_close(struct cache **cache)
+{
+    if (*cache == NULL) {
+        return;
+    }
+    cache_store_close(*cache);
+    free((*cache)->memo);
+    free((*cache)->keeper.tails);
+    free((*cache)->dir);
+    free(*cache);
+    *cache = NULL;
+}
+
+struct digest
+cache_digest(const struct cache *cache, struct bytes data)
+{
+    return digest_with_secret(data, cache->secret);
+}
+
+/* ---- lookups ------------------------------------------------------------------------------- */
+
+/* After a change of epoch: the old environment has been replaced. Tried again at most every
+ * REOPEN_PAUSE_MS. */
+static void
+reader_follow(struct cache *cache)
+{
+    uint64_t now = clock_mono_ms();
+
+    if (cache->store != NULL && (atomic_load(&cache->rings->epoch) & 1) != 0) {
+        return;
+    }
+    if (now < cache->reopen_mono_ms) {
+        return;
+    }
+    cache_store_close(cache);
+    if (reader_open(cache, NULL) != 0) {
+        cache->reopen_mono_ms = now + REOPEN_PAUSE_MS;
+    }
+}
+
+/* Whether the environment that is open may be read. */
+static bool
+is_current(struct cache *cache)
+{
+    if (cache->rings == NULL || cache->is_keeper) {
+        return cache->store != NULL;
+    }
+    if (atomic_load_explicit(&cache->rings->off, memory_order_relaxed) != 0) {
+        return false;
+    }
+    if (cache->store == NULL ||
+        atomic_load_explicit(&cache->rings->epoch, memory_order_acquire) != cache->epoch) {
+        reader_follow(cache);
+    }
+    return cache->store != NULL && atomic_load(&cache->rings->epoch) == cache->epoch;
+}
+
+int
+cache_snapshot_begin(struct cache *cache)
+{
+    AUGURY_ASSERT(!cache->is_reading);
+    if (!is_current(cache)) {
+        return 0;
+    }
+    int rc = store_snapshot_renew(cache->snapshot);
+    cache->is_reading = rc == 0;
+    return rc;
+}
+
+void
+cache_snapshot_end(struct cache *cache)
+{
+    if (cache->is_reading) {
+        store_snapshot_reset(cache->snapshot);
+        cache->is_reading = false;
+    }
+}
+
+static int
+value_whole(struct cache *cache, const struct cache_entry *entry, struct arena *arena,
+            struct bytes *out_value)
+{
+    struct bytes value = entry->value;
+
+    if ((entry->flags & CACHE_ENTRY_CHUNKED) != 0) {
+        uint8_t *room = arena == NULL ? NULL : arena_alloc(arena, entry->value_len);
+        if (room == NULL) {
+            return AUGURY_ERR_NOMEM;
+        }
+        int rc = cache_entry_gather(cache->snapshot, entry, room);
+        if (rc != 0) {
+            return rc;
+        }
+        value = bytes_of(room, entry->value_len);
+    }
+    *out_value = value;
+    return 0;
+}
+
+/* Lets the keeper replace what this process found damaged. */
+static void
+damage_tell(struct cache *cache)
+{
+    if (cache->rings != NULL) {
+        atomic_store(&cache->rings->damage, cache->epoch + 1);
+    }
+}
+
+static struct cache_memo *
+memo_of(struct cache *cache, uint64_t lo)
+{
+    return &cache->memo[lo >> (64 - CACHE_MEMO_BITS)];
+}
+
+/* By the memo if it knows the key, else by the index. */
+static int
+entry_find(struct cache *cache, uint64_t lo, struct cache_entry *out_entry, bool *out_is_checked)
+{
+    const struct cache_memo *memo = memo_of(cache, lo);
+
+    *out_is_checked = memo->lo == lo &&
+                      cache_entry_at(cache->snapshot, memo->seq, out_entry) == 0 &&
+                      out_entry->lo == lo;
+    return *out_is_checked ? 0 : cache_entry_find(cache->snapshot, lo, out_entry);
+}
+
+static int
+entry_get(struct cache *cache, enum cache_class class, struct bytes key, uint64_t now_wall_ms,
+          struct arena *arena, struct cache_hit *out_hit)
+{
+    struct cache_entry entry;
+    struct bytes value;
+    bool is_checked;
+
+    struct digest digest = digest_with_secret(key, cache->secret);
+    int rc = entry_find(cache, digest.lo, &entry, &is_checked);
+    if (rc != 0) {
+        return rc;
+    }
+    if (entry.hi != digest.hi || entry.class != class || !bytes_equal(entry.text, key)) {
+        stats_add(cache->stats, STATS_CACHE_COLLISIONS, 1);
+        return AUGURY_NOT_FOUND;
+    }
+    if (entry.expires_wall_ms <= now_wall_ms) {
+        stats_add(cache->stats, STATS_CACHE_EXPIRED, 1);
+        return AUGURY_NOT_FOUND;
+    }
+    rc = value_whole(cache, &entry, arena, &value);
+    if (rc == 0 && !is_checked) {
+        if (cache_value_check(value) != entry.value_check) {
+            return AUGURY_ERR_CORRUPT;
+        }
+        *memo_of(cache, digest.lo) = (struct cache_memo){.lo = digest.lo, .seq = entry.seq};
+    }
+    if (rc != 0) {
+        return rc;
+    }
+    *out_hit = (struct cache_hit){
+        .value = value,
+        .created_wall_ms = entry.created_wall_ms,
+        .expires_wall_ms = entry.expires_wall_ms,
+    };
+    return 0;
+}
+
+int
+cache_get(struct cache *cache, enum cache_class class, struct bytes key, uint64_t now_wall_ms,
+          struct arena *arena, struct cache_hit *out_hit)
+{
+    bool is_timed = cache->get_count++ % TIMED_ONE_IN == 0;
+    uint64_t begin = is_timed ? clock_mono_ns() : 0;
+    int rc = AUGURY_NOT_FOUND;
+
+    AUGURY_ASSERT(class < CACHE_CLASS_COUNT);
+    if (cache->is_reading && key.len <= CACHE_KEY_TEXT_MAX) {
+        rc = entry_get(cache, class, key, now_wall_ms, arena, out_hit);
+    }
+    if (rc == AUGURY_ERR_CORRUPT) {
+        damage_tell(cache);
+        rc = AUGURY_NOT_FOUND;
+    }
+    stats_add(cache->stats, rc == 0 ? classes[class].hits : classes[class].misses, 1);
+    if (is_timed) {
+        stats_observe(cache->stats, STATS_CACHE_GET, clock_mono_ns() - begin);
+    }
+    return rc;
+}
+
+/* ---- new entries --------------------------------------------------------------------------- */
+
+int
+cache_put(struct cache *cache, enum cache_class class, struct bytes key, struct bytes value,
+          uint64_t now_wall_ms, uint32_t ttl_s)
+{
+    int rc = AUGURY_ERR_LIMIT;
+
+    AUGURY_ASSERT(class < CACHE_CLASS_COUNT);
+    if (cache->rings == NULL) {
+        return AUGURY_ERR_STATE;
+    }
+    if (ttl_s == 0) {
+        return 0;
+    }
+    if (atomic_load_explicit(&cache->rings->off, memory_order_relaxed) != 0) {
+        rc = AUGURY_ERR_FULL;
+    } else if (key.len <= CACHE_KEY_TEXT_MAX && value.len <= CACHE_VALUE_MAX) {
+        struct cache_ring_record record = {
+            .class = (uint8_t) class,
+            .created_wall_ms = now_wall_ms,
+            .expires_wall_ms = now_wall_ms + (uint64_t)ttl_s * 1000,
+            .value_check = cache_value_check(value),
+            .text = key,
+            .value = value,
+        };
+        rc = cache_ring_put(cache->rings, cache->slot, &record);
+    }
+    stats_add(cache->stats, rc == 0 ? STATS_CACHE_PUTS : STATS_CACHE_PUTS_DROPPED, 1);
+    return rc;
+}
+
+/* ---- measures ------------------------------------------------------------------------------ */
+
+static int
+usage_of_snapshot(struct store_txn *snapshot, struct cache_usage *usage)
+{
+    struct cache_state state;
+    struct cache_queued oldest;
+    struct cache_entry entry;
+    size_t count = 0;
+
+    int rc = cache_state_read(snapshot, &state);
+    if (rc == 0) {
+        rc = store_count(snapshot, CACHE_TABLE_ENTRY, &usage->entries);
+    }
+    if (rc == 0) {
+        rc = cache_queue_read(snapshot, 0, &oldest, 1, &count);
+    }
+    if (rc != 0) {
+        return rc;
+    }
+    usage->quota_bytes = state.quota_bytes;
+    memcpy(usage->entries_of_class, state.entries_of_class, sizeof(usage->entries_of_class));
+    if (count == 1 && cache_entry_find(snapshot, oldest.lo, &entry) == 0 &&
+        entry.seq == oldest.seq) {
+        usage->oldest_created_wall_ms = entry.created_wall_ms;
+    }
+    return 0;
+}
+
+int
+cache_usage(struct cache *cache, struct cache_usage *out_usage)
+{
+    struct cache_usage usage = {0};
+    struct store_usage store;
+    struct store_txn *snapshot = NULL;
+
+    if (cache->store == NULL) {
+        return AUGURY_ERR_STATE;
+    }
+    int rc = store_usage(cache->store, &store);
+    if (rc == 0) {
+        rc = store_snapshot_new(cache->store, &snapshot);
+    }
+    if (rc == 0) {
+        rc = store_snapshot_renew(snapshot);
+    }
+    if (rc == 0) {
+        rc = usage_of_snapshot(snapshot, &usage);
+    }
+    store_snapshot_free(&snapshot);
+    if (rc != 0) {
+        return rc;
+    }
+    if (cache->is_keeper) {
+        /* A quota just set is stored by the next commit. */
+        usage.quota_bytes = cache->keeper.state.quota_bytes;
+    }
+    usage.used_bytes = store.used_pages * store.page_bytes;
+    usage.map_bytes = store.map_bytes;
+    usage.file_blocks_bytes = store.file_blocks_bytes;
+    *out_usage = usage;
+    return 0;
+}

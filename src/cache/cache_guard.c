@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cache_guard.c - the frame around every write of the keeper: transactions that keep the state
+ * true, and what happens when the file system refuses or the environment is damaged.
+ * Invariants: (1) keeper.state is that of the last commit: a transaction works on a copy; (2) every
+ * write lies between keeper_enter and cache_keeper_leave, so that a keeper which keeps dying inside
+ * LMDB is noticed at the next start and the environment replaced; (3) the epoch is odd while the
+ * environment is opened or replaced.
+ */
+#include "cache_priv.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    DEATHS_MAX = 3,
+    COMMITS_HEALTHY = 64,
+    RETRY_MS = 1000, /* when the cache is off */
+};
+
+/* ---- inside LMDB --------------------------------------------------------------------------- */
+
+static void
+keeper_enter(struct cache *cache)
+{
+    if (cache->rings != NULL) {
+        atomic_store(&cache->rings->in_commit, 1);
+    }
+}
+
+void
+cache_keeper_leave(struct cache *cache, int rc)
+{
+    if (cache->rings == NULL) {
+        return;
+    }
+    atomic_store(&cache->rings->in_commit, 0);
+    if (rc == 0 && ++cache->keeper.healthy_commits == COMMITS_HEALTHY) {
+        atomic_store(&cache->rings->deaths, 0);
+    }
+}
+
+int
+cache_used_measure(struct cache *cache)
+{
+    struct store_usage usage;
+
+    int rc = store_usage(cache->store, &usage);
+    if (rc == 0) {
+        cache->keeper.used_pages = usage.used_pages;
+        cache->keeper.page_bytes = usage.page_bytes;
+        cache->keeper.map_bytes = usage.map_bytes;
+    }
+    return rc;
+}
+
+uint64_t
+cache_used_bytes(const struct cache *cache)
+{
+    return cache->keeper.used_pages * cache->keeper.page_bytes;
+}
+
+uint64_t
+cache_entries_of(const struct cache_state *state)
+{
+    uint64_t entries = 0;
+
+    for (size_t i = 0; i < CACHE_CLASS_COUNT; i++) {
+        entries += state->entries_of_class[i];
+    }
+    return entries;
+}
+
+/* Ends a write transaction that has come to rc: commits or aborts, and takes the state over. */
+int
+cache_write_end(struct cache *cache, struct store_txn **txn, int rc,
+                const struct cache_state *state)
+{
+    if (rc == 0) {
+        rc = cache_state_write(*txn, state);
+    }
+    if (rc == 0) {
+        rc = store_commit(txn);
+    }
+    store_abort(txn);
+    if (rc == 0) {
+        cache->keeper.state = *state;
+        rc = cache_used_measure(cache);
+    } else {
+        stats_add(cache->stats, STATS_CACHE_COMMIT_FAILURES, 1);
+    }
+    cache_keeper_leave(cache, rc);
+    return rc;
+}
+
+int
+cache_write_begin(struct cache *cache, struct store_txn **out_txn, struct cache_state *out_state)
+{
+    keeper_enter(cache);
+    int rc = store_begin(cache->store, out_txn);
+    if (rc != 0) {
+        cache_keeper_leave(cache, rc);
+        return rc;
+    }
+    *out_state = cache->keeper.state;
+    return 0;
+}
+
+/* ---- open, replace, off -------------------------------------------------------------------- */
+
+/* A keeper that died inside LMDB again and again has met something that LMDB cannot say in a
+ * code. */
+static bool
+deaths_are_too_many(struct cache *cache)
+{
+    if (atomic_exchange(&cache->rings->in_commit, 0) == 0) {
+        return false;
+    }
+    if (atomic_fetch_add(&cache->rings->deaths, 1) + 1 < DEATHS_MAX) {
+        return false;
+    }
+    atomic_store(&cache->rings->deaths, 0);
+    return true;
+}
+
+static int
+keeper_state_read(struct cache *cache)
+{
+    int rc = store_snapshot_renew(cache->snapshot);
+    if (rc != 0) {
+        return rc;
+    }
+    rc = cache_state_read(cache->snapshot, &cache->keeper.state);
+    store_snapshot_reset(cache->snapshot);
+    return rc == 0 ? cache_used_measure(cache) : rc;
+}
+
+uint64_t
+cache_quota_clamp(const struct cache *cache, uint64_t quota_bytes)
+{
+    uint64_t most = cache->keeper.map_bytes / 10 * 7;
+    uint64_t least = 64 * cache->keeper.page_bytes;
+
+    quota_bytes = quota_bytes == 0 || quota_bytes > most ? most : quota_bytes;
+    return quota_bytes < least ? least : quota_bytes;
+}
+
+/* Opens, replacing what cannot be used: set_aside says that this is known beforehand. */
+static int
+environment_open(struct cache *cache, bool set_aside, bool *out_was_damaged, struct err *err)
+{
+    bool was_damaged = set_aside;
+    uint64_t quota = cache->keeper.state.quota_bytes;
+    int rc = 0;
+
+    for (int tries = 0; tries < 2; tries++) {
+        bool damaged_now = false;
+        if (set_aside) {
+            rc = store_set_aside(cache->dir);
+        }
+        if (rc == 0) {
+            rc = cache_store_open(cache, &damaged_now, err);
+        }
+        if (rc == 0) {
+            rc = keeper_state_read(cache);
+        }
+        was_damaged = was_damaged || damaged_now;
+        if (rc != AUGURY_ERR_CORRUPT) {
+            break;
+        }
+        cache_store_close(cache);
+        set_aside = was_damaged = true;
+        rc = 0;
+    }
+    if (rc == 0 && cache->store == NULL) {
+        rc = AUGURY_ERR_CORRUPT;
+    }
+    if (rc != 0) {
+        cache_store_close(cache);
+        return rc;
+    }
+    cache->keeper.hand = 0;
+    cache->keeper.state.quota_bytes =
+        cache_quota_clamp(cache, quota != 0 ? quota : cache->keeper.state.quota_bytes);
+    *out_was_damaged = was_damaged;
+    return 0;
+}
+
+/* Environment and epoch: odd while this runs; another even number tells every worker to open
+ * anew. */
+int
+cache_keeper_reopen(struct cache *cache, bool set_aside, bool *out_was_damaged, struct err *err)
+{
+    struct cache_rings *rings = cache->rings;
+    bool was_damaged = false;
+
+    if (rings == NULL) {
+        return environment_open(cache, set_aside, out_was_damaged, err);
+    }
+    uint64_t epoch = atomic_load(&rings->epoch);
+    /* Found odd: a keeper died in here, perhaps after it had replaced the files. */
+    bool is_new = (epoch & 1) != 0;
+    epoch &= ~UINT64_C(1);
+    atomic_store(&rings->epoch, epoch | 1);
+    keeper_enter(cache);
+    int rc = environment_open(cache, set_aside, &was_damaged, err);
+    atomic_store(&rings->in_commit, 0);
+    is_new = is_new || was_damaged || rc != 0;
+    cache->epoch = is_new ? epoch + 2 : epoch;
+    atomic_store(&rings->epoch, cache->epoch);
+    if (was_damaged) {
+        stats_add(cache->stats, STATS_CACHE_REPLACED, 1);
+        *out_was_damaged = true;
+    }
+    return rc;
+}
+
+int
+cache_keeper_open(struct cache *cache, bool *out_was_damaged, struct err *err)
+{
+    bool set_aside = false;
+
+    if (cache->rings != NULL) {
+        cache->keeper.tails = calloc(cache->rings->slots, sizeof(uint64_t));
+        if (cache->keeper.tails == NULL) {
+            return err_set(err, AUGURY_ERR_NOMEM, "no_memory", "out of memory");
+        }
+        set_aside = deaths_are_too_many(cache);
+    }
+    int rc = cache_keeper_reopen(cache, set_aside, out_was_damaged, err);
+    if (rc == 0 && cache->rings != NULL) {
+        atomic_store(&cache->rings->off, 0);
+    }
+    return rc;
+}
+
+/* The file system refused: lookups miss, puts drop, the server goes on. The tick tries again. */
+void
+cache_keeper_off(struct cache *cache)
+{
+    cache_store_close(cache);
+    cache->keeper.retry_mono_ms = clock_mono_ms() + RETRY_MS;
+    if (cache->rings != NULL) {
+        atomic_store(&cache->rings->off, 1);
+        cache_rings_discard(cache->rings);
+    }
+}
+
+void
+cache_keeper_replace(struct cache *cache)
+{
+    bool was_damaged = false;
+
+    cache_store_close(cache);
+    if (cache_keeper_reopen(cache, true, &was_damaged, NULL) != 0) {
+        cache_keeper_off(cache);
+    }
+}
+
+/* What a failed write means for the environment; the caller has dropped or keeps its work. */
+void
+cache_keeper_react(struct cache *cache, int rc)
+{
+    switch (rc) {
+    /* A queue or chunk key that should be new is there: the tables contradict each other. */
+    case AUGURY_ERR_EXISTS:
+    case AUGURY_ERR_CORRUPT: cache_keeper_replace(cache); break;
+    case AUGURY_ERR_IO: cache_keeper_off(cache); break;
+    default: break;
+    }
+}

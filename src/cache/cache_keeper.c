@@ -1,0 +1,540 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cache_keeper.c - the supervisor's work: rings → group commits, eviction, expiry, purge, flush.
+ * Invariant: tails move only after the commit (or a decision to drop), so a keeper killed anywhere
+ * loses nothing and repeats at most one group. Failures are cache_guard.c's.
+ */
+#include "cache_priv.h"
+
+#include <string.h>
+
+enum {
+    GROUP_ENTRIES = 128,
+    GROUP_BYTES = 1 << 20,
+    EVICT_BATCH = 64,
+    /* Entries a transaction: bounds its time when the quota falls, and the dirty pages that LMDB
+     * keeps for ever. */
+    EVICT_MAX = 2048,
+    SWEEP_BATCH = 256,
+    SWEEP_LOOK = 4096,               /* queue records looked at a slice */
+    SWEEP_LOOK_NS = 4 * 1000 * 1000, /* a tick, while nothing is found */
+    SWEEP_DEL_NS = 40 * 1000 * 1000,
+    PURGE_TURNS_MAX = 64,
+};
+
+/* One commit's worth of ring records; texts and values still lie in the rings. */
+struct group {
+    struct cache_ring_record records[GROUP_ENTRIES];
+    size_t count;
+    size_t bytes;
+    unsigned bad;
+};
+
+/* What a transaction did, counted once it is committed. */
+struct tally {
+    uint64_t written;
+    uint64_t evicted;
+};
+
+static bool
+is_over_quota(const struct cache *cache)
+{
+    return cache->store != NULL && cache_used_bytes(cache) > cache->keeper.state.quota_bytes &&
+           cache_entries_of(&cache->keeper.state) > 0;
+}
+
+/* ---- eviction ------------------------------------------------------------------------------ */
+
+/* An empty queue with entries left: nothing would ever evict those, so they go. */
+static int
+orphans_clear(struct store_txn *txn, struct cache_state *state)
+{
+    int rc = store_clear(txn, CACHE_TABLE_INDEX);
+    if (rc == 0) {
+        rc = store_clear(txn, CACHE_TABLE_ENTRY);
+    }
+    if (rc == 0) {
+        rc = store_clear(txn, CACHE_TABLE_CHUNK);
+    }
+    memset(state->entries_of_class, 0, sizeof(state->entries_of_class));
+    return rc;
+}
+
+/* The oldest entries, until need_bytes of pages are given up or EVICT_MAX are gone. */
+static int
+evict(struct store_txn *txn, struct cache_state *state, uint64_t need_bytes, uint64_t *evicted)
+{
+    struct cache_queued queued[EVICT_BATCH];
+    uint64_t freed = 0, gone = 0;
+    int rc = 0;
+
+    while (rc == 0 && freed < need_bytes && gone < EVICT_MAX && cache_entries_of(state) > 0) {
+        size_t count = 0;
+        rc = cache_queue_read(txn, 0, queued, EVICT_BATCH, &count);
+        if (rc == 0 && count == 0) {
+            return orphans_clear(txn, state);
+        }
+        for (size_t i = 0; rc == 0 && i < count && freed < need_bytes; i++) {
+            rc = cache_queued_del(txn, state, &queued[i]);
+            freed += queued[i].cost_bytes;
+            gone++;
+        }
+    }
+    *evicted += gone;
+    return rc;
+}
+
+/* Evicts in a transaction of its own, when there is nothing to write or the map is full. */
+static int
+evict_alone(struct cache *cache, uint64_t need_bytes)
+{
+    struct store_txn *txn = NULL;
+    struct cache_state state;
+    uint64_t evicted = 0;
+
+    int rc = cache_write_begin(cache, &txn, &state);
+    if (rc != 0) {
+        return rc;
+    }
+    rc = evict(txn, &state, need_bytes, &evicted);
+    rc = cache_write_end(cache, &txn, rc, &state);
+    if (rc == 0) {
+        stats_add(cache->stats, STATS_CACHE_EVICTED, evicted);
+    }
+    return rc;
+}
+
+/* ---- groups -------------------------------------------------------------------------------- */
+
+static bool
+group_is_full(const struct group *group)
+{
+    return group->count == GROUP_ENTRIES || group->bytes >= GROUP_BYTES;
+}
+
+/* Takes records from the rings in turn; keeper.tails says how far. */
+static void
+group_collect(struct cache *cache, struct group *group)
+{
+    struct cache_rings *rings = cache->rings;
+    struct cache_keeper *keeper = &cache->keeper;
+
+    group->count = 0;
+    group->bytes = 0;
+    group->bad = 0;
+    for (unsigned i = 0; i < rings->slots; i++) {
+        keeper->tails[i] = cache_ring_tail(rings, i);
+    }
+    for (unsigned i = 0; i < rings->slots && !group_is_full(group); i++) {
+        unsigned slot = (keeper->next_slot + i) % rings->slots;
+        struct cache_ring_record *record = &group->records[group->count];
+        while (!group_is_full(group) &&
+               cache_ring_peek(rings, slot, &keeper->tails[slot], record, &group->bad) == 0) {
+            group->bytes += record->text.len + record->value.len;
+            record = &group->records[++group->count];
+        }
+    }
+    keeper->next_slot = (keeper->next_slot + 1) % rings->slots;
+}
+
+static void
+group_take(struct cache *cache)
+{
+    for (unsigned slot = 0; slot < cache->rings->slots; slot++) {
+        cache_ring_take(cache->rings, slot, cache->keeper.tails[slot]);
+    }
+}
+
+/* Several workers that missed at once hand in the same answer: written once. */
+static bool
+is_there_already(struct store_txn *txn, uint64_t lo, const struct cache_entry *entry)
+{
+    struct cache_entry old;
+
+    return cache_entry_find(txn, lo, &old) == 0 && old.hi == entry->hi &&
+           old.class == entry->class && old.value_check == entry->value_check &&
+           old.value_len == entry->value.len && bytes_equal(old.text, entry->text) &&
+           old.expires_wall_ms == entry->expires_wall_ms;
+}
+
+static int
+record_write(struct cache *cache, struct store_txn *txn, struct cache_state *state,
+             const struct cache_ring_record *record)
+{
+    /* By the environment's own secret: it may be younger than the record. */
+    struct digest digest = cache_digest(cache, record->text);
+    struct cache_entry entry = {
+        .lo = digest.lo,
+        .hi = digest.hi,
+        .seq = state->next_seq,
+        .created_wall_ms = record->created_wall_ms,
+        .expires_wall_ms = record->expires_wall_ms,
+        .value_check = record->value_check,
+        .class = record->class,
+        .text = record->text,
+        .value = record->value,
+    };
+
+    if (is_there_already(txn, digest.lo, &entry)) {
+        return 0;
+    }
+    state->next_seq++;
+    return cache_entry_put(txn, state, &entry);
+}
+
+/* Bytes to evict so that the group fits; a quarter more than the records say, for the tree above
+ * them, and one part in 64 of the quota as a margin for pages that the commit itself copies. */
+static uint64_t
+group_need(const struct cache *cache, const struct group *group)
+{
+    uint64_t quota = cache->keeper.state.quota_bytes;
+    uint64_t limit = quota - quota / 64;
+    uint64_t cost = 0;
+
+    for (size_t i = 0; i < group->count; i++) {
+        cost += cache_entry_cost(group->records[i].text.len, group->records[i].value.len);
+    }
+    uint64_t want = cache_used_bytes(cache) + cost + cost / 4;
+    return want > limit ? want - limit : 0;
+}
+
+static int
+group_write(struct cache *cache, const struct group *group, uint64_t now_wall_ms)
+{
+    struct store_txn *txn = NULL;
+    struct cache_state state;
+    struct tally tally = {0};
+    uint64_t begin = clock_mono_ns();
+
+    int rc = cache_write_begin(cache, &txn, &state);
+    if (rc != 0) {
+        return rc;
+    }
+    uint64_t need = group_need(cache, group);
+    if (need > 0) {
+        rc = evict(txn, &state, need, &tally.evicted);
+    }
+    for (size_t i = 0; rc == 0 && i < group->count; i++) {
+        const struct cache_ring_record *record = &group->records[i];
+        if (record->expires_wall_ms > now_wall_ms) {
+            rc = record_write(cache, txn, &state, record);
+            tally.written++;
+        }
+    }
+    rc = cache_write_end(cache, &txn, rc, &state);
+    if (rc == 0) {
+        stats_add(cache->stats, STATS_CACHE_EVICTED, tally.evicted);
+        stats_add(cache->stats, STATS_CACHE_COMMITTED, tally.written);
+        stats_observe(cache->stats, STATS_CACHE_COMMIT, clock_mono_ns() - begin);
+    }
+    return rc;
+}
+
+/* Once more after a full map: dead readers may hold pages, and an eighth of the quota makes
+ * room. */
+static int
+group_commit(struct cache *cache, const struct group *group, uint64_t now_wall_ms)
+{
+    int rc = group_write(cache, group, now_wall_ms);
+    if (rc != AUGURY_ERR_FULL) {
+        return rc;
+    }
+    rc = store_reader_check(cache->store, NULL);
+    if (rc == 0) {
+        rc = evict_alone(cache, cache->keeper.state.quota_bytes / 8);
+    }
+    if (rc == 0) {
+        rc = group_write(cache, group, now_wall_ms);
+    }
+    return rc;
+}
+
+int
+cache_keeper_turn(struct cache *cache, uint64_t now_wall_ms, bool *out_more)
+{
+    struct group group;
+    int rc = 0;
+
+    AUGURY_ASSERT(cache->is_keeper && cache->rings != NULL);
+    *out_more = false;
+    atomic_store_explicit(&cache->rings->sleeping, 0, memory_order_relaxed);
+    if (cache->store == NULL) {
+        cache_rings_discard(cache->rings);
+        return 0;
+    }
+    group_collect(cache, &group);
+    if (group.count > 0) {
+        rc = group_commit(cache, &group, now_wall_ms);
+    } else if (is_over_quota(cache)) {
+        rc = evict_alone(cache, cache_used_bytes(cache) - cache->keeper.state.quota_bytes +
+                                    cache->keeper.state.quota_bytes / 64);
+    }
+    group_take(cache);
+    if (rc != 0 || group.bad > 0) {
+        stats_add(cache->stats, STATS_CACHE_PUTS_DROPPED, group.bad + (rc != 0 ? group.count : 0));
+    }
+    cache_keeper_react(cache, rc);
+    /* After a failure the rest waits for the next turn that something calls for: no spinning on a
+     * broken disk. */
+    *out_more = rc == 0 && (!cache_rings_are_empty(cache->rings) || is_over_quota(cache));
+    return rc;
+}
+
+bool
+cache_keeper_may_sleep(struct cache *cache)
+{
+    AUGURY_ASSERT(cache->is_keeper && cache->rings != NULL);
+    atomic_store_explicit(&cache->rings->sleeping, 1, memory_order_seq_cst);
+    if (cache_rings_are_empty(cache->rings)) {
+        return true;
+    }
+    atomic_store_explicit(&cache->rings->sleeping, 0, memory_order_relaxed);
+    return false;
+}
+
+/* ---- once a second ------------------------------------------------------------------------- */
+
+/* From seq on: the expired ones among the next SWEEP_LOOK. *out_next: where to go on, 0 after the
+ * last. */
+static int
+sweep_look(struct cache *cache, uint64_t now_wall_ms, struct cache_queued *expired,
+           size_t *out_count, uint64_t *out_next)
+{
+    struct cache_queued queued[SWEEP_BATCH];
+    uint64_t next = cache->keeper.hand;
+    size_t found = 0, count = SWEEP_BATCH;
+
+    int rc = store_snapshot_renew(cache->snapshot);
+    if (rc != 0) {
+        return rc;
+    }
+    for (size_t looked = 0; rc == 0 && count == SWEEP_BATCH && looked < SWEEP_LOOK;
+         looked += count) {
+        rc = cache_queue_read(cache->snapshot, next, queued, SWEEP_BATCH, &count);
+        /* All of a batch must fit, so that the next slice need not begin inside it. */
+        if (rc != 0 || found + count > SWEEP_BATCH) {
+            break;
+        }
+        for (size_t i = 0; i < count; i++) {
+            if (queued[i].expires_wall_ms <= now_wall_ms) {
+                expired[found++] = queued[i];
+            }
+        }
+        next = count == SWEEP_BATCH ? queued[count - 1].seq + 1 : 0;
+    }
+    store_snapshot_reset(cache->snapshot);
+    *out_count = found;
+    *out_next = next;
+    return rc;
+}
+
+static int
+sweep_slice(struct cache *cache, uint64_t now_wall_ms, size_t *out_swept, bool *out_more)
+{
+    struct cache_queued expired[SWEEP_BATCH];
+    struct store_txn *txn = NULL;
+    struct cache_state state;
+    size_t count = 0;
+    uint64_t next = 0;
+
+    *out_more = false;
+    int rc = sweep_look(cache, now_wall_ms, expired, &count, &next);
+    if (rc == 0 && count > 0) {
+        rc = cache_write_begin(cache, &txn, &state);
+        if (rc != 0) {
+            return rc;
+        }
+        for (size_t i = 0; rc == 0 && i < count; i++) {
+            rc = cache_queued_del(txn, &state, &expired[i]);
+        }
+        rc = cache_write_end(cache, &txn, rc, &state);
+    }
+    if (rc == 0) {
+        stats_add(cache->stats, STATS_CACHE_EXPIRED_SWEPT, count);
+        cache->keeper.hand = next;
+        *out_swept = count;
+        *out_more = next != 0;
+    }
+    return rc;
+}
+
+static int
+sweep(struct cache *cache, uint64_t now_wall_ms)
+{
+    uint64_t begin = clock_mono_ns();
+    uint64_t budget_ns = SWEEP_LOOK_NS;
+    bool more = true;
+    int rc = 0;
+
+    while (rc == 0 && more && clock_mono_ns() - begin < budget_ns) {
+        size_t swept = 0;
+        rc = sweep_slice(cache, now_wall_ms, &swept, &more);
+        budget_ns = swept > 0 ? SWEEP_DEL_NS : budget_ns;
+    }
+    return rc;
+}
+
+static void
+gauges_set(struct cache *cache)
+{
+    stats_set(cache->stats, STATS_CACHE_ENTRIES, cache_entries_of(&cache->keeper.state));
+    stats_set(cache->stats, STATS_CACHE_USED_BYTES, cache_used_bytes(cache));
+    stats_set(cache->stats, STATS_CACHE_QUOTA_BYTES, cache->keeper.state.quota_bytes);
+}
+
+/* When off: opens again and gives an eighth up, since a file system that is full cannot take a page
+ * more. */
+static void
+keeper_retry(struct cache *cache)
+{
+    bool was_damaged = false;
+
+    if (clock_mono_ms() < cache->keeper.retry_mono_ms) {
+        return;
+    }
+    int rc = cache_keeper_reopen(cache, false, &was_damaged, NULL);
+    if (rc == 0) {
+        rc = evict_alone(cache, cache_used_bytes(cache) / 8);
+    }
+    if (rc != 0) {
+        cache_keeper_off(cache);
+    } else if (cache->rings != NULL) {
+        atomic_store(&cache->rings->off, 0);
+    }
+}
+
+/* A worker's word about the environment that is open now, not about one before it. */
+static bool
+is_told_damaged(struct cache *cache)
+{
+    return cache->rings != NULL && atomic_exchange(&cache->rings->damage, 0) == cache->epoch + 1;
+}
+
+int
+cache_keeper_tick(struct cache *cache, uint64_t now_wall_ms)
+{
+    unsigned cleared = 0;
+    bool more;
+    int rc = 0;
+
+    AUGURY_ASSERT(cache->is_keeper);
+    if (cache->store == NULL) {
+        keeper_retry(cache);
+    }
+    if (cache->store != NULL && is_told_damaged(cache)) {
+        cache_keeper_replace(cache);
+    }
+    if (cache->store == NULL) {
+        return AUGURY_ERR_STATE;
+    }
+    /* A producer killed between its store and its wake leaves a record that nobody told of. */
+    if (cache->rings != NULL && !cache_rings_are_empty(cache->rings)) {
+        rc = cache_keeper_turn(cache, now_wall_ms, &more);
+    }
+    if (rc == 0) {
+        rc = store_reader_check(cache->store, &cleared);
+        stats_add(cache->stats, STATS_CACHE_STALE_READERS, cleared);
+    }
+    if (rc == 0) {
+        rc = sweep(cache, now_wall_ms);
+        cache_keeper_react(cache, rc);
+    }
+    gauges_set(cache);
+    return rc;
+}
+
+/* ---- on request ---------------------------------------------------------------------------- */
+
+void
+cache_keeper_quota(struct cache *cache, uint64_t quota_bytes)
+{
+    AUGURY_ASSERT(cache->is_keeper);
+    cache->keeper.state.quota_bytes = cache_quota_clamp(cache, quota_bytes);
+}
+
+/* What was put before the request must not appear after it. */
+static int
+rings_drain(struct cache *cache, uint64_t now_wall_ms)
+{
+    bool more = cache->rings != NULL;
+    int rc = 0;
+
+    for (int i = 0; rc == 0 && more && i < PURGE_TURNS_MAX; i++) {
+        rc = cache_keeper_turn(cache, now_wall_ms, &more);
+    }
+    return rc;
+}
+
+int
+cache_keeper_purge(struct cache *cache, struct bytes key)
+{
+    struct store_txn *txn = NULL;
+    struct cache_state state;
+    struct cache_entry entry;
+
+    AUGURY_ASSERT(cache->is_keeper);
+    int rc = rings_drain(cache, 0);
+    if (rc != 0) {
+        return rc;
+    }
+    if (cache->store == NULL) {
+        return AUGURY_ERR_STATE;
+    }
+    struct digest digest = cache_digest(cache, key);
+    rc = cache_write_begin(cache, &txn, &state);
+    if (rc != 0) {
+        return rc;
+    }
+    rc = cache_entry_find(txn, digest.lo, &entry);
+    if (rc == 0 && (entry.hi != digest.hi || !bytes_equal(entry.text, key))) {
+        rc = AUGURY_NOT_FOUND;
+    }
+    if (rc == AUGURY_NOT_FOUND) {
+        store_abort(&txn);
+        cache_keeper_leave(cache, 0);
+        return rc;
+    }
+    if (rc == 0) {
+        rc = cache_entry_del(txn, &state, &entry);
+    }
+    rc = cache_write_end(cache, &txn, rc, &state);
+    if (rc == 0) {
+        stats_add(cache->stats, STATS_CACHE_PURGED, 1);
+    }
+    cache_keeper_react(cache, rc);
+    return rc;
+}
+
+int
+cache_keeper_flush(struct cache *cache, uint64_t *out_entries)
+{
+    struct store_txn *txn = NULL;
+    struct cache_state state;
+    uint64_t entries = 0;
+
+    AUGURY_ASSERT(cache->is_keeper);
+    if (cache->store == NULL) {
+        return AUGURY_ERR_STATE;
+    }
+    if (cache->rings != NULL) {
+        cache_rings_discard(cache->rings);
+    }
+    int rc = cache_write_begin(cache, &txn, &state);
+    if (rc != 0) {
+        return rc;
+    }
+    rc = store_count(txn, CACHE_TABLE_ENTRY, &entries);
+    if (rc == 0) {
+        rc = orphans_clear(txn, &state);
+    }
+    if (rc == 0) {
+        rc = store_clear(txn, CACHE_TABLE_QUEUE);
+    }
+    rc = cache_write_end(cache, &txn, rc, &state);
+    if (rc == 0) {
+        stats_add(cache->stats, STATS_CACHE_PURGED, entries);
+        *out_entries = entries;
+    }
+    cache_keeper_react(cache, rc);
+    return rc;
+}

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cache_priv.h - what the files of this room share: the rings, the stored records, a process's
+ * view. Stored and shared bytes are described byte by byte in docs/formats.md ("cache").
+ */
+#pragma once
+
+#include <stdatomic.h>
+
+#include "augury/cache.h"
+#include "augury/store.h"
+
+/* ---- stored records: cache_entry.c --------------------------------------------------------- */
+
+/* index: lo → hi, seq. entry, chunk, queue are keyed by seq, which only grows: they are appended
+ * and, first in first out, freed from the front by whole pages; only the small index is random. */
+enum cache_table {
+    CACHE_TABLE_INDEX,
+    CACHE_TABLE_ENTRY,
+    CACHE_TABLE_CHUNK,
+    CACHE_TABLE_QUEUE,
+    CACHE_TABLE_META,
+};
+
+enum {
+    CACHE_FORMAT = 1,
+    CACHE_ENTRY_HEADER = 48,
+    CACHE_INDEX_BYTES = 16,
+    CACHE_QUEUE_BYTES = 24,
+    CACHE_STATE_BYTES = 80,
+    /* The most that LMDB keeps in one page outside its tree: a record is never larger, so every
+     * allocation is one page. */
+    CACHE_PAGE_VALUE_MAX = 4080,
+    CACHE_CHUNK_BITS = 9, /* a chunk's key is seq << 9 | index */
+};
+
+enum cache_entry_flags { CACHE_ENTRY_CHUNKED = 1 << 0 };
+
+/* An entry, decoded; text and inline_value are borrowed. */
+struct cache_entry {
+    uint64_t lo, hi; /* of the key's digest */
+    uint64_t seq;
+    uint64_t created_wall_ms;
+    uint64_t expires_wall_ms;
+    uint32_t value_len;
+    uint32_t value_check;
+    uint8_t class;
+    uint8_t flags;
+    struct bytes text;
+    struct bytes value; /* all of it, or .len 0 when chunked */
+};
+
+struct cache_queued {
+    uint64_t seq;
+    uint64_t lo;
+    uint64_t expires_wall_ms;
+    uint32_t cost_bytes;
+    uint8_t class;
+};
+
+/* What the keeper knows of all entries, written with each commit. */
+struct cache_state {
+    uint64_t next_seq;
+    uint64_t quota_bytes;
+    uint64_t entries_of_class[CACHE_CLASS_COUNT];
+};
+
+uint32_t cache_value_check(struct bytes value);
+/* false: not an entry of this format. */
+bool cache_entry_decode(struct bytes stored, struct cache_entry *out_entry);
+/* Bytes of pages that an entry takes, its queue record and LMDB's own headers included. */
+uint32_t cache_entry_cost(size_t text_len, size_t value_len);
+/* The entry with that seq, decoded; AUGURY_NOT_FOUND also for a record that cannot be decoded. */
+int cache_entry_at(struct store_txn *txn, uint64_t seq, struct cache_entry *out_entry);
+/* Looks an entry up by its lo alone and decodes it; AUGURY_NOT_FOUND also for a record that cannot
+ * be decoded. */
+int cache_entry_find(struct store_txn *txn, uint64_t lo, struct cache_entry *out_entry);
+/* The pieces of a chunked value, in order, into room (entry->value_len bytes). */
+int cache_entry_gather(struct store_txn *txn, const struct cache_entry *entry, uint8_t *room);
+/* Writes entry (with .value and a fresh .seq), its index and queue records; an older entry under
+ * its lo is removed first. */
+int cache_entry_put(struct store_txn *txn, struct cache_state *state,
+                    const struct cache_entry *entry);
+/* Removes an entry with all its records. */
+int cache_entry_del(struct store_txn *txn, struct cache_state *state,
+                    const struct cache_entry *entry);
+/* Removes what a queue record names, unless the entry has been written anew since (another seq). */
+int cache_queued_del(struct store_txn *txn, struct cache_state *state,
+                     const struct cache_queued *queued);
+bool cache_queued_decode(struct bytes key, struct bytes value, struct cache_queued *out_queued);
+/* Up to max queue records from seq on, oldest first. */
+int cache_queue_read(struct store_txn *txn, uint64_t from_seq, struct cache_queued *out_queued,
+                     size_t max, size_t *out_count);
+
+int cache_state_read(struct store_txn *txn, struct cache_state *out_state);
+int cache_state_write(struct store_txn *txn, const struct cache_state *state);
+
+/* ---- rings: cache_ring.c ------------------------------------------------------------------- */
+
+enum { CACHE_LINE = 64 };
+
+struct cache_ring {
+    _Alignas(CACHE_LINE)
+        atomic_uint_least64_t head; /* bytes ever written; stored by the producer */
+    _Alignas(CACHE_LINE) atomic_uint_least64_t tail; /* bytes ever taken; stored by the keeper */
+};
+
+struct cache_rings {
+    uint64_t ring_bytes; /* a power of two */
+    uint32_t slots;
+    int32_t wake_fd;
+    _Alignas(CACHE_LINE) atomic_uint sleeping; /* 1: the keeper waits on wake_fd */
+    /* Even: the environment of this number may be used; odd: the keeper is opening or replacing
+     * it. */
+    _Alignas(CACHE_LINE) atomic_uint_least64_t epoch;
+    atomic_uint off;              /* 1: the file system refused a commit; lookups miss, puts drop */
+    atomic_uint_least64_t damage; /* epoch + 1 of an environment that a worker found damaged */
+    atomic_uint
+        in_commit;      /* 1: the keeper works inside LMDB; found set at a start: it died there */
+    atomic_uint deaths; /* of keepers inside LMDB since the last CACHE_COMMITS_HEALTHY */
+    struct cache_ring ring[]; /* slots of them, then slots × ring_bytes of data */
+};
+
+/* A record in a ring, decoded; text and value are borrowed until its tail moves. */
+struct cache_ring_record {
+    uint8_t class;
+    uint64_t created_wall_ms;
+    uint64_t expires_wall_ms;
+    uint32_t value_check;
+    struct bytes text;
+    struct bytes value;
+};
+
+/* AUGURY_ERR_FULL; AUGURY_ERR_LIMIT: larger than half a ring. */
+int cache_ring_put(struct cache_rings *rings, unsigned slot,
+                   const struct cache_ring_record *record);
+/* The record at *tail; 0 moves *tail behind it, AUGURY_END: none. Contents that no producer writes
+ * count in *out_bad and are passed over: one record if its length is credible, else all of the
+ * ring. */
+int cache_ring_peek(struct cache_rings *rings, unsigned slot, uint64_t *tail,
+                    struct cache_ring_record *out_record, unsigned *out_bad);
+uint64_t cache_ring_tail(struct cache_rings *rings, unsigned slot);
+void cache_ring_take(struct cache_rings *rings, unsigned slot, uint64_t tail);
+void cache_rings_discard(struct cache_rings *rings);
+bool cache_rings_are_empty(struct cache_rings *rings);
+
+/* ---- a process's view: cache.c ------------------------------------------ */
+
+struct cache_keeper {
+    struct cache_state state; /* of the last commit */
+    uint64_t *tails;          /* scratch: one a slot */
+    unsigned next_slot;       /* where the next group begins, so that no ring starves */
+    uint64_t used_pages, page_bytes, map_bytes;
+    uint64_t hand;            /* sequence at which the sweep goes on */
+    uint64_t retry_mono_ms;   /* when off: next try to open */
+    unsigned healthy_commits; /* since the start or the last death */
+};
+
+enum { CACHE_MEMO_BITS = 14 };
+
+/* Where this process found a key last, its value checked: a hot hit skips the index and the check.
+ * Never wrong, at most stale: what lies under a seq never changes, and a displaced entry is gone in
+ * the same commit, so one that is there is the newest. */
+struct cache_memo {
+    uint64_t lo;
+    uint64_t seq;
+};
+
+struct cache {
+    char *dir;
+    size_t map_bytes;
+    bool is_keeper;
+    unsigned slot;
+    struct cache_rings *rings;
+    struct stats_slot *stats;
+    struct store *store; /* NULL while off or being replaced */
+    struct store_txn *snapshot;
+    bool is_reading;    /* between snapshot begin and end, with an environment behind it */
+    unsigned get_count; /* one in 64 is timed */
+    uint64_t epoch;
+    uint64_t reopen_mono_ms;
+    uint8_t secret[DIGEST_SECRET_BYTES];
+    struct cache_memo *memo; /* 1 << CACHE_MEMO_BITS, by the highest bits of lo */
+    struct cache_keeper keeper;
+};
+
+int cache_store_open(struct cache *cache, bool *out_was_damaged, struct err *err);
+void cache_store_close(struct cache *cache);
+
+/* ---- the frame around the keeper's writes: cache_guard.c ----------------------------------- */
+
+int cache_keeper_open(struct cache *cache, bool *out_was_damaged, struct err *err);
+/* Environment and epoch; set_aside: what is there is known to be unusable. */
+int cache_keeper_reopen(struct cache *cache, bool set_aside, bool *out_was_damaged,
+                        struct err *err);
+/* The file system refused: lookups miss, puts drop, the server goes on. The tick tries again. */
+void cache_keeper_off(struct cache *cache);
+void cache_keeper_replace(struct cache *cache);
+/* What a failed write means for the environment; the caller has dropped its work. */
+void cache_keeper_react(struct cache *cache, int rc);
+/* A write transaction and a copy of the state to work on. */
+int cache_write_begin(struct cache *cache, struct store_txn **out_txn,
+                      struct cache_state *out_state);
+/* Ends one that has come to rc: commits or aborts, and takes the state over. */
+int cache_write_end(struct cache *cache, struct store_txn **txn, int rc,
+                    const struct cache_state *state);
+/* After an abort without a failure; cache_write_end does it by itself. */
+void cache_keeper_leave(struct cache *cache, int rc);
+int cache_used_measure(struct cache *cache);
+uint64_t cache_used_bytes(const struct cache *cache);
+uint64_t cache_entries_of(const struct cache_state *state);
+/* 64 pages to 70 % of the map; 0: the most. */
+uint64_t cache_quota_clamp(const struct cache *cache, uint64_t quota_bytes);

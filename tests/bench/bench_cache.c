@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * bench_cache.c - the cache alone: cost of a hit beside that of a plain LMDB lookup of the same
+ * records in the same run, and entries a second through ring, group commit and eviction. One TSV
+ * line a figure: name, ours, unit, peer, peer's figure, ratio (above 1: we are better).
+ */
+#include <lmdb.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "augury/cache.h"
+
+enum { ENTRIES = 10000, KEY = 57, VALUE = 1024, LOOKUPS = 2000000, ROUNDS = 5, PUTS = 400000 };
+static const uint64_t now_ms = UINT64_C(1700000000000);
+
+struct bench {
+    char dir[64];
+    void *shared;
+    struct cache *cache;
+    char (*keys)[64];
+    uint32_t *order;
+};
+
+static void
+must(int rc, const char *what)
+{
+    if (rc != 0) {
+        fprintf(stderr, "bench_cache: %s: %d\n", what, rc);
+        exit(1);
+    }
+}
+
+/* CPU time of this process: other work on the machine does not count. */
+static uint64_t
+cpu_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static void
+drain(struct bench *b)
+{
+    bool more = true;
+
+    while (more) {
+        must(cache_keeper_turn(b->cache, now_ms, &more), "turn");
+    }
+}
+
+/* Which entry each lookup asks for: Zipf with exponent 0.99, the popular ones spread over the
+ * table. */
+static void
+order_fill(struct bench *b)
+{
+    double *until = calloc(ENTRIES, sizeof(*until));
+    double sum = 0;
+    uint64_t state = 88172645463325252u;
+
+    must(until == NULL, "calloc");
+    for (unsigned i = 0; i < ENTRIES; i++) {
+        sum += pow(i + 1, -0.99);
+        until[i] = sum;
+    }
+    for (size_t i = 0; i < LOOKUPS; i++) {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        double at = (double)(state >> 11) * 0x1p-53 * sum;
+        unsigned low = 0, high = ENTRIES - 1;
+        while (low < high) {
+            unsigned middle = (low + high) / 2;
+            if (until[middle] < at) {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        b->order[i] = (uint32_t)(low * UINT64_C(7919) % ENTRIES);
+    }
+    free(until);
+}
+
+static void
+bench_open(struct bench *b)
+{
+    enum { RING = 8 << 20 };
+
+    snprintf(b->dir, sizeof(b->dir), "%s/augury-bench-XXXXXX",
+             access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
+    must(mkdtemp(b->dir) == NULL, "mkdtemp");
+    b->shared = shm_map(cache_rings_bytes(RING, 1));
+    must(b->shared == NULL, "shm_map");
+    struct cache_options options = {
+        .dir = b->dir,
+        .map_bytes = (size_t)1 << 30,
+        .is_keeper = true,
+        .rings = cache_rings_attach(b->shared, RING, 1, eventfd(0, EFD_NONBLOCK)),
+    };
+    must(cache_open(&options, &b->cache, NULL, NULL), "open");
+    b->keys = calloc(ENTRIES, sizeof(*b->keys));
+    b->order = calloc(LOOKUPS, sizeof(*b->order));
+    must(b->keys == NULL || b->order == NULL, "calloc");
+    order_fill(b);
+    for (unsigned i = 0; i < ENTRIES; i++) {
+        snprintf(b->keys[i], sizeof(b->keys[i]), "prediction:nfl-wp@3#1f2e3d4c5b6a7988:%020u", i);
+    }
+}
+
+/* ns a hit, the best of ROUNDS: one snapshot for 16 lookups, as a turn of a busy loop has. */
+static double
+hit_ns(struct bench *b)
+{
+    static uint8_t value[VALUE], out[VALUE];
+    memset(value, 1, sizeof(value));
+    double best = 1e9;
+    struct cache_hit hit;
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < ENTRIES; i++) {
+        must(cache_put(b->cache, CACHE_PREDICTION, bytes_of_text(b->keys[i]),
+                       bytes_of(value, sizeof(value)), now_ms, 3600),
+             "put");
+        if (i % 100 == 0) {
+            drain(b);
+        }
+    }
+    drain(b);
+    for (int round = 0; round < ROUNDS; round++) {
+        uint64_t begin = cpu_ns();
+        for (size_t i = 0; i < LOOKUPS; i += 16) {
+            must(cache_snapshot_begin(b->cache), "snapshot");
+            for (size_t k = i; k < i + 16; k++) {
+                const char *key = b->keys[b->order[k]];
+                must(cache_get(b->cache, CACHE_PREDICTION, bytes_of(key, KEY), now_ms, NULL, &hit),
+                     "get");
+                memcpy(out, hit.value.data, VALUE);
+                sum += out[k % VALUE];
+            }
+            cache_snapshot_end(b->cache);
+        }
+        double ns = (double)(cpu_ns() - begin) / LOOKUPS;
+        best = ns < best ? ns : best;
+    }
+    must(sum == 0, "values read");
+    return best;
+}
+
+/* The peer: mdb_get of 8-byte keys under the same renew and reset, the value copied out
+ * likewise. */
+static double
+lmdb_ns(const struct bench *b)
+{
+    static uint8_t value[VALUE], out[VALUE];
+    char dir[96];
+    MDB_env *env;
+    MDB_txn *txn;
+    MDB_dbi dbi;
+    double best = 1e9;
+    uint64_t sum = 0;
+
+    memset(value, 1, sizeof(value));
+    must(mdb_env_create(&env), "env");
+    must(mdb_env_set_mapsize(env, (size_t)1 << 30), "mapsize");
+    snprintf(dir, sizeof(dir), "%s.peer", b->dir);
+    must(mdb_env_open(env, dir, MDB_NOSUBDIR | MDB_NOSYNC | MDB_NOTLS, 0600), "peer");
+    must(mdb_txn_begin(env, NULL, 0, &txn), "begin");
+    must(mdb_dbi_open(txn, NULL, MDB_INTEGERKEY, &dbi), "dbi");
+    for (uint64_t i = 0; i < ENTRIES; i++) {
+        uint64_t id = (i + 1) * UINT64_C(0x9e3779b97f4a7c15);
+        MDB_val key = {8, &id}, val = {VALUE, value};
+        must(mdb_put(txn, dbi, &key, &val, 0), "peer put");
+    }
+    must(mdb_txn_commit(txn), "commit");
+    must(mdb_txn_begin(env, NULL, MDB_RDONLY, &txn), "read");
+    for (int round = 0; round < ROUNDS; round++) {
+        uint64_t begin = cpu_ns();
+        for (size_t i = 0; i < LOOKUPS; i++) {
+            if (i % 16 == 0) {
+                mdb_txn_reset(txn);
+                must(mdb_txn_renew(txn), "renew");
+            }
+            uint64_t id = (b->order[i] + UINT64_C(1)) * UINT64_C(0x9e3779b97f4a7c15);
+            MDB_val key = {8, &id}, val;
+            must(mdb_get(txn, dbi, &key, &val), "peer get");
+            memcpy(out, val.mv_data, VALUE);
+            sum += out[i % VALUE];
+        }
+        double ns = (double)(cpu_ns() - begin) / LOOKUPS;
+        best = ns < best ? ns : best;
+    }
+    mdb_txn_abort(txn);
+    mdb_env_close(env);
+    unlink(dir);
+    snprintf(dir, sizeof(dir), "%s.peer-lock", b->dir);
+    unlink(dir);
+    must(sum == 0, "values read");
+    return best;
+}
+
+/* Entries a second with a mix of sizes up to 64 KiB, evicting to a quota of 256 MiB. */
+static double
+put_rate(struct bench *b)
+{
+    static uint8_t value[65536];
+    char key[64];
+    uint64_t begin = 0;
+
+    cache_keeper_quota(b->cache, 256u << 20);
+    for (uint64_t i = 0; i < 2 * PUTS; i++) {
+        if (i == PUTS) {
+            begin = cpu_ns(); /* the first half fills */
+        }
+        uint64_t mixed = i * UINT64_C(0x9e3779b97f4a7c15) >> 40;
+        size_t len = mixed % 64 == 0 ? mixed % 65536 : mixed % 3000;
+        int n = snprintf(key, sizeof(key), "prediction:nfl-wp@3#1f2e3d4c5b6a7988:%020llu",
+                         (unsigned long long)i);
+        must(cache_put(b->cache, CACHE_PREDICTION, bytes_of(key, (size_t)n), bytes_of(value, len),
+                       now_ms, 3600),
+             "put");
+        if (i % 64 == 63) {
+            drain(b);
+        }
+    }
+    drain(b);
+    return PUTS / ((double)(cpu_ns() - begin) / 1e9);
+}
+
+/* Bytes of pages an entry of 1 KiB takes beyond its value. */
+static double
+overhead_bytes(struct bench *b)
+{
+    struct cache_usage usage;
+
+    must(cache_usage(b->cache, &usage), "usage");
+    return (double)usage.used_bytes / (double)usage.entries - VALUE;
+}
+
+int
+main(void)
+{
+    struct bench b = {0};
+    struct cache_usage usage;
+
+    bench_open(&b);
+    double ours = hit_ns(&b);
+    double overhead = overhead_bytes(&b);
+    double peer = lmdb_ns(&b);
+    double rate = put_rate(&b);
+    must(cache_usage(b.cache, &usage), "usage");
+    printf("cache.hit_hot\t%.0f\tns\tplain mdb_get\t%.0f\t%.2f\n", ours, peer, peer / ours);
+    printf("cache.put_rate\t%.0f\tentries/s\t-\t-\t-\n", rate);
+    printf("cache.overhead_1k\t%.0f\tbytes\t-\t-\t-\n", overhead);
+    printf("cache.file_per_used\t%.3f\tratio\t-\t-\t-\n",
+           (double)usage.file_blocks_bytes / (double)usage.used_bytes);
+    cache_close(&b.cache);
+    static const char *const names[] = {"data.mdb", "lock.mdb"};
+    for (size_t i = 0; i < AUGURY_COUNT(names); i++) {
+        char path[80];
+        snprintf(path, sizeof(path), "%s/%s", b.dir, names[i]);
+        unlink(path);
+    }
+    rmdir(b.dir);
+    free(b.keys);
+    free(b.order);
+    return 0;
+}
