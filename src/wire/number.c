@@ -252,7 +252,7 @@ nonfinite_text(double value, char *out_text)
 size_t
 wire_f32_to_text(float value, char *out_text)
 {
-    struct decimal decimal;
+    struct decimal decimal = {.count = 0};
     char *out = out_text;
 
     size_t len = nonfinite_text((double)value, out_text);

@@ -435,7 +435,7 @@ read_items(struct reader *reader, const struct frame *frame, unsigned depth,
 static int
 read_array(struct reader *reader, unsigned depth, struct wire_value *out_value)
 {
-    struct frame frame;
+    struct frame frame = {0};
 
     if (depth >= reader->decode->limits->depth) {
         return decode_too_deep(reader->decode, reader->at - 1);
@@ -480,7 +480,7 @@ read_object(struct reader *reader, unsigned depth, struct wire_value *out_value)
 {
     struct decode *decode = reader->decode;
     struct wire_pair *pairs;
-    struct frame frame;
+    struct frame frame = {0};
     void *room = NULL;
     uint32_t cap = 0;
     uint32_t i = 0;
@@ -491,6 +491,9 @@ read_object(struct reader *reader, unsigned depth, struct wire_value *out_value)
     int rc = read_frame(reader, 2, &frame);
     if (rc == 0) {
         rc = open_container(reader, &frame, sizeof(*pairs), &room, &cap);
+    }
+    if (rc != 0) {
+        return rc;
     }
     pairs = room;
     for (; rc == 0; i++) {
@@ -510,7 +513,7 @@ read_object(struct reader *reader, unsigned depth, struct wire_value *out_value)
         return rc;
     }
     *out_value = (struct wire_value){.type = WIRE_OBJECT, .count = i, .as.pairs = pairs};
-    return check_keys(reader, &frame, pairs, i);
+    return i > 0 ? check_keys(reader, &frame, pairs, i) : 0;
 }
 
 /* ---- values ---- */
@@ -540,7 +543,7 @@ int
 decode_ubjson(struct decode *decode, struct wire_value *out_value)
 {
     struct reader reader = {.decode = decode, .data = decode->input.data, .len = decode->input.len};
-    struct wire_value root;
+    struct wire_value root = {.type = WIRE_NULL};
     uint8_t marker = 0;
 
     int rc = decode_take_values(decode, 1, 0);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * fuzz_rows.c - files of rows; the first byte chooses format and options. Properties: it ends; cells
- * are readable and their columns ascend; a refusal names the file and a line that exists.
+ * fuzz_rows.c - files of rows; the first byte chooses format and options. Properties: it ends;
+ * cells are readable and their columns ascend; a refusal names the file and a line that exists.
  */
 #include "augury/rows.h"
 
