@@ -215,7 +215,7 @@ grammar_make(struct grammar *grammar)
 
     end.validcb = on_end;
     grammar->root[n++] = end;
-    add_values(grammar->classes, NULL, "cache.");
+    add_values(grammar->classes, "", "cache.");
     for (size_t i = 0; i < conf_option_count; i++) {
         const char *name = conf_options[i].section;
         bool is_first = i == 0 || strcmp(conf_options[i - 1].section, name) != 0;

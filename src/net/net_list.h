@@ -44,6 +44,7 @@ static inline void
 net_list_del(struct net_list *link)
 {
     if (link->next != NULL) {
+        /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): it takes an unlinked object for a linked one */
         link->prev->next = link->next;
         link->next->prev = link->prev;
         link->next = NULL;

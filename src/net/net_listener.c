@@ -183,7 +183,7 @@ net_unix_listener_open(const char *path, unsigned mode, int *out_fd, struct err 
 int
 net_address_of(int fd, char *out_text, size_t out_size)
 {
-    struct sockaddr_storage place;
+    struct sockaddr_storage place = {0};
     socklen_t len = sizeof(place);
     char host[NI_MAXHOST], port[NI_MAXSERV];
 

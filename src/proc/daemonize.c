@@ -30,7 +30,8 @@ await_news(int fd)
         len = read(fd, news, sizeof(news));
     } while (len < 0 && errno == EINTR);
     if (len <= 0) {
-        len = write(STDERR_FILENO, died, sizeof(died) - 1);
+        ssize_t said = write(STDERR_FILENO, died, sizeof(died) - 1);
+        (void)said;
         _exit(PROC_EXIT_FAILED);
     }
     if (len > 1) {

@@ -53,6 +53,7 @@ decimal_set(struct decimal *decimal, uint32_t number, int exponent)
     char text[10];
     int at = (int)sizeof(text);
 
+    AUGURY_ASSERT(number != 0);
     while (number != 0) {
         text[--at] = (char)('0' + number % 10);
         number /= 10;

@@ -468,6 +468,9 @@ check_keys(struct reader *reader, const struct frame *frame, const struct wire_p
 {
     uint32_t twice = 0;
 
+    if (count == 0) {
+        return 0;
+    }
     int rc = pairs_check_unique(reader->decode->arena, pairs, count, &twice);
     if (rc == AUGURY_ERR_EXISTS) {
         return decode_key_twice(reader->decode, frame->at, pairs[twice].key);
