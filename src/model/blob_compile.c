@@ -136,11 +136,12 @@ plan_make(const struct neutral_model *model, struct arena *scratch, struct plan 
     plan_text(&plan);
     if (plan.node_count > UINT32_MAX || plan.set_words > UINT32_MAX >> WIDE_SET_SHIFT ||
         plan.text_bytes > UINT32_MAX || plan.level_count > UINT32_MAX) {
-        return err_set(err, AUGURY_ERR_LIMIT, "model_too_large",
-                       "%llu nodes, %llu words of category sets, %llu bytes of names: a compiled "
-                       "model numbers each with 32 bits",
-                       (unsigned long long)plan.node_count, (unsigned long long)plan.set_words,
-                       (unsigned long long)plan.text_bytes);
+        err_set(err, AUGURY_ERR_LIMIT, "model_too_large",
+                "%llu nodes, %llu words of category sets, %llu bytes of names: a compiled model "
+                "numbers each with 32 bits",
+                (unsigned long long)plan.node_count, (unsigned long long)plan.set_words,
+                (unsigned long long)plan.text_bytes);
+        return AUGURY_ERR_LIMIT;
     }
     *out_plan = plan;
     return 0;

@@ -102,6 +102,27 @@ row_margins(const struct model *model, const float *row, float *slots, float *ou
     }
 }
 
+/* The same for one output: the sum stays in a register. */
+static void
+row_margin(const struct model *model, const float *row, float *slots, float *out_margin)
+{
+    const struct blob_round *round = blob_section(model, BLOB_ROUNDS);
+    const struct pack_node *nodes = blob_section(model, BLOB_NODES);
+    const struct pack_node *leaves[BLOB_ROUND_TREES];
+    float margin = *(const float *)blob_section(model, BLOB_BASE_MARGINS);
+
+    row_spread(row, model->feature_count, slots);
+    for (uint32_t left = model->tree_count; left > 0; round++) {
+        uint32_t count = left < BLOB_ROUND_TREES ? left : BLOB_ROUND_TREES;
+        row_walk(round, nodes, slots, leaves);
+        for (uint32_t i = 0; i < count; i++) {
+            margin += leaves[i]->value;
+        }
+        left -= count;
+    }
+    *out_margin = margin;
+}
+
 /* ---- eight rows, one tree ------------------------------------------------------------------ */
 
 /* slots[s × 8 + r]: the eight rows' values of one slot share a cache line. */
@@ -194,7 +215,9 @@ pack8_margins(const struct model *model, const float *rows, size_t row_count, vo
 
     while (left > 0) {
         size_t count = left < BATCH_ROWS_MIN ? 1 : left < BATCH_ROWS ? left : BATCH_ROWS;
-        if (count == 1) {
+        if (count == 1 && model->output_count == 1) {
+            row_margin(model, rows, scratch, out_margins);
+        } else if (count == 1) {
             row_margins(model, rows, scratch, out_margins);
         } else {
             batch_margins(model, rows, count, scratch, out_margins);

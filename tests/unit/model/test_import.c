@@ -184,6 +184,18 @@ nodes_that_pruning_left_behind_do_no_harm(void)
 }
 
 static void
+files_of_version_1_0_lack_what_came_later_and_write_booleans(void)
+{
+    struct fixture f = fixture_of_file("old-booleans.json", NULL);
+    const float missing[] = {NAN, NAN};
+
+    CHECK_INT(f.rc, 0);
+    CHECK(fixture_margin(&f, missing) == 1.0f);
+    CHECK(bytes_equal_text(model_source(&f.model), "xgboost 1.0.2 json"));
+    fixture_close(&f);
+}
+
+static void
 a_list_of_base_scores_gives_each_output_its_own(void)
 {
     struct fixture f = fixture_of_file("list-base-score.json", NULL);
@@ -271,6 +283,7 @@ main(void)
     TAP_RUN(a_sparse_category_set_is_searched_like_a_dense_one);
     TAP_RUN(named_categories_of_newer_files_become_levels);
     TAP_RUN(nodes_that_pruning_left_behind_do_no_harm);
+    TAP_RUN(files_of_version_1_0_lack_what_came_later_and_write_booleans);
     TAP_RUN(a_list_of_base_scores_gives_each_output_its_own);
     TAP_RUN(the_best_iteration_is_used_when_asked_for_and_counts_itself);
     TAP_RUN(the_same_file_gives_the_same_bytes);
