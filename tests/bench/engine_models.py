@@ -1,0 +1,79 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""Trains the three reference models of the engine's benchmark, once, into a folder.
+
+a: 100 trees of depth 6 over 30 features; b: 500 of depth 8 over 100; c: 1,000 of depth 6, five
+classes, 50 features. Synthetic rows from fixed seeds, a part of them on a grid so that values meet
+thresholds, 3 % missing. Writes <name>.ubj and <name>.f32 (1,000 rows, row-major float32).
+"""
+import os
+import sys
+
+import numpy as np
+import xgboost as xgb
+
+TRAIN_ROWS = 10000
+BENCH_ROWS = 1000
+MODELS = {  # trees, depth, features, classes
+    "a": (100, 6, 30, 1),
+    "b": (500, 8, 100, 1),
+    "c": (1000, 6, 50, 5),
+}
+
+
+def rows_of(count, features, seed):
+    random = np.random.default_rng(seed)
+    rows = random.standard_normal((count, features)).astype(np.float32)
+    rows[:, ::3] = np.round(rows[:, ::3] * 8) / 8
+    rows[:, 1::5] = np.exp(rows[:, 1::5])
+    return rows
+
+
+def target_of(rows, seed):
+    random = np.random.default_rng(seed)
+    features = rows.shape[1]
+    score = np.zeros(len(rows))
+    for _ in range(3 * features):
+        a, b, c = random.integers(0, features, 3)
+        score += random.normal() * np.tanh(rows[:, a] * rows[:, b] - random.normal() * rows[:, c])
+    for column in range(features):
+        score += random.normal() * (rows[:, column] > random.normal())
+    return score / score.std()
+
+
+def labels_of(rows, classes, random):
+    if classes == 1:
+        noisy = target_of(rows, 3) + 0.5 * random.standard_normal(len(rows))
+        return (noisy > 0).astype(int), {"objective": "binary:logistic"}
+    scores = np.stack([target_of(rows, 10 + k) for k in range(classes)], axis=1)
+    scores += 0.3 * random.standard_normal(scores.shape)
+    return scores.argmax(axis=1), {"objective": "multi:softprob", "num_class": classes}
+
+
+def train(folder, name):
+    trees, depth, features, classes = MODELS[name]
+    random = np.random.default_rng(7)
+    rows = rows_of(TRAIN_ROWS, features, 1)
+    labels, params = labels_of(rows, classes, random)
+    rows[random.random(rows.shape) < 0.03] = np.nan
+    params.update(max_depth=depth, eta=0.1, tree_method="hist", max_bin=256,
+                  min_child_weight=0.1, seed=7,
+                  nthread=1)  # two threads wait for each other on a busy machine
+    booster = xgb.train(params, xgb.DMatrix(rows, label=labels), trees // classes)
+    rows_of(BENCH_ROWS, features, 2).tofile(os.path.join(folder, name + ".f32"))
+    path = os.path.join(folder, name + ".ubj")
+    booster.save_model(path + ".part.ubj")
+    os.rename(path + ".part.ubj", path)  # a model that is there is whole
+
+
+def main():
+    folder = sys.argv[1]
+    os.makedirs(folder, exist_ok=True)
+    for name in MODELS:
+        if not os.path.exists(os.path.join(folder, name + ".ubj")):
+            print(f"training model {name}", file=sys.stderr, flush=True)
+            train(folder, name)
+
+
+if __name__ == "__main__":
+    main()
