@@ -119,6 +119,7 @@ group_collect(struct cache *cache, struct group *group)
     struct cache_rings *rings = cache->rings;
     struct cache_keeper *keeper = &cache->keeper;
 
+    AUGURY_ASSERT(rings->slots > 0);
     group->count = 0;
     group->bytes = 0;
     group->bad = 0;

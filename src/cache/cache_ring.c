@@ -51,6 +51,7 @@ cache_rings_attach(void *shared_memory, size_t ring_bytes, unsigned slots, int w
 {
     struct cache_rings *rings = shared_memory;
 
+    AUGURY_ASSERT(slots > 0);
     rings->ring_bytes = ring_round(ring_bytes);
     rings->slots = slots;
     rings->wake_fd = wake_fd;
