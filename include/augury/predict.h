@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * predict.h - one question in, one answer out: rows → cache → model → cache.
- * Room: predict (floor 3, uses model, cache, wire, stats, base). Process: worker, cli, tests. No descriptor, no clock, no log: bytes and "now" are arguments.
- * A row is canonical when it stands in schema order as the model reads it (float32, -0 as +0, one NaN, rounded if the class asks for it),
- * so key order, white space and number spelling do not matter to the cache.
+ * Room: predict (floor 3, uses model, cache, wire, stats, base). Process: worker, cli, tests. No descriptor, no clock, no
+ * log: bytes and "now" are arguments. No allocation outside the arena of the question.
+ * A row is canonical when it stands in schema order as the model reads it (float32, -0 as +0, one NaN, rounded if the
+ * class asks for it), so key order, white space and number spelling do not matter to the cache. The canonical row is what
+ * the model evaluates, with the cache or without: an answer is a function of its key, never of what was cached before.
  */
 #pragma once
 
@@ -24,18 +26,21 @@ const char *predict_output_names(void); /* "prediction, margin, …" for message
 
 enum predict_flags {
     PREDICT_USE_CACHE = 1 << 0,
-    PREDICT_IGNORE_UNKNOWN =
-        1 << 1, /* features that the model does not know are dropped, not refused */
+    /* Features that the model does not know are dropped, not refused. */
+    PREDICT_IGNORE_UNKNOWN = 1 << 1,
 };
 
-/* A process's predictor: where models and cached answers are found. cache NULL: none. */
+enum { PREDICT_NOT_ROUNDED = 255 };
+
+/* A process's predictor: where models and cached answers are found. Zero-initialise, then set the first six. */
 struct predict_context {
     struct registry *registry;
-    struct cache *cache;
+    struct cache *cache; /* NULL: none */
     struct stats_slot *stats;
-    uint32_t ttl_s;
-    uint32_t decimals; /* 255: features are not rounded for the key */
+    uint32_t ttl_s;    /* 0: nothing is looked up or kept */
+    uint32_t decimals; /* PREDICT_NOT_ROUNDED: features are taken as they are */
     uint32_t rows_max; /* of one question */
+    bool has_snapshot; /* private: of the registry, between predict_answer() and predict_end() */
 };
 
 /* Exactly one of features, rows, data is set. */
@@ -61,17 +66,40 @@ struct predict_answer {
     const float *margins;     /* row_count × model.output_count */
     const float *probabilities; /* row_count × model.probability_count */
     const uint32_t *leaves;     /* row_count × model.tree_count */
-    size_t hits;                /* rows answered from the cache */
+    bool has_used_cache;        /* rows were looked up */
+    size_t hits;                /* rows answered from the cache alone */
     uint64_t expires_wall_ms;   /* earliest of the parts; 0: none came from or went to the cache */
 };
 
-/* Answers. On failure err has code and place: "unknown_model", "unknown_feature" at "rows[3].foo", "missing_feature", "invalid_feature", "invalid_category",
- * "no_such_output", "too_many_rows". Call predict_end() in every case, after the answer has been encoded. */
+/*
+ * Answers. On failure err has code and place, and the result is the code's kind:
+ *   AUGURY_NOT_FOUND          "model_not_found", "version_not_found" (registry_find)
+ *   AUGURY_ERR_INVALID        "invalid_request", "unknown_feature" at "rows[3].foo", "missing_feature",
+ *                             "duplicate_feature", "invalid_feature", "invalid_category", "invalid_shape"
+ *   AUGURY_ERR_UNSUPPORTED    "no_such_output"
+ *   AUGURY_ERR_LIMIT          "too_many_rows"
+ *   AUGURY_ERR_NOMEM          "request_too_large": the arena is used up
+ * Call predict_end() in every case, after the answer has been encoded.
+ */
 AUGURY_MUST_USE int predict_answer(struct predict_context *context,
                                    const struct predict_question *question, struct arena *arena,
                                    struct predict_answer *out_answer, struct err *err);
 void predict_end(struct predict_context *context);
 
-/* One row of texts (a file's cells) as the model reads it; for scoring files. cells[i] empty: missing. out_row: feature_count float32. */
+/* One cell of a file of rows as the model reads it: text of a number, "nan", "true" or "false", or the name of a level.
+ * Empty: missing. err has no place: the caller knows file and line. */
 AUGURY_MUST_USE int predict_cell(const struct model *model, uint32_t feature, struct bytes cell,
                                  float *out_value, struct err *err);
+/* An absent feature of a row: AUGURY_ERR_INVALID ("missing_feature") when the schema wants every feature that is NaN in row. */
+AUGURY_MUST_USE int predict_row_check(const struct model *model, const float *row, struct err *err);
+
+/* ---- suggestions in error messages -------------------------------------------------------------- */
+
+/* Remembers which of the names offered is nearest to wanted, if any is near enough to be meant. */
+struct predict_nearest {
+    struct bytes wanted;
+    struct bytes found; /* empty: none near enough */
+    size_t distance;
+};
+void predict_nearest_init(struct predict_nearest *nearest, struct bytes wanted);
+void predict_nearest_offer(struct predict_nearest *nearest, struct bytes name);

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * predict_matrix.h - a question's rows as one canonical float32 matrix. Private to the room.
+ */
+#pragma once
+
+#include "augury/predict.h"
+
+struct predict_matrix {
+    float *values; /* row_count × feature_count, row-major, 64-byte aligned */
+    size_t row_count;
+    size_t width; /* feature_count */
+};
+
+/* In the arena. Errors as predict_answer(). */
+AUGURY_MUST_USE int predict_matrix_make(const struct predict_context *context,
+                                        const struct predict_question *question,
+                                        const struct model *model, struct arena *arena,
+                                        struct predict_matrix *out_matrix, struct err *err);
+int predict_memory_is_short(struct err *err);

@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * predict_value.c - one value of a feature, from a decoded document or from the cell of a file, as the model reads it.
+ *
+ * Invariants:
+ * - A number is read as a double and then rounded to float32, as a Python program does that hands a float64 array to the
+ *   training library; so 3, 3.0 and 3e0 are the same value, and JSON, MessagePack and files agree with each other.
+ * - The result is canonical: +0 for -0, one NaN for every missing value.
+ */
+#include "predict_value.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { CELL_NUMBER_MAX = 400, CATEGORY_CODE_MAX = 1 << 24, LEVELS_SHOWN = 5 };
+
+static const char *const type_wants[] = {
+    [MODEL_FLOAT] = "a number",
+    [MODEL_INTEGER] = "a whole number",
+    [MODEL_BOOLEAN] = "true, false, 0 or 1",
+    [MODEL_CATEGORY] = "a category",
+};
+
+static int
+refuse_value(const struct predict_slot *slot, struct predict_place place, const char *got,
+             struct err *err)
+{
+    struct bytes name = model_feature(place.model, place.feature).name;
+
+    return err_set(err, AUGURY_ERR_INVALID, "invalid_feature",
+                   "feature \"%.*s\": expected %s, got %s", PREDICT_SHOWN(name),
+                   type_wants[slot->type], got);
+}
+
+static int
+refuse_text(const struct predict_slot *slot, struct predict_place place, struct bytes text,
+            struct err *err)
+{
+    char got[96];
+
+    snprintf(got, sizeof(got), "\"%.*s\"", PREDICT_SHOWN(text));
+    return refuse_value(slot, place, got, err);
+}
+
+static int
+refuse_number(const struct predict_slot *slot, struct predict_place place, double number,
+              struct err *err)
+{
+    char got[64];
+
+    snprintf(got, sizeof(got), "%.17g", number);
+    return refuse_value(slot, place, got, err);
+}
+
+/* Names the first few levels, or the range of codes. */
+static int
+refuse_category(const struct predict_slot *slot, struct predict_place place, const char *got,
+                struct err *err)
+{
+    struct bytes name = model_feature(place.model, place.feature).name;
+    char levels[160] = "";
+    size_t used = 0;
+
+    for (uint32_t i = 0; i < slot->level_count && i < LEVELS_SHOWN && used < sizeof(levels); i++) {
+        struct bytes level = model_feature_level(place.model, place.feature, i);
+        int len = snprintf(levels + used, sizeof(levels) - used, "%s\"%.*s\"", i == 0 ? "" : ", ",
+                           (int)(level.len < 24 ? level.len : 24), (const char *)level.data);
+        used += len > 0 ? (size_t)len : 0;
+    }
+    if (slot->level_count == 0) {
+        return err_set(err, AUGURY_ERR_INVALID, "invalid_category",
+                       "feature \"%.*s\": expected the code of a category, 0 to %d, got %s",
+                       PREDICT_SHOWN(name), CATEGORY_CODE_MAX, got);
+    }
+    return err_set(err, AUGURY_ERR_INVALID, "invalid_category",
+                   "feature \"%.*s\": expected one of %u levels (%s%s), got %s",
+                   PREDICT_SHOWN(name), slot->level_count, levels,
+                   slot->level_count > LEVELS_SHOWN ? ", …" : "", got);
+}
+
+static int
+category_from_number(const struct predict_slot *slot, struct predict_place place, double number,
+                     float *out_value, struct err *err)
+{
+    double max =
+        slot->level_count > 0 ? (double)slot->level_count - 1.0 : (double)CATEGORY_CODE_MAX;
+
+    if (!(number >= 0.0 && number <= max) || number != floor(number)) {
+        char got[64];
+        snprintf(got, sizeof(got), "%.17g", number);
+        return refuse_category(slot, place, got, err);
+    }
+    *out_value = (float)number + 0.0f;
+    return 0;
+}
+
+static int
+category_from_text(const struct predict_slot *slot, struct predict_place place, struct bytes text,
+                   float *out_value, struct err *err)
+{
+    int32_t code =
+        slot->level_count > 0 ? model_feature_level_find(place.model, place.feature, text) : -1;
+
+    if (code < 0) {
+        char got[96];
+        snprintf(got, sizeof(got), "\"%.*s\"", PREDICT_SHOWN(text));
+        return refuse_category(slot, place, got, err);
+    }
+    *out_value = (float)code;
+    return 0;
+}
+
+/* Decimal places as asked for; a number so large that its last digit is above them stays as it is. */
+static double
+round_to(double number, uint8_t decimals)
+{
+    double scale = pow(10.0, (double)decimals);
+    double scaled = number * scale;
+
+    return fabs(scaled) < 0x1p52 ? rint(scaled) / scale : number;
+}
+
+static int
+float_from_number(const struct predict_slot *slot, struct predict_place place, double number,
+                  float *out_value, struct err *err)
+{
+    if (slot->decimals != PREDICT_NOT_ROUNDED) {
+        number = round_to(number, slot->decimals);
+    }
+    float value = (float)number;
+    if (isinf(value) && !isinf(number)) {
+        struct bytes name = model_feature(place.model, place.feature).name;
+        return err_set(err, AUGURY_ERR_INVALID, "invalid_feature",
+                       "feature \"%.*s\": %.17g does not fit a float32", PREDICT_SHOWN(name),
+                       number);
+    }
+    *out_value = value + 0.0f; /* -0 + 0 is +0 */
+    return 0;
+}
+
+static int
+from_number(const struct predict_slot *slot, struct predict_place place, double number,
+            float *out_value, struct err *err)
+{
+    if (isnan(number)) {
+        *out_value = NAN;
+        return 0;
+    }
+    switch ((enum model_feature_type)slot->type) {
+    case MODEL_CATEGORY: return category_from_number(slot, place, number, out_value, err);
+    case MODEL_INTEGER:
+        if (isinf(number) || number != floor(number)) {
+            return refuse_number(slot, place, number, err);
+        }
+        break;
+    case MODEL_BOOLEAN:
+        if (number != 0.0 && number != 1.0) {
+            return refuse_number(slot, place, number, err);
+        }
+        break;
+    case MODEL_FLOAT: break;
+    }
+    return float_from_number(slot, place, number, out_value, err);
+}
+
+/* The number that the whole text is: decimal, or nan and inf in any case. strtod alone would also take hexadecimal,
+ * leading white space and "nan(…)". */
+static bool
+cell_to_number(struct bytes cell, double *out_number)
+{
+    char text[CELL_NUMBER_MAX];
+    struct bytes bare = cell;
+
+    if (cell.len == 0 || cell.len >= sizeof(text)) {
+        return false;
+    }
+    if (bare.data[0] == '-' || bare.data[0] == '+') {
+        bare = bytes_of(bare.data + 1, bare.len - 1);
+    }
+    bool is_word = bytes_equal_nocase(bare, "nan") || bytes_equal_nocase(bare, "inf") ||
+                   bytes_equal_nocase(bare, "infinity");
+    for (size_t i = 0; i < bare.len && !is_word; i++) {
+        if (memchr("0123456789.eE+-", bare.data[i], 15) == NULL) {
+            return false;
+        }
+    }
+    memcpy(text, cell.data, cell.len);
+    text[cell.len] = '\0';
+    char *end = NULL;
+    *out_number = strtod(text, &end);
+    return end == text + cell.len;
+}
+
+struct predict_slot
+predict_slot_of(const struct model *model, uint32_t feature, uint32_t decimals)
+{
+    struct model_feature schema = model_feature(model, feature);
+    bool is_rounded = schema.type == MODEL_FLOAT && decimals < PREDICT_NOT_ROUNDED;
+
+    return (struct predict_slot){
+        .type = (uint8_t)schema.type,
+        .level_count = schema.level_count,
+        .decimals = is_rounded ? (uint8_t)decimals : (uint8_t)PREDICT_NOT_ROUNDED,
+        .is_missing_allowed = schema.is_missing_allowed,
+    };
+}
+
+int
+predict_missing(struct predict_place place, struct err *err)
+{
+    struct bytes name = model_feature(place.model, place.feature).name;
+
+    return err_set(err, AUGURY_ERR_INVALID, "missing_feature",
+                   "feature \"%.*s\" is missing, and the model's schema does not allow that",
+                   PREDICT_SHOWN(name));
+}
+
+int
+predict_value(const struct predict_slot *slot, struct predict_place place,
+              const struct wire_value *value, float *out_value, struct err *err)
+{
+    int rc = 0;
+    double number;
+
+    switch ((enum wire_type)value->type) {
+    case WIRE_NULL: *out_value = NAN; break;
+    case WIRE_INT: rc = from_number(slot, place, (double)value->as.integer, out_value, err); break;
+    case WIRE_UINT:
+        rc = from_number(slot, place, (double)value->as.uinteger, out_value, err);
+        break;
+    case WIRE_REAL: rc = from_number(slot, place, value->as.real, out_value, err); break;
+    case WIRE_BOOL:
+        if (slot->type == MODEL_CATEGORY) {
+            return refuse_category(slot, place, wire_type_name(value), err);
+        }
+        *out_value = value->as.boolean ? 1.0f : 0.0f;
+        break;
+    case WIRE_STRING:
+        if (slot->type != MODEL_CATEGORY) {
+            return refuse_text(slot, place, wire_string(value), err);
+        }
+        rc = category_from_text(slot, place, wire_string(value), out_value, err);
+        break;
+    case WIRE_NUMBER:
+        if (wire_to_f64(value, &number) != 0) {
+            return refuse_text(slot, place, wire_string(value), err);
+        }
+        rc = from_number(slot, place, number, out_value, err);
+        break;
+    default: return refuse_value(slot, place, wire_type_name(value), err);
+    }
+    if (rc == 0 && isnan(*out_value) && !slot->is_missing_allowed) {
+        return predict_missing(place, err);
+    }
+    return rc;
+}
+
+int
+predict_cell(const struct model *model, uint32_t feature, struct bytes cell, float *out_value,
+             struct err *err)
+{
+    struct predict_slot slot = predict_slot_of(model, feature, PREDICT_NOT_ROUNDED);
+    struct predict_place place = {.model = model, .feature = feature};
+    struct wire_value value = {.type = WIRE_NULL};
+    double number;
+
+    if (cell.len == 0) {
+        return predict_value(&slot, place, &value, out_value, err);
+    }
+    bool is_level =
+        slot.type == MODEL_CATEGORY && model_feature_level_find(model, feature, cell) >= 0;
+    if (!is_level && cell_to_number(cell, &number)) {
+        value.type = WIRE_REAL;
+        value.as.real = number;
+    } else if (slot.type != MODEL_CATEGORY &&
+               (bytes_equal_nocase(cell, "true") || bytes_equal_nocase(cell, "false"))) {
+        value.type = WIRE_BOOL;
+        value.as.boolean = cell.data[0] == 't' || cell.data[0] == 'T';
+    } else if (slot.type == MODEL_CATEGORY) {
+        return category_from_text(&slot, place, cell, out_value, err);
+    } else {
+        return refuse_text(&slot, place, cell, err);
+    }
+    return predict_value(&slot, place, &value, out_value, err);
+}
+
+int
+predict_row_check(const struct model *model, const float *row, struct err *err)
+{
+    for (uint32_t i = 0; i < model->feature_count; i++) {
+        if (isnan(row[i]) && !model_feature(model, i).is_missing_allowed) {
+            return predict_missing((struct predict_place){.model = model, .feature = i}, err);
+        }
+    }
+    return 0;
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * predict_value.h - one value as the model reads it. Private to the room.
+ */
+#pragma once
+
+#include "augury/predict.h"
+
+/* What a value of one feature has to be; made once a question for every feature. */
+struct predict_slot {
+    uint32_t level_count; /* of a category with named levels */
+    uint8_t type;         /* enum model_feature_type */
+    uint8_t decimals;     /* PREDICT_NOT_ROUNDED: none */
+    bool is_missing_allowed;
+};
+
+struct predict_slot predict_slot_of(const struct model *model, uint32_t feature, uint32_t decimals);
+
+/* Where a value comes from, for messages. */
+struct predict_place {
+    const struct model *model;
+    uint32_t feature;
+};
+
+/* Canonical float32 of value; NaN is missing. On failure *err has no place. */
+AUGURY_MUST_USE int predict_value(const struct predict_slot *slot, struct predict_place place,
+                                  const struct wire_value *value, float *out_value,
+                                  struct err *err);
+int predict_missing(struct predict_place place, struct err *err);
+
+/* A name or text for a message: cut to 64 bytes. For "%.*s". */
+#define PREDICT_SHOWN(bytes) (int)((bytes).len < 64 ? (bytes).len : 64), (const char *)(bytes).data

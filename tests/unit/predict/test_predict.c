@@ -1,0 +1,462 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_predict.c - questions and answers. Margins are compared with those that xgboost 1.7.4 published for the same rows; what
+ * the cache did is read from its counters.
+ */
+#include "world.h"
+
+static const uint64_t now_ms = 1700000000000;
+
+static struct world world;
+static struct arena arena;
+static struct arena documents; /* of questions, as decoded */
+
+/* ---- asking ------------------------------------------------------------------------------------------ */
+
+struct reply {
+    int rc;
+    struct predict_answer answer;
+    struct err err;
+};
+
+/* text: the members of a question as JSON; flags and outputs come beside it. Valid until the next ask(). */
+static struct reply
+ask(const char *model, const char *text, unsigned outputs, unsigned flags)
+{
+    struct wire_limits limits = {
+        .depth = 32, .values = 1 << 20, .flags = WIRE_BORROW | WIRE_NONFINITE};
+    struct reply reply = {0};
+    struct wire_value document;
+
+    predict_end(&world.context);
+    arena_reset(&arena, 1 << 20);
+    arena_reset(&documents, 1 << 20);
+    reply.rc =
+        wire_decode(WIRE_JSON, bytes_of_text(text), &limits, &documents, &document, &reply.err);
+    if (reply.rc != 0) {
+        return reply;
+    }
+    struct predict_question question = {
+        .model = bytes_of_text(model),
+        .features = wire_member(&document, "features"),
+        .rows = wire_member(&document, "rows"),
+        .columns = wire_member(&document, "columns"),
+        .data = wire_member(&document, "data"),
+        .outputs = outputs,
+        .flags = flags,
+        .now_wall_ms = now_ms,
+    };
+    reply.rc = predict_answer(&world.context, &question, &arena, &reply.answer, &reply.err);
+    return reply;
+}
+
+/* Rows [first, first + count) of the published input as {"data":[[…]]}. */
+static const char *
+data_of_rows(size_t first, size_t count)
+{
+    static char text[256 * 1024];
+    size_t at = (size_t)snprintf(text, sizeof(text), "{\"data\":[");
+
+    for (size_t row = first; row < first + count; row++) {
+        for (size_t i = 0; i < WORLD_FEATURES; i++) {
+            char number[WIRE_F32_TEXT_MAX] = "null";
+            float value = world.rows[row][i];
+            size_t len = isnan(value) ? 4 : wire_f32_to_text(value, number);
+            at += (size_t)snprintf(text + at, sizeof(text) - at, "%s%.*s",
+                                   i == 0 ? (row == first ? "[" : ",[") : ",", (int)len, number);
+        }
+        at += (size_t)snprintf(text + at, sizeof(text) - at, "]");
+    }
+    snprintf(text + at, sizeof(text) - at, "]}");
+    return text;
+}
+
+static bool
+same_bits(float a, float b)
+{
+    return memcmp(&a, &b, sizeof(a)) == 0;
+}
+
+/* ---- right questions ------------------------------------------------------------------------------------ */
+
+static void
+margins_of_the_published_rows_are_those_of_xgboost_bit_for_bit(void)
+{
+    struct reply reply =
+        ask("nfl-wp", data_of_rows(0, WORLD_ROWS), PREDICT_MARGIN | PREDICT_PREDICTION, 0);
+
+    CHECK_INT(reply.rc, 0);
+    CHECK_INT(reply.answer.row_count, WORLD_ROWS);
+    for (size_t i = 0; i < WORLD_ROWS; i++) {
+        CHECK(same_bits(reply.answer.margins[i], world.margins[i]));
+        CHECK(same_bits(reply.answer.predictions[i], world.probabilities[i]));
+    }
+}
+
+static void
+the_three_forms_of_a_row_give_one_answer(void)
+{
+    static const char *const forms[] = {
+        "{\"features\":{\"down\":3,\"ydstogo\":7.5,\"home\":true}}",
+        "{\"features\":{\"home\":1,\"ydstogo\":7.50,\"down\":3.0,\"yardline_100\":null}}",
+        "{\"rows\":[{\"ydstogo\":75e-1,\"down\":3,\"home\":1}]}",
+        "{\"columns\":[\"home\",\"down\",\"ydstogo\"],\"data\":[[true,3,7.5]]}",
+        "{\"data\":[[null,1,null,null,NaN,null,3,7.5,null,null,null]]}",
+    };
+    float first = 0;
+
+    for (size_t i = 0; i < AUGURY_COUNT(forms); i++) {
+        struct reply reply = ask("nfl-wp", forms[i], PREDICT_MARGIN, 0);
+        CHECK_INT(reply.rc, 0);
+        CHECK_INT(reply.answer.row_count, 1);
+        first = i == 0 ? reply.answer.margins[0] : first;
+        CHECK(same_bits(reply.answer.margins[0], first));
+    }
+}
+
+static void
+named_levels_and_their_codes_are_the_same_value(void)
+{
+    struct reply named =
+        ask("strict", "{\"features\":{\"down\":1,\"receive_2h_ko\":\"yes\"}}", PREDICT_MARGIN, 0);
+    CHECK_INT(named.rc, 0);
+    float margin = named.answer.margins[0];
+    struct reply coded =
+        ask("nfl-wp", "{\"features\":{\"down\":1,\"receive_2h_ko\":1}}", PREDICT_MARGIN, 0);
+    CHECK_INT(coded.rc, 0);
+    CHECK(same_bits(coded.answer.margins[0], margin));
+}
+
+static void
+no_rows_are_no_predictions(void)
+{
+    struct reply reply = ask("nfl-wp", "{\"rows\":[]}", 0, PREDICT_USE_CACHE);
+
+    CHECK_INT(reply.rc, 0);
+    CHECK_INT(reply.answer.row_count, 0);
+}
+
+static void
+unknown_features_are_dropped_when_asked_to(void)
+{
+    struct reply plain = ask("nfl-wp", "{\"features\":{\"down\":2}}", PREDICT_MARGIN, 0);
+    CHECK_INT(plain.rc, 0);
+    float margin = plain.answer.margins[0];
+    struct reply extra = ask("nfl-wp", "{\"columns\":[\"id\",\"down\"],\"data\":[[\"x\",2]]}",
+                             PREDICT_MARGIN, PREDICT_IGNORE_UNKNOWN);
+    CHECK_INT(extra.rc, 0);
+    CHECK(same_bits(extra.answer.margins[0], margin));
+}
+
+static void
+infinity_is_a_value(void)
+{
+    struct reply reply = ask("nfl-wp", "{\"features\":{\"down\":-Infinity}}", PREDICT_MARGIN, 0);
+
+    CHECK_INT(reply.rc, 0);
+}
+
+/* ---- wrong questions ------------------------------------------------------------------------------------- */
+
+static const struct {
+    const char *model, *text, *code, *at, *words;
+} wrong[] = {
+    {"nfl-wp", "{}", "invalid_request", "", "exactly one"},
+    {"nfl-wp", "{\"features\":{},\"rows\":[]}", "invalid_request", "", "exactly one"},
+    {"nfl-wp", "{\"columns\":[]}", "invalid_request", "", "exactly one"},
+    {"nfl-wp", "{\"rows\":[],\"columns\":[]}", "invalid_request", "", "goes with"},
+    {"nfl-wp", "{\"features\":[]}", "invalid_request", "", "an object"},
+    {"nfl-wp", "{\"rows\":{}}", "invalid_request", "", "an array"},
+    {"nfl-wp", "{\"data\":7}", "invalid_request", "", "an array"},
+    {"nfl-wp", "{\"rows\":[{},[1]]}", "invalid_request", "rows[1]", "an object"},
+    {"nfl-wp", "{\"data\":[{}]}", "invalid_request", "data[0]", "an array"},
+    {"nfl-wp", "{\"columns\":[1],\"data\":[]}", "invalid_request", "columns[0]", "name"},
+    {"nfl-wp", "{\"features\":{\"down\":\"seven\"}}", "invalid_feature", "features.down",
+     "expected a number, got \"seven\""},
+    {"nfl-wp", "{\"features\":{\"down\":\"NaN\"}}", "invalid_feature", "features.down", "\"NaN\""},
+    {"nfl-wp", "{\"features\":{\"down\":[]}}", "invalid_feature", "features.down", "an array"},
+    {"nfl-wp", "{\"features\":{\"down\":1e39}}", "invalid_feature", "features.down", "float32"},
+    {"nfl-wp", "{\"rows\":[{},{},{},{\"ydstogo\":\"x\"}]}", "invalid_feature", "rows[3].ydstogo",
+     "ydstogo"},
+    {"nfl-wp", "{\"columns\":[\"down\",\"home\"],\"data\":[[1,2],[1,2],[1,{}]]}", "invalid_feature",
+     "data[2][1]", "\"home\""},
+    {"nfl-wp", "{\"features\":{\"dwn\":3}}", "unknown_feature", "features.dwn",
+     "did you mean \"down\"?"},
+    {"nfl-wp", "{\"rows\":[{},{\"colour\":3}]}", "unknown_feature", "rows[1].colour",
+     "ignore_unknown"},
+    {"nfl-wp", "{\"columns\":[\"down\",\"yardline_10\"],\"data\":[]}", "unknown_feature",
+     "columns[1]", "yardline_100"},
+    {"nfl-wp", "{\"columns\":[\"down\",\"home\",\"down\"],\"data\":[]}", "duplicate_feature",
+     "columns[2]", "down"},
+    {"nfl-wp", "{\"columns\":[\"down\"],\"data\":[[1],[1,2]]}", "invalid_shape", "data[1]", "2"},
+    {"nfl-wp", "{\"data\":[[1]]}", "invalid_shape", "data[0]", "11"},
+    {"strict", "{\"features\":{}}", "missing_feature", "features.down", "\"down\""},
+    {"strict", "{\"features\":{\"down\":null}}", "missing_feature", "features.down", "down"},
+    {"strict", "{\"rows\":[{\"down\":1},{\"home\":1}]}", "missing_feature", "rows[1].down", "down"},
+    {"strict", "{\"columns\":[\"home\"],\"data\":[[1]]}", "missing_feature", "data[0]", "down"},
+    {"strict", "{\"columns\":[\"down\"],\"data\":[[1],[null]]}", "missing_feature", "data[1][0]",
+     "down"},
+    {"strict", "{\"features\":{\"down\":1.5}}", "invalid_feature", "features.down", "whole"},
+    {"strict", "{\"features\":{\"down\":Infinity}}", "invalid_feature", "features.down", "whole"},
+    {"strict", "{\"features\":{\"home\":2}}", "invalid_feature", "features.home", "true, false"},
+    {"strict", "{\"features\":{\"receive_2h_ko\":\"maybe\"}}", "invalid_category",
+     "features.receive_2h_ko", "2 levels (\"no\", \"yes\"), got \"maybe\""},
+    {"strict", "{\"features\":{\"receive_2h_ko\":2}}", "invalid_category", "features.receive_2h_ko",
+     "got 2"},
+    {"strict", "{\"features\":{\"receive_2h_ko\":true}}", "invalid_category",
+     "features.receive_2h_ko", "got true"},
+    {"nfl", "{\"features\":{}}", "model_not_found", "", "nfl-wp"},
+};
+
+static void
+every_wrong_question_is_refused_with_its_code_and_place(void)
+{
+    for (size_t i = 0; i < AUGURY_COUNT(wrong); i++) {
+        struct reply reply = ask(wrong[i].model, wrong[i].text, 0, PREDICT_USE_CACHE);
+        if (reply.rc == 0 || strcmp(reply.err.code, wrong[i].code) != 0 ||
+            strcmp(reply.err.at, wrong[i].at) != 0 ||
+            strstr(reply.err.reason, wrong[i].words) == NULL) {
+            TAP_FAIL("%s: rc %d, %s at \"%s\": %s", wrong[i].text, reply.rc, reply.err.code,
+                     reply.err.at, reply.err.reason);
+        }
+        CHECK_INT(reply.err.rc, reply.rc);
+    }
+}
+
+static void
+more_rows_than_allowed_are_refused(void)
+{
+    world.context.rows_max = 2;
+    struct reply reply = ask("nfl-wp", "{\"rows\":[{},{},{}]}", 0, 0);
+    world.context.rows_max = 2000;
+
+    CHECK_INT(reply.rc, AUGURY_ERR_LIMIT);
+    CHECK_TEXT(reply.err.code, "too_many_rows");
+}
+
+static void
+a_question_that_fills_its_arena_is_refused(void)
+{
+    struct arena small;
+    struct arena usual = arena;
+
+    CHECK_INT(arena_init(&small, 12 << 10), 0);
+    arena = small;
+    struct reply reply = ask("nfl-wp", data_of_rows(0, 60), PREDICT_LEAF, 0);
+    small = arena;
+    arena = usual;
+    arena_fini(&small);
+    CHECK_INT(reply.rc, AUGURY_ERR_NOMEM);
+    CHECK_TEXT(reply.err.code, "request_too_large");
+}
+
+/* ---- the cache ------------------------------------------------------------------------------------------- */
+
+static void
+a_second_question_is_a_hit_with_the_same_bits(void)
+{
+    world_flush(&world);
+    struct reply first = ask("nfl-wp", data_of_rows(7, 1), PREDICT_MARGIN, PREDICT_USE_CACHE);
+    CHECK_INT(first.rc, 0);
+    CHECK_INT(first.answer.hits, 0);
+    CHECK(first.answer.has_used_cache);
+    CHECK_INT(first.answer.expires_wall_ms, now_ms + WORLD_TTL_S * 1000);
+    world_commit(&world, now_ms);
+    uint64_t evaluated = world_count(&world, STATS_PREDICT_ROWS_EVALUATED);
+    struct reply second = ask("nfl-wp", data_of_rows(7, 1), PREDICT_MARGIN, PREDICT_USE_CACHE);
+    CHECK_INT(second.rc, 0);
+    CHECK_INT(second.answer.hits, 1);
+    CHECK_INT(world_count(&world, STATS_PREDICT_ROWS_EVALUATED), evaluated);
+    CHECK(same_bits(second.answer.margins[0], world.margins[7]));
+}
+
+static void
+a_batch_evaluates_only_the_rows_that_are_not_known(void)
+{
+    world_flush(&world);
+    CHECK_INT(ask("nfl-wp", data_of_rows(10, 5), 0, PREDICT_USE_CACHE).rc, 0);
+    world_commit(&world, now_ms);
+    uint64_t evaluated = world_count(&world, STATS_PREDICT_ROWS_EVALUATED);
+    struct reply reply = ask("nfl-wp", data_of_rows(5, 20), PREDICT_MARGIN, PREDICT_USE_CACHE);
+    CHECK_INT(reply.rc, 0);
+    CHECK_INT(reply.answer.hits, 5);
+    CHECK_INT(world_count(&world, STATS_PREDICT_ROWS_EVALUATED) - evaluated, 15);
+    for (size_t i = 0; i < 20; i++) {
+        CHECK(same_bits(reply.answer.margins[i], world.margins[5 + i]));
+    }
+}
+
+static void
+a_spelling_of_a_row_does_not_matter_to_the_cache(void)
+{
+    static const char *const spellings[] = {
+        "{\"features\":{\"ydstogo\":10,\"score_differential\":0}}",
+        "{\"features\":{\"score_differential\":-0.0,\"ydstogo\":1e1}}",
+        "{ \"rows\" : [ {\"ydstogo\" : 10.000, \"score_differential\":false, \"down\":null} ] }",
+        "{\"columns\":[\"ydstogo\",\"score_differential\"],\"data\":[[10,0.0]]}",
+    };
+
+    world_flush(&world);
+    for (size_t i = 0; i < AUGURY_COUNT(spellings); i++) {
+        struct reply reply = ask("nfl-wp", spellings[i], 0, PREDICT_USE_CACHE);
+        CHECK_INT(reply.rc, 0);
+        CHECK_INT(reply.answer.hits, i == 0 ? 0 : 1);
+        world_commit(&world, now_ms);
+    }
+}
+
+static void
+models_do_not_share_answers(void)
+{
+    world_flush(&world);
+    CHECK_INT(ask("nfl-wp", "{\"features\":{\"down\":4}}", 0, PREDICT_USE_CACHE).rc, 0);
+    world_commit(&world, now_ms);
+    struct reply reply = ask("strict", "{\"features\":{\"down\":4}}", 0, PREDICT_USE_CACHE);
+    CHECK_INT(reply.rc, 0);
+    CHECK_INT(reply.answer.hits, 0);
+}
+
+static void
+leaves_are_kept_apart_from_margins(void)
+{
+    world_flush(&world);
+    CHECK_INT(ask("nfl-wp", data_of_rows(3, 1), PREDICT_MARGIN, PREDICT_USE_CACHE).rc, 0);
+    world_commit(&world, now_ms);
+    struct reply both =
+        ask("nfl-wp", data_of_rows(3, 1), PREDICT_MARGIN | PREDICT_LEAF, PREDICT_USE_CACHE);
+    CHECK_INT(both.rc, 0);
+    CHECK_INT(both.answer.hits, 0);
+    uint32_t leaf = both.answer.leaves[64];
+    world_commit(&world, now_ms);
+    struct reply again =
+        ask("nfl-wp", data_of_rows(3, 1), PREDICT_MARGIN | PREDICT_LEAF, PREDICT_USE_CACHE);
+    CHECK_INT(again.answer.hits, 1);
+    CHECK_INT(again.answer.leaves[64], leaf);
+    CHECK(same_bits(again.answer.margins[0], world.margins[3]));
+}
+
+static void
+a_question_that_wants_no_cache_neither_looks_nor_keeps(void)
+{
+    world_flush(&world);
+    uint64_t misses = world_count(&world, STATS_CACHE_MISSES_PREDICTION);
+    uint64_t puts = world_count(&world, STATS_CACHE_PUTS);
+    struct reply reply = ask("nfl-wp", data_of_rows(9, 1), PREDICT_MARGIN, 0);
+    CHECK_INT(reply.rc, 0);
+    CHECK(!reply.answer.has_used_cache);
+    CHECK_INT(world_count(&world, STATS_CACHE_MISSES_PREDICTION), misses);
+    CHECK_INT(world_count(&world, STATS_CACHE_PUTS), puts);
+}
+
+static void
+rounding_applies_to_the_value_that_is_evaluated(void)
+{
+    world_flush(&world);
+    world.context.decimals = 0;
+    struct reply rounded =
+        ask("nfl-wp", "{\"features\":{\"ydstogo\":6.6}}", PREDICT_MARGIN, PREDICT_USE_CACHE);
+    CHECK_INT(rounded.rc, 0);
+    float margin = rounded.answer.margins[0];
+    world_commit(&world, now_ms);
+    struct reply near =
+        ask("nfl-wp", "{\"features\":{\"ydstogo\":7.4}}", PREDICT_MARGIN, PREDICT_USE_CACHE);
+    world.context.decimals = PREDICT_NOT_ROUNDED;
+    CHECK_INT(near.answer.hits, 1);
+    struct reply exact = ask("nfl-wp", "{\"features\":{\"ydstogo\":7}}", PREDICT_MARGIN, 0);
+    CHECK(same_bits(exact.answer.margins[0], margin));
+}
+
+static void
+a_class_without_a_time_to_live_is_off(void)
+{
+    world_flush(&world);
+    world.context.ttl_s = 0;
+    struct reply off = ask("nfl-wp", data_of_rows(1, 1), 0, PREDICT_USE_CACHE);
+    world.context.ttl_s = WORLD_TTL_S;
+    CHECK_INT(off.rc, 0);
+    CHECK(!off.answer.has_used_cache);
+}
+
+/* ---- cells of files ----------------------------------------------------------------------------------------- */
+
+static void
+cells_are_read_as_values_of_requests_are(void)
+{
+    static const struct {
+        const char *text;
+        float value; /* NAN: missing */
+        bool is_refused;
+    } cells[] = {
+        {"", NAN, false},
+        {"7", 7, false},
+        {"-0", 0, false},
+        {"+1.5e2", 150, false},
+        {"nan", NAN, false},
+        {"NaN", NAN, false},
+        {"inf", INFINITY, false},
+        {"true", 1, false},
+        {"FALSE", 0, false},
+        {"0.1", 0.1f, false},
+        {"16777217", 16777216, false},
+        {" 7", 0, true},
+        {"7 ", 0, true},
+        {"0x10", 0, true},
+        {"1e39", 0, true},
+        {"seven", 0, true},
+        {"nan(1)", 0, true},
+        {"1,5", 0, true},
+        {"NA", 0, true},
+        {"-", 0, true},
+        {"1e", 0, true},
+        {"--1", 0, true},
+    };
+    const struct registry_model *found;
+    struct err err;
+
+    CHECK_INT(ask("nfl-wp", "{\"features\":{}}", 0, 0).rc, 0); /* opens the snapshot */
+    CHECK_INT(
+        registry_find(world.registry, bytes_of_text("nfl-wp"), bytes_of_text(""), &found, &err), 0);
+    for (size_t i = 0; i < AUGURY_COUNT(cells); i++) {
+        float value = -1;
+        int rc = predict_cell(&found->model, 7, bytes_of_text(cells[i].text), &value, &err);
+        if ((rc != 0) != cells[i].is_refused) {
+            TAP_FAIL("\"%s\" gives %d", cells[i].text, rc);
+        }
+        bool is_same = isnan(cells[i].value) ? isnan(value) : same_bits(value, cells[i].value);
+        if (rc == 0 && !is_same) {
+            TAP_FAIL("\"%s\" gives %g", cells[i].text, (double)value);
+        }
+    }
+}
+
+int
+main(void)
+{
+    if (arena_init(&arena, 64 << 20) != 0 || arena_init(&documents, 64 << 20) != 0) {
+        return 1;
+    }
+    world_init(&world);
+    TAP_RUN(margins_of_the_published_rows_are_those_of_xgboost_bit_for_bit);
+    TAP_RUN(the_three_forms_of_a_row_give_one_answer);
+    TAP_RUN(named_levels_and_their_codes_are_the_same_value);
+    TAP_RUN(no_rows_are_no_predictions);
+    TAP_RUN(unknown_features_are_dropped_when_asked_to);
+    TAP_RUN(infinity_is_a_value);
+    TAP_RUN(every_wrong_question_is_refused_with_its_code_and_place);
+    TAP_RUN(more_rows_than_allowed_are_refused);
+    TAP_RUN(a_question_that_fills_its_arena_is_refused);
+    TAP_RUN(a_second_question_is_a_hit_with_the_same_bits);
+    TAP_RUN(a_batch_evaluates_only_the_rows_that_are_not_known);
+    TAP_RUN(a_spelling_of_a_row_does_not_matter_to_the_cache);
+    TAP_RUN(models_do_not_share_answers);
+    TAP_RUN(leaves_are_kept_apart_from_margins);
+    TAP_RUN(a_question_that_wants_no_cache_neither_looks_nor_keeps);
+    TAP_RUN(rounding_applies_to_the_value_that_is_evaluated);
+    TAP_RUN(a_class_without_a_time_to_live_is_off);
+    TAP_RUN(cells_are_read_as_values_of_requests_are);
+    predict_end(&world.context);
+    world_fini(&world);
+    arena_fini(&arena);
+    arena_fini(&documents);
+    return tap_done();
+}
