@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/* api_errors.c - refusals: the status of a code and the one body that every error has. */
+#include "api_call.h"
+
+#include <stdio.h>
+
+static const struct {
+    int rc;
+    unsigned status;
+} statuses[] = {
+    {AUGURY_NOT_FOUND, 404},   {AUGURY_ERR_INVALID, 400}, {AUGURY_ERR_UNSUPPORTED, 400},
+    {AUGURY_ERR_LIMIT, 413},   {AUGURY_ERR_NOMEM, 413},   {AUGURY_ERR_CORRUPT, 500},
+    {AUGURY_ERR_DENIED, 403},  {AUGURY_ERR_EXISTS, 409},  {AUGURY_ERR_IO, 503},
+    {AUGURY_ERR_FULL, 503},    {AUGURY_ERR_BUSY, 503},    {AUGURY_ERR_STATE, 503},
+    {AUGURY_ERR_TIMEOUT, 504},
+};
+
+static unsigned
+status_of(int rc)
+{
+    for (size_t i = 0; i < AUGURY_COUNT(statuses); i++) {
+        if (statuses[i].rc == rc) {
+            return statuses[i].status;
+        }
+    }
+    return 500;
+}
+
+static unsigned
+refuse(struct api_call *call, unsigned status)
+{
+    struct buf *body = call->answer->body;
+    struct wire_writer *writer = &call->writer;
+
+    buf_reset(body);
+    wire_writer_init(writer, writer->format, body);
+    wire_object(writer, 3);
+    wire_key(writer, "error");
+    wire_put_text(writer, call->err.reason);
+    wire_key(writer, "code");
+    wire_put_text(writer, call->err.code);
+    wire_key(writer, "at");
+    wire_put_text(writer, call->err.at);
+    wire_end(writer);
+    if (status == 503) {
+        buf_put_text(call->answer->headers, "Retry-After: 1\r\n");
+    }
+    return status;
+}
+
+unsigned
+api_refuse(struct api_call *call, int rc)
+{
+    return refuse(call, status_of(rc));
+}
+
+unsigned
+api_refuse_as(struct api_call *call, unsigned status, const char *code, const char *fmt, ...)
+{
+    va_list args;
+
+    call->err.rc = AUGURY_ERR_INVALID;
+    call->err.code = code;
+    call->err.at[0] = '\0';
+    va_start(args, fmt);
+    vsnprintf(call->err.reason, sizeof(call->err.reason), fmt, args);
+    va_end(args);
+    return refuse(call, status);
+}

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * api_health.c - GET /api/v1/health, /health and /ping: 200 when this worker can answer a prediction, 503 with reasons when
+ * it cannot. That it answers at all says that its loop turns; what can be wrong beyond that is the model environment.
+ * The body has both members that clients of other servers look for: "live" and "ready". Warnings do not make a worker
+ * unhealthy: with its cache or its supervisor gone it still answers.
+ */
+#include "api_call.h"
+
+enum { NOTES_MAX = 4, SUPERVISOR_SILENT_MS = 5000 };
+
+struct notes {
+    const char *list[NOTES_MAX];
+    uint32_t count;
+};
+
+static void
+note(struct notes *notes, const char *text)
+{
+    if (notes->count < NOTES_MAX) {
+        notes->list[notes->count++] = text;
+    }
+}
+
+static void
+check_registry(const struct api_options *api, struct notes *reasons, struct notes *warnings)
+{
+    struct registry *registry = api->predict->registry;
+    const struct registry_model *found;
+    struct err err;
+
+    if (registry_snapshot_begin(registry) != 0) {
+        note(reasons, "the model environment cannot be read");
+        return;
+    }
+    int rc = registry_each(registry, 0, &found, &err);
+    if (rc == AUGURY_END) {
+        note(warnings, "no model has been imported");
+    } else if (rc != 0) {
+        note(reasons, "a stored model is damaged");
+    }
+    registry_snapshot_end(registry);
+}
+
+static void
+check_rest(const struct api_options *api, struct notes *warnings)
+{
+    const struct proc_slot *supervisor = &api->board->slots[PROC_SLOT_SUPERVISOR];
+    uint64_t heartbeat_ms = atomic_load(&supervisor->heartbeat_mono_ms);
+    uint64_t now_ms = clock_mono_ms();
+
+    if (api->conf->cache.prediction.is_enabled && api->predict->cache == NULL) {
+        note(warnings, "the cache is off");
+    }
+    if (atomic_load(&supervisor->state) != PROC_STATE_READY) {
+        note(warnings, "the supervisor is not running");
+    } else if (now_ms > heartbeat_ms && now_ms - heartbeat_ms > SUPERVISOR_SILENT_MS) {
+        note(warnings, "the supervisor has been silent for over 5 s");
+    }
+}
+
+static void
+put_notes(struct wire_writer *writer, const char *key, const struct notes *notes)
+{
+    wire_key(writer, key);
+    wire_array(writer, notes->count);
+    for (uint32_t i = 0; i < notes->count; i++) {
+        wire_put_text(writer, notes->list[i]);
+    }
+    wire_end(writer);
+}
+
+unsigned
+api_get_health(struct api_call *call)
+{
+    struct wire_writer *writer = &call->writer;
+    struct notes reasons = {.count = 0};
+    struct notes warnings = {.count = 0};
+
+    check_registry(&call->api->options, &reasons, &warnings);
+    check_rest(&call->api->options, &warnings);
+    bool is_ready = reasons.count == 0;
+    wire_object(writer, 5);
+    wire_key(writer, "status");
+    wire_put_text(writer, is_ready ? "ready" : "not ready");
+    wire_key(writer, "live");
+    wire_put_bool(writer, true);
+    wire_key(writer, "ready");
+    wire_put_bool(writer, is_ready);
+    put_notes(writer, "reasons", &reasons);
+    put_notes(writer, "warnings", &warnings);
+    wire_end(writer);
+    buf_put_text(call->answer->headers, is_ready ? "Cache-Control: no-store\r\n"
+                                                 : "Cache-Control: no-store\r\nRetry-After: 1\r\n");
+    return is_ready ? 200 : 503;
+}

@@ -1,0 +1,411 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * api_model_verbs.c - `model import|list|use|show|unload|verify`, for the command line and the admin socket alike: words in,
+ * one document out.
+ */
+#include "api_call.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    MODEL_FILE_MAX = 1 << 30,
+    SCHEMA_FILE_MAX = 16 << 20,
+    PLAIN_ARGUMENTS_MAX = 3,
+    VERSIONS_AT_ONCE = 64
+};
+
+/* One call: its words sorted into plain ones and options. */
+struct verb_call {
+    struct registry *registry;
+    struct wire_writer *writer;
+    struct err *err;
+    uint64_t now_wall_ms;
+    const char *plain[PLAIN_ARGUMENTS_MAX];
+    int plain_count;
+    const char *features;
+    const char *schema_path;
+    uint32_t version;
+    bool is_best_iteration;
+    bool is_used;
+};
+
+typedef int verb_fn(struct verb_call *call);
+
+struct verb {
+    const char *name;
+    verb_fn *run;
+    int plain_min, plain_max;
+    bool has_options;
+    const char *usage;
+};
+
+/* ---- words --------------------------------------------------------------------------------------------- */
+
+static int
+usage_error(const struct verb *verb, struct err *err, const char *what, const char *word)
+{
+    return err_set(err, AUGURY_ERR_INVALID, "usage", "%s%s; usage: model %s", what, word,
+                   verb->usage);
+}
+
+/* The options of import; *at moves past an option's value. */
+static int
+take_option(const struct verb *verb, int argc, const char *const *argv, int *at,
+            struct verb_call *call)
+{
+    const char *word = argv[*at];
+    uint64_t version = 0;
+
+    if (strcmp(word, "--best-iteration") == 0) {
+        call->is_best_iteration = true;
+        return 0;
+    }
+    if (strcmp(word, "--use") == 0) {
+        call->is_used = true;
+        return 0;
+    }
+    if (strcmp(word, "--features") != 0 && strcmp(word, "--schema") != 0 &&
+        strcmp(word, "--version") != 0) {
+        return usage_error(verb, call->err, "unknown option ", word);
+    }
+    if (*at + 1 >= argc) {
+        return usage_error(verb, call->err, "a value is missing after ", word);
+    }
+    const char *value = argv[++*at];
+    if (strcmp(word, "--features") == 0) {
+        call->features = value;
+    } else if (strcmp(word, "--schema") == 0) {
+        call->schema_path = value;
+    } else if (bytes_to_u64(bytes_of_text(value), UINT32_MAX, &version) != 0 || version == 0) {
+        return usage_error(verb, call->err, "--version is a positive number, not ", value);
+    }
+    call->version = version > 0 ? (uint32_t)version : call->version;
+    return 0;
+}
+
+static int
+take_words(const struct verb *verb, int argc, const char *const *argv, struct verb_call *call)
+{
+    int rc = 0;
+
+    for (int i = 1; rc == 0 && i < argc; i++) {
+        if (verb->has_options && strncmp(argv[i], "--", 2) == 0) {
+            rc = take_option(verb, argc, argv, &i, call);
+        } else if (call->plain_count == verb->plain_max) {
+            rc = usage_error(verb, call->err, "one word too many: ", argv[i]);
+        } else {
+            call->plain[call->plain_count++] = argv[i];
+        }
+    }
+    if (rc == 0 && call->plain_count < verb->plain_min) {
+        rc = usage_error(verb, call->err, "too few words", "");
+    }
+    return rc;
+}
+
+/* ---- the registry ----------------------------------------------------------------------------------------- */
+
+static int
+snapshot_begin(struct verb_call *call)
+{
+    int rc = registry_snapshot_begin(call->registry);
+
+    return rc == 0 ? 0
+                   : err_set(call->err, rc, "registry_unreadable",
+                             "the model environment cannot be read: %s", augury_strerror(rc));
+}
+
+/* The document of one version, or of the one that a name means without a selector. */
+static int
+put_found(struct verb_call *call, struct bytes name, struct bytes selector)
+{
+    const struct registry_model *found;
+    int rc = snapshot_begin(call);
+
+    if (rc != 0) {
+        return rc;
+    }
+    rc = registry_find(call->registry, name, selector, &found, call->err);
+    if (rc == 0) {
+        rc = api_put_model(call->writer, call->registry, found, call->err);
+    }
+    registry_snapshot_end(call->registry);
+    return rc;
+}
+
+/* "name@selector" as a name of its own and the number of the version; 0 when no selector was given. */
+static int
+resolve(struct verb_call *call, const char *word, char *out_name, uint32_t *out_version)
+{
+    const struct registry_model *found;
+    struct bytes name;
+    struct bytes selector;
+
+    api_split_name(bytes_of_text(word), &name, &selector);
+    int rc = snapshot_begin(call);
+    if (rc != 0) {
+        return rc;
+    }
+    rc = registry_find(call->registry, name, selector, &found, call->err);
+    if (rc == 0) {
+        memcpy(out_name, found->entry.name, sizeof(found->entry.name));
+        *out_version = selector.len > 0 ? found->entry.version : 0;
+    }
+    registry_snapshot_end(call->registry);
+    return rc;
+}
+
+/* ---- verbs -------------------------------------------------------------------------------------------------- */
+
+static int
+import_files(struct verb_call *call, struct buf *file, struct buf *schema)
+{
+    struct registry_entry entry;
+    char number[16];
+    int rc = api_read_file(call->plain[1], MODEL_FILE_MAX, file, call->err);
+
+    if (rc == 0 && call->schema_path != NULL) {
+        rc = api_read_file(call->schema_path, SCHEMA_FILE_MAX, schema, call->err);
+    }
+    if (rc != 0) {
+        return rc;
+    }
+    struct model_import_options options = {
+        .names = call->features,
+        .schema = buf_view(schema),
+        .is_best_iteration = call->is_best_iteration,
+    };
+    rc = registry_import(call->registry, call->plain[0], call->version, buf_view(file), &options,
+                         call->is_used ? REGISTRY_IMPORT_USE : 0, call->now_wall_ms, &entry,
+                         call->err);
+    if (rc != 0) {
+        return rc;
+    }
+    snprintf(number, sizeof(number), "%u", entry.version);
+    return put_found(call, bytes_of_text(call->plain[0]), bytes_of_text(number));
+}
+
+static int
+verb_import(struct verb_call *call)
+{
+    struct buf file;
+    struct buf schema;
+
+    buf_init(&file, 0);
+    buf_init(&schema, 0);
+    int rc = import_files(call, &file, &schema);
+    buf_fini(&schema);
+    buf_fini(&file);
+    return rc;
+}
+
+static int
+verb_list(struct verb_call *call)
+{
+    int rc = snapshot_begin(call);
+
+    if (rc == 0) {
+        rc = api_put_models(call->writer, call->registry, call->err);
+        registry_snapshot_end(call->registry);
+    }
+    return rc;
+}
+
+static int
+verb_show(struct verb_call *call)
+{
+    struct bytes name;
+    struct bytes selector;
+
+    api_split_name(bytes_of_text(call->plain[0]), &name, &selector);
+    return put_found(call, name, selector);
+}
+
+/* The version is a word of its own, or stands behind the name: "NAME VERSION [LABEL]" or "NAME@VERSION [LABEL]". */
+static int
+take_version(struct verb_call *call, char *out_name, uint32_t *out_version, const char **out_label)
+{
+    struct bytes name;
+    struct bytes text;
+    uint64_t version = 0;
+    int next = 1;
+
+    api_split_name(bytes_of_text(call->plain[0]), &name, &text);
+    if (text.len == 0 && call->plain_count > 1) {
+        text = bytes_of_text(call->plain[next++]);
+    }
+    if (text.len == 0 || bytes_to_u64(text, UINT32_MAX, &version) != 0 || version == 0) {
+        return err_set(call->err, AUGURY_ERR_INVALID, "usage",
+                       "a version is a positive number, not \"%.*s\"", (int)text.len,
+                       text.len > 0 ? (const char *)text.data : "");
+    }
+    if (call->plain_count > next + 1) {
+        return err_set(call->err, AUGURY_ERR_INVALID, "usage", "one word too many: %s",
+                       call->plain[next + 1]);
+    }
+    *out_label = call->plain_count > next ? call->plain[next] : REGISTRY_LABEL_STABLE;
+    *out_version = (uint32_t)version;
+    snprintf(out_name, MODEL_NAME_MAX + 1, "%.*s", (int)name.len, (const char *)name.data);
+    return 0;
+}
+
+static int
+verb_use(struct verb_call *call)
+{
+    char name[MODEL_NAME_MAX + 1];
+    const char *label = NULL;
+    uint32_t version = 0;
+    int rc = take_version(call, name, &version, &label);
+
+    if (rc == 0) {
+        rc = registry_use(call->registry, name, version, label, call->err);
+    }
+    if (rc == 0) {
+        wire_object(call->writer, 3);
+        wire_key(call->writer, "name");
+        wire_put_text(call->writer, name);
+        wire_key(call->writer, "version");
+        api_put_version(call->writer, version);
+        wire_key(call->writer, "label");
+        wire_put_text(call->writer, label);
+        wire_end(call->writer);
+    }
+    return rc;
+}
+
+static int
+verb_unload(struct verb_call *call)
+{
+    char name[MODEL_NAME_MAX + 1];
+    uint32_t version = 0;
+    int rc = resolve(call, call->plain[0], name, &version);
+
+    if (rc == 0) {
+        rc = registry_unload(call->registry, name, version, call->err);
+    }
+    if (rc == 0) {
+        wire_object(call->writer, 2);
+        wire_key(call->writer, "unloaded");
+        wire_put_text(call->writer, name);
+        wire_key(call->writer, "version");
+        if (version == 0) {
+            wire_put_text(call->writer, "all");
+        } else {
+            api_put_version(call->writer, version);
+        }
+        wire_end(call->writer);
+    }
+    return rc;
+}
+
+struct version_name {
+    char name[MODEL_NAME_MAX + 1];
+    uint32_t version;
+};
+
+/* The next versions from number `first` on, of one model (version 0: every one of it) or of all (name empty). */
+static int
+list_versions(struct verb_call *call, const struct version_name *wanted, size_t *next,
+              struct version_name *out_list, uint32_t *out_count)
+{
+    const struct registry_model *found;
+    int rc = snapshot_begin(call);
+
+    *out_count = 0;
+    if (rc != 0) {
+        return rc;
+    }
+    while (*out_count < VERSIONS_AT_ONCE &&
+           (rc = registry_each(call->registry, *next, &found, call->err)) == 0) {
+        bool is_wanted = wanted->name[0] == '\0' ||
+                         (strcmp(wanted->name, found->entry.name) == 0 &&
+                          (wanted->version == 0 || wanted->version == found->entry.version));
+        (*next)++;
+        if (is_wanted) {
+            struct version_name *item = &out_list[(*out_count)++];
+            memcpy(item->name, found->entry.name, sizeof(item->name));
+            item->version = found->entry.version;
+        }
+    }
+    registry_snapshot_end(call->registry);
+    return rc == AUGURY_END ? 0 : rc;
+}
+
+static int
+verb_verify(struct verb_call *call)
+{
+    struct version_name wanted = {.version = 0};
+    struct version_name list[VERSIONS_AT_ONCE];
+    uint32_t count = 0;
+    uint64_t verified = 0;
+    size_t next = 0;
+    int rc =
+        call->plain_count > 0 ? resolve(call, call->plain[0], wanted.name, &wanted.version) : 0;
+
+    do {
+        rc = rc == 0 ? list_versions(call, &wanted, &next, list, &count) : rc;
+        for (uint32_t i = 0; rc == 0 && i < count; i++, verified++) {
+            rc = registry_verify(call->registry, list[i].name, list[i].version, call->err);
+            if (rc != 0) {
+                (void)err_at(call->err, "%s@%u", list[i].name, list[i].version);
+            }
+        }
+    } while (rc == 0 && count == VERSIONS_AT_ONCE);
+    if (rc == 0) {
+        wire_object(call->writer, 1);
+        wire_key(call->writer, "verified");
+        wire_put_u64(call->writer, verified);
+        wire_end(call->writer);
+    }
+    return rc;
+}
+
+static const struct verb verbs[] = {
+    {"import", verb_import, 2, 2, true,
+     "import NAME FILE [--features a,b,c] [--schema FILE] [--best-iteration] [--version N] "
+     "[--use]"},
+    {"list", verb_list, 0, 0, false, "list"},
+    {"use", verb_use, 1, 3, false, "use NAME VERSION [LABEL], or use NAME@VERSION [LABEL]"},
+    {"show", verb_show, 1, 1, false, "show NAME[@VERSION|@LABEL]"},
+    {"unload", verb_unload, 1, 1, false, "unload NAME[@VERSION]"},
+    {"verify", verb_verify, 0, 1, false, "verify [NAME[@VERSION]]"},
+};
+
+int
+api_model_verb(struct registry *registry, int argc, const char *const *argv, uint64_t now_wall_ms,
+               struct wire_writer *writer, struct err *err)
+{
+    struct verb_call call = {
+        .registry = registry, .writer = writer, .err = err, .now_wall_ms = now_wall_ms};
+
+    for (size_t i = 0; argc > 0 && i < AUGURY_COUNT(verbs); i++) {
+        if (strcmp(argv[0], verbs[i].name) == 0) {
+            int rc = take_words(&verbs[i], argc, argv, &call);
+            return rc == 0 ? verbs[i].run(&call) : rc;
+        }
+    }
+    return err_set(err, AUGURY_ERR_INVALID, "usage",
+                   "%s%s%s; there are import, list, use, show, unload, verify",
+                   argc > 0 ? "there is no model verb \"" : "a verb is missing",
+                   argc > 0 ? argv[0] : "", argc > 0 ? "\"" : "");
+}
+
+const char *
+api_model_verb_help(void)
+{
+    return "model import NAME FILE [--features a,b,c] [--schema FILE] [--best-iteration] "
+           "[--version N] [--use]\n"
+           "    reads and compiles a model file and stores it as the next version\n"
+           "model list\n"
+           "    every version of every model\n"
+           "model show NAME[@VERSION|@LABEL]\n"
+           "    schema, outputs, versions, digests\n"
+           "model use NAME VERSION [LABEL], or model use NAME@VERSION [LABEL]\n"
+           "    points a label (stable) at a version; takes effect at once\n"
+           "model unload NAME[@VERSION]\n"
+           "    takes one version out, or the whole model\n"
+           "model verify [NAME[@VERSION]]\n"
+           "    checks stored bytes: checksum and every index\n";
+}

@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * api_models.c - GET /api/v1/models and /api/v1/models/{model}: what the registry holds. The same documents are the answers
+ * of `augury model list` and `augury model show`.
+ */
+#include "api_call.h"
+
+#include <string.h>
+
+static const char *const type_names[] = {
+    [MODEL_FLOAT] = "float",
+    [MODEL_INTEGER] = "integer",
+    [MODEL_BOOLEAN] = "boolean",
+    [MODEL_CATEGORY] = "category",
+};
+
+/* ---- parts ------------------------------------------------------------------------------------------- */
+
+/* "a,b" as ["a","b"]. */
+static void
+put_labels(struct wire_writer *writer, struct bytes labels)
+{
+    uint32_t count = labels.len > 0 ? 1 : 0;
+    size_t begin = 0;
+
+    for (size_t i = 0; i < labels.len; i++) {
+        count += labels.data[i] == ',' ? 1 : 0;
+    }
+    wire_array(writer, count);
+    for (size_t at = 0; count > 0 && at <= labels.len; at++) {
+        if (at == labels.len || labels.data[at] == ',') {
+            wire_put_string(writer, bytes_of(labels.data + begin, at - begin));
+            begin = at + 1;
+        }
+    }
+    wire_end(writer);
+}
+
+static void
+put_digest(struct wire_writer *writer, struct digest digest)
+{
+    char hex[DIGEST_HEX_BYTES];
+
+    digest_to_hex(digest, hex);
+    wire_put_string(writer, bytes_of(hex, sizeof(hex)));
+}
+
+/* What the table of versions and the document of one model both begin with: 8 members. */
+static void
+put_version_members(struct wire_writer *writer, const struct registry_model *found)
+{
+    wire_key(writer, "name");
+    wire_put_text(writer, found->entry.name);
+    wire_key(writer, "version");
+    api_put_version(writer, found->entry.version);
+    wire_key(writer, "labels");
+    put_labels(writer, found->entry.labels);
+    wire_key(writer, "ready");
+    wire_put_bool(writer, true); /* a version that does not open is not handed out */
+    wire_key(writer, "objective");
+    wire_put_string(writer, model_objective(&found->model));
+    wire_key(writer, "trees");
+    wire_put_u64(writer, found->model.tree_count);
+    wire_key(writer, "imported");
+    api_put_time(writer, found->entry.imported_wall_ms);
+    wire_key(writer, "digest");
+    put_digest(writer, found->model.content);
+}
+
+static void
+put_outputs(struct wire_writer *writer, const struct model *model)
+{
+    bool has_probabilities = model->probability_count > 0;
+    bool has_leaves = model->tree_count > 0;
+
+    wire_array(writer, 2U + (has_probabilities ? 1 : 0) + (has_leaves ? 1 : 0));
+    wire_put_text(writer, predict_output_name(PREDICT_PREDICTION));
+    wire_put_text(writer, predict_output_name(PREDICT_MARGIN));
+    if (has_probabilities) {
+        wire_put_text(writer, predict_output_name(PREDICT_PROBABILITIES));
+    }
+    if (has_leaves) {
+        wire_put_text(writer, predict_output_name(PREDICT_LEAF));
+    }
+    wire_end(writer);
+}
+
+static void
+put_feature(struct wire_writer *writer, const struct model *model, uint32_t number)
+{
+    struct model_feature feature = model_feature(model, number);
+    bool has_levels = feature.level_count > 0;
+
+    wire_object(writer, has_levels ? 4 : 3);
+    wire_key(writer, "name");
+    wire_put_string(writer, feature.name);
+    wire_key(writer, "type");
+    wire_put_text(writer, type_names[feature.type]);
+    wire_key(writer, "missing");
+    wire_put_bool(writer, feature.is_missing_allowed);
+    if (has_levels) {
+        wire_key(writer, "levels");
+        wire_array(writer, feature.level_count);
+        for (uint32_t i = 0; i < feature.level_count; i++) {
+            wire_put_string(writer, model_feature_level(model, number, i));
+        }
+        wire_end(writer);
+    }
+    wire_end(writer);
+}
+
+static void
+put_features(struct wire_writer *writer, const struct model *model)
+{
+    wire_array(writer, model->feature_count);
+    for (uint32_t i = 0; i < model->feature_count; i++) {
+        put_feature(writer, model, i);
+    }
+    wire_end(writer);
+}
+
+/* How many versions there are: of one name, or of all when name is NULL. */
+static int
+count_versions(struct registry *registry, const char *name, uint32_t *out_count, struct err *err)
+{
+    const struct registry_model *found;
+    uint32_t count = 0;
+    int rc = 0;
+
+    for (size_t i = 0; (rc = registry_each(registry, i, &found, err)) == 0; i++) {
+        count += name == NULL || strcmp(found->entry.name, name) == 0 ? 1 : 0;
+    }
+    *out_count = count;
+    return rc == AUGURY_END ? 0 : rc;
+}
+
+static int
+put_versions(struct wire_writer *writer, struct registry *registry, const char *name,
+             struct err *err)
+{
+    const struct registry_model *found;
+    uint32_t count = 0;
+    int rc = count_versions(registry, name, &count, err);
+
+    if (rc != 0) {
+        return rc;
+    }
+    wire_array(writer, count);
+    for (size_t i = 0; (rc = registry_each(registry, i, &found, err)) == 0; i++) {
+        if (strcmp(found->entry.name, name) != 0) {
+            continue;
+        }
+        wire_object(writer, 3);
+        wire_key(writer, "version");
+        api_put_version(writer, found->entry.version);
+        wire_key(writer, "labels");
+        put_labels(writer, found->entry.labels);
+        wire_key(writer, "imported");
+        api_put_time(writer, found->entry.imported_wall_ms);
+        wire_end(writer);
+    }
+    wire_end(writer);
+    return rc == AUGURY_END ? 0 : rc;
+}
+
+/* ---- documents ----------------------------------------------------------------------------------------- */
+
+void
+api_split_name(struct bytes text, struct bytes *out_name, struct bytes *out_selector)
+{
+    const uint8_t *at = text.len > 0 ? memchr(text.data, '@', text.len) : NULL;
+    size_t len = at != NULL ? (size_t)(at - text.data) : text.len;
+
+    *out_name = bytes_of(text.data, len);
+    *out_selector = at != NULL ? bytes_of(at + 1, text.len - len - 1) : bytes_of(NULL, 0);
+}
+
+void
+api_put_time(struct wire_writer *writer, uint64_t wall_ms)
+{
+    char text[CLOCK_ISO_BYTES];
+
+    clock_to_iso(wall_ms, text);
+    wire_put_string(writer, bytes_of(text, sizeof(text)));
+}
+
+void
+api_put_version(struct wire_writer *writer, uint32_t version)
+{
+    char digits[16];
+    size_t first = sizeof(digits);
+
+    do {
+        digits[--first] = (char)('0' + version % 10);
+        version /= 10;
+    } while (version > 0);
+    wire_put_string(writer, bytes_of(digits + first, sizeof(digits) - first));
+}
+
+int
+api_put_models(struct wire_writer *writer, struct registry *registry, struct err *err)
+{
+    const struct registry_model *found;
+    uint32_t count = 0;
+    int rc = count_versions(registry, NULL, &count, err);
+
+    if (rc != 0) {
+        return rc;
+    }
+    wire_object(writer, 1);
+    wire_key(writer, "models");
+    wire_array(writer, count);
+    for (size_t i = 0; (rc = registry_each(registry, i, &found, err)) == 0; i++) {
+        wire_object(writer, 8);
+        put_version_members(writer, found);
+        wire_end(writer);
+    }
+    wire_end(writer);
+    wire_end(writer);
+    return rc == AUGURY_END ? 0 : rc;
+}
+
+int
+api_put_model(struct wire_writer *writer, struct registry *registry,
+              const struct registry_model *found, struct err *err)
+{
+    const struct model *model = &found->model;
+
+    wire_object(writer, 17);
+    put_version_members(writer, found);
+    wire_key(writer, "kind");
+    wire_put_text(writer, model_kind(model));
+    wire_key(writer, "source");
+    wire_put_string(writer, model_source(model));
+    wire_key(writer, "source_sha256");
+    wire_put_text(writer, found->entry.source_sha256);
+    wire_key(writer, "source_bytes");
+    wire_put_u64(writer, found->entry.source_bytes);
+    wire_key(writer, "compiled_bytes");
+    wire_put_u64(writer, found->entry.blob_bytes);
+    wire_key(writer, "margins");
+    wire_put_u64(writer, model->output_count);
+    wire_key(writer, "outputs");
+    put_outputs(writer, model);
+    wire_key(writer, "versions");
+    int rc = put_versions(writer, registry, found->entry.name, err);
+    if (rc != 0) {
+        return rc;
+    }
+    wire_key(writer, "features");
+    put_features(writer, model);
+    wire_end(writer);
+    return 0;
+}
+
+/* ---- handlers ------------------------------------------------------------------------------------------- */
+
+static int
+begin_snapshot(struct api_call *call, struct registry *registry)
+{
+    int rc = registry_snapshot_begin(registry);
+
+    if (rc != 0) {
+        return err_set(&call->err, rc, "registry_unreadable",
+                       "the model environment cannot be read: %s", augury_strerror(rc));
+    }
+    return 0;
+}
+
+unsigned
+api_get_models(struct api_call *call)
+{
+    struct registry *registry = call->api->options.predict->registry;
+    int rc = begin_snapshot(call, registry);
+
+    if (rc != 0) {
+        return api_refuse(call, rc);
+    }
+    rc = api_put_models(&call->writer, registry, &call->err);
+    unsigned status = rc == 0 ? 200 : api_refuse(call, rc);
+    registry_snapshot_end(registry);
+    return status;
+}
+
+unsigned
+api_get_model(struct api_call *call)
+{
+    struct registry *registry = call->api->options.predict->registry;
+    const struct registry_model *found;
+    struct bytes name;
+    struct bytes selector;
+    int rc = begin_snapshot(call, registry);
+
+    if (rc != 0) {
+        return api_refuse(call, rc);
+    }
+    api_split_name(call->parameter, &name, &selector);
+    rc = registry_find(registry, name, selector, &found, &call->err);
+    if (rc == 0) {
+        rc = api_put_model(&call->writer, registry, found, &call->err);
+    }
+    unsigned status = rc == 0 ? 200 : api_refuse(call, rc);
+    registry_snapshot_end(registry);
+    return status;
+}

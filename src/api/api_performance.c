@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * api_performance.c - GET /api/v1/performance and the document of the cache: rates, latencies, hit ratios, evictions.
+ * Rates are over the daemon's life; a client that wants the rate of now takes two readings of the totals.
+ */
+#include "api_call.h"
+
+static void
+put_ratio(struct wire_writer *writer, const char *key, uint64_t part, uint64_t whole)
+{
+    wire_key(writer, key);
+    if (whole == 0) {
+        wire_put_null(writer);
+    } else {
+        wire_put_f64(writer, (double)part / (double)whole);
+    }
+}
+
+static void
+put_total(struct wire_writer *writer, const char *key, const struct stats *stats, enum stats_id id)
+{
+    wire_key(writer, key);
+    wire_put_u64(writer, stats_sum(stats, id));
+}
+
+/* Microseconds, because a request takes some. */
+static void
+put_latency(struct wire_writer *writer, const struct stats *stats, enum stats_id id)
+{
+    struct stats_summary summary;
+    stats_summarise(stats, id, &summary);
+    const struct {
+        const char *name;
+        uint64_t ns;
+    } points[] = {
+        {"p50", summary.p50_ns}, {"p90", summary.p90_ns}, {"p95", summary.p95_ns},
+        {"p99", summary.p99_ns}, {"max", summary.max_ns},
+    };
+
+    wire_key(writer, "latency_us");
+    wire_object(writer, AUGURY_COUNT(points) + 1);
+    put_ratio(writer, "mean", summary.sum_ns, summary.count * 1000);
+    for (size_t i = 0; i < AUGURY_COUNT(points); i++) {
+        wire_key(writer, points[i].name);
+        wire_put_f64(writer, (double)points[i].ns / 1000.0);
+    }
+    wire_end(writer);
+}
+
+static void
+put_http(struct wire_writer *writer, const struct stats *stats, uint64_t uptime_ms)
+{
+    uint64_t requests =
+        stats_sum(stats, STATS_HTTP_REQUESTS_2XX) + stats_sum(stats, STATS_HTTP_REQUESTS_3XX) +
+        stats_sum(stats, STATS_HTTP_REQUESTS_4XX) + stats_sum(stats, STATS_HTTP_REQUESTS_5XX);
+
+    wire_object(writer, 6);
+    wire_key(writer, "requests");
+    wire_put_u64(writer, requests);
+    put_ratio(writer, "requests_per_second", requests * 1000, uptime_ms);
+    put_total(writer, "client_errors", stats, STATS_HTTP_REQUESTS_4XX);
+    put_total(writer, "server_errors", stats, STATS_HTTP_REQUESTS_5XX);
+    put_total(writer, "connections_open", stats, STATS_HTTP_CONNECTIONS_OPEN);
+    put_latency(writer, stats, STATS_HTTP_TURN);
+    wire_end(writer);
+}
+
+static void
+put_predict(struct wire_writer *writer, const struct stats *stats, uint64_t uptime_ms)
+{
+    wire_object(writer, 6);
+    put_total(writer, "requests", stats, STATS_PREDICT_REQUESTS);
+    put_total(writer, "rows", stats, STATS_PREDICT_ROWS);
+    put_total(writer, "rows_evaluated", stats, STATS_PREDICT_ROWS_EVALUATED);
+    put_total(writer, "errors", stats, STATS_PREDICT_ERRORS);
+    put_ratio(writer, "rows_per_second", stats_sum(stats, STATS_PREDICT_ROWS) * 1000, uptime_ms);
+    put_latency(writer, stats, STATS_PREDICT_SECONDS);
+    wire_end(writer);
+}
+
+/* One object a class that is in use. */
+static void
+put_classes(struct wire_writer *writer, const struct stats *stats)
+{
+    uint64_t hits = stats_sum(stats, STATS_CACHE_HITS_PREDICTION);
+    uint64_t misses = stats_sum(stats, STATS_CACHE_MISSES_PREDICTION);
+
+    wire_key(writer, "classes");
+    wire_object(writer, 1);
+    wire_key(writer, cache_class_name(CACHE_PREDICTION));
+    wire_object(writer, 3);
+    wire_key(writer, "hits");
+    wire_put_u64(writer, hits);
+    wire_key(writer, "misses");
+    wire_put_u64(writer, misses);
+    put_ratio(writer, "hit_ratio", hits, hits + misses);
+    wire_end(writer);
+    wire_end(writer);
+}
+
+/* What counters say of the cache: 8 members. */
+static void
+put_cache_members(struct wire_writer *writer, const struct stats *stats)
+{
+    put_classes(writer, stats);
+    put_total(writer, "committed", stats, STATS_CACHE_COMMITTED);
+    put_total(writer, "evicted", stats, STATS_CACHE_EVICTED);
+    put_total(writer, "expired", stats, STATS_CACHE_EXPIRED);
+    put_total(writer, "purged", stats, STATS_CACHE_PURGED);
+    put_total(writer, "puts_dropped", stats, STATS_CACHE_PUTS_DROPPED);
+    put_total(writer, "commit_failures", stats, STATS_CACHE_COMMIT_FAILURES);
+    put_latency(writer, stats, STATS_CACHE_GET);
+}
+
+void
+api_put_performance(struct wire_writer *writer, const struct stats *stats,
+                    const struct proc_board *board, uint64_t now_wall_ms)
+{
+    uint64_t started_ms = atomic_load(&board->started_wall_ms);
+    uint64_t uptime_ms = now_wall_ms > started_ms && started_ms > 0 ? now_wall_ms - started_ms : 0;
+
+    wire_object(writer, 4);
+    wire_key(writer, "uptime_s");
+    wire_put_u64(writer, uptime_ms / 1000);
+    wire_key(writer, "http");
+    put_http(writer, stats, uptime_ms);
+    wire_key(writer, "predict");
+    put_predict(writer, stats, uptime_ms);
+    wire_key(writer, "cache");
+    wire_object(writer, 11);
+    put_cache_members(writer, stats);
+    put_total(writer, "entries", stats, STATS_CACHE_ENTRIES);
+    put_total(writer, "used_bytes", stats, STATS_CACHE_USED_BYTES);
+    put_total(writer, "quota_bytes", stats, STATS_CACHE_QUOTA_BYTES);
+    wire_end(writer);
+    wire_end(writer);
+}
+
+int
+api_put_cache(struct wire_writer *writer, struct cache *cache, const struct stats *stats)
+{
+    struct cache_usage usage;
+    int rc = cache_usage(cache, &usage);
+
+    if (rc != 0) {
+        return rc;
+    }
+    wire_object(writer, 15);
+    wire_key(writer, "entries");
+    wire_put_u64(writer, usage.entries);
+    wire_key(writer, "used_bytes");
+    wire_put_u64(writer, usage.used_bytes);
+    wire_key(writer, "quota_bytes");
+    wire_put_u64(writer, usage.quota_bytes);
+    wire_key(writer, "map_bytes");
+    wire_put_u64(writer, usage.map_bytes);
+    wire_key(writer, "file_blocks_bytes");
+    wire_put_u64(writer, usage.file_blocks_bytes);
+    wire_key(writer, "oldest");
+    if (usage.oldest_created_wall_ms > 0) {
+        api_put_time(writer, usage.oldest_created_wall_ms);
+    } else {
+        wire_put_null(writer);
+    }
+    wire_key(writer, "entries_of_class");
+    wire_object(writer, CACHE_CLASS_COUNT);
+    for (unsigned class = 0; class < CACHE_CLASS_COUNT; class ++) {
+        wire_key(writer, cache_class_name((enum cache_class) class));
+        wire_put_u64(writer, usage.entries_of_class[class]);
+    }
+    wire_end(writer);
+    put_cache_members(writer, stats);
+    wire_end(writer);
+    return 0;
+}
+
+unsigned
+api_get_performance(struct api_call *call)
+{
+    const struct api_options *api = &call->api->options;
+
+    api_put_performance(&call->writer, api->stats, api->board, call->now_wall_ms);
+    buf_put_text(call->answer->headers, "Cache-Control: no-store\r\n");
+    return 200;
+}

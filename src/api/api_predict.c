@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * api_predict.c - POST /api/v1/predict/{model}: decode, ask, encode.
+ * Nothing that changes from call to call is in the body: how the answer came about is in the headers.
+ */
+#include "api_call.h"
+
+#include <stddef.h>
+#include <string.h>
+
+enum option_kind { OPTION_VALUE, OPTION_OUTPUTS, OPTION_FLAG };
+
+/* The members that a body may have. */
+static const struct option {
+    const char *name;
+    enum option_kind kind;
+    size_t offset; /* of a value, in struct predict_question */
+    unsigned flag;
+} options[] = {
+    {"features", OPTION_VALUE, offsetof(struct predict_question, features), 0},
+    {"rows", OPTION_VALUE, offsetof(struct predict_question, rows), 0},
+    {"columns", OPTION_VALUE, offsetof(struct predict_question, columns), 0},
+    {"data", OPTION_VALUE, offsetof(struct predict_question, data), 0},
+    {"outputs", OPTION_OUTPUTS, 0, 0},
+    {"use_cache", OPTION_FLAG, 0, PREDICT_USE_CACHE},
+    {"ignore_unknown", OPTION_FLAG, 0, PREDICT_IGNORE_UNKNOWN},
+};
+
+/* ---- decode ------------------------------------------------------------------------------------------ */
+
+static int
+add_output(struct bytes name, unsigned *outputs, struct err *err)
+{
+    enum predict_outputs output;
+
+    if (predict_output_find(name, &output) != 0) {
+        err_set(err, AUGURY_ERR_UNSUPPORTED, "no_such_output",
+                "there is no output \"%.*s\"; there are %s", (int)(name.len < 64 ? name.len : 64),
+                (const char *)name.data, predict_output_names());
+        (void)err_at(err, "outputs");
+        return AUGURY_ERR_UNSUPPORTED;
+    }
+    *outputs |= output;
+    return 0;
+}
+
+static int
+outputs_from_text(struct bytes text, unsigned *outputs, struct err *err)
+{
+    int rc = 0;
+    size_t begin = 0;
+
+    for (size_t at = 0; rc == 0 && at <= text.len; at++) {
+        if (at == text.len || text.data[at] == ',') {
+            rc = add_output(bytes_of(text.data + begin, at - begin), outputs, err);
+            begin = at + 1;
+        }
+    }
+    return rc;
+}
+
+/* "margin,leaf" or ["margin","leaf"]. */
+static int
+outputs_from_value(const struct wire_value *value, unsigned *outputs, struct err *err)
+{
+    int rc = 0;
+
+    if (value->type == WIRE_STRING) {
+        return outputs_from_text(wire_string(value), outputs, err);
+    }
+    bool is_names = value->type == WIRE_ARRAY && value->count > 0;
+    for (uint32_t i = 0; is_names && i < value->count; i++) {
+        is_names = value->as.items[i].type == WIRE_STRING;
+    }
+    if (!is_names) {
+        err_set(err, AUGURY_ERR_INVALID, "invalid_request", "outputs: expected names out of %s",
+                predict_output_names());
+        return err_at(err, "outputs");
+    }
+    for (uint32_t i = 0; rc == 0 && i < value->count; i++) {
+        rc = add_output(wire_string(&value->as.items[i]), outputs, err);
+    }
+    return rc;
+}
+
+static int
+refuse_option(struct bytes name, struct err *err)
+{
+    struct predict_nearest nearest;
+
+    predict_nearest_init(&nearest, name);
+    for (size_t i = 0; i < AUGURY_COUNT(options); i++) {
+        predict_nearest_offer(&nearest, bytes_of_text(options[i].name));
+    }
+    int shown = (int)(name.len < 64 ? name.len : 64);
+    if (nearest.found.len > 0) {
+        err_set(err, AUGURY_ERR_INVALID, "unknown_option",
+                "the request has no member \"%.*s\"; did you mean \"%.*s\"?", shown,
+                (const char *)name.data, (int)nearest.found.len, (const char *)nearest.found.data);
+    } else {
+        err_set(err, AUGURY_ERR_INVALID, "unknown_option",
+                "the request has no member \"%.*s\"; it has features, rows, columns, data, "
+                "outputs, use_cache, "
+                "ignore_unknown",
+                shown, (const char *)name.data);
+    }
+    return err_at(err, "%.*s", shown, (const char *)name.data);
+}
+
+static int
+option_apply(const struct option *option, const struct wire_value *value,
+             struct predict_question *question, struct err *err)
+{
+    switch (option->kind) {
+    case OPTION_VALUE: memcpy((char *)question + option->offset, &value, sizeof(value)); return 0;
+    case OPTION_OUTPUTS: return outputs_from_value(value, &question->outputs, err);
+    case OPTION_FLAG: break;
+    }
+    if (value->type != WIRE_BOOL) {
+        err_set(err, AUGURY_ERR_INVALID, "invalid_request", "%s: expected true or false, got %s",
+                option->name, wire_type_name(value));
+        return err_at(err, "%s", option->name);
+    }
+    if (!value->as.boolean) {
+        question->flags &= ~option->flag;
+    } else if (option->flag != PREDICT_USE_CACHE) {
+        question->flags |= option->flag;
+    }
+    return 0;
+}
+
+static int
+question_from_document(const struct wire_value *document, struct predict_question *question,
+                       struct err *err)
+{
+    int rc = 0;
+
+    if (document->type != WIRE_OBJECT) {
+        return err_set(err, AUGURY_ERR_INVALID, "invalid_request",
+                       "expected an object with \"features\", \"rows\" or \"data\", got %s",
+                       wire_type_name(document));
+    }
+    for (uint32_t i = 0; rc == 0 && i < document->count; i++) {
+        const struct wire_pair *pair = &document->as.pairs[i];
+        const struct option *option = NULL;
+        for (size_t j = 0; j < AUGURY_COUNT(options) && option == NULL; j++) {
+            option = bytes_equal_text(pair->key, options[j].name) ? &options[j] : NULL;
+        }
+        rc = option != NULL ? option_apply(option, &pair->value, question, err)
+                            : refuse_option(pair->key, err);
+    }
+    return rc;
+}
+
+/* Cache-Control: no-cache and no-store both mean: compute it now. */
+static bool
+wants_fresh(struct bytes cache_control)
+{
+    static const char *const words[] = {"no-cache", "no-store"};
+
+    for (size_t i = 0; i < AUGURY_COUNT(words); i++) {
+        size_t len = strlen(words[i]);
+        for (size_t at = 0; at + len <= cache_control.len; at++) {
+            if (bytes_equal_nocase(bytes_of(cache_control.data + at, len), words[i])) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static int
+decode(struct api_call *call, struct predict_question *question)
+{
+    const struct conf *conf = call->api->options.conf;
+    struct wire_value document;
+    struct wire_limits limits = {
+        .depth = conf->limits.json_depth,
+        .values = call->body.len + 1, /* a value takes a byte at least; the arena bounds the rest */
+        .flags = WIRE_BORROW | WIRE_NONFINITE,
+    };
+
+    api_split_name(call->parameter, &question->model, &question->selector);
+    question->now_wall_ms = call->now_wall_ms;
+    question->flags =
+        conf->cache.prediction.is_enabled && !wants_fresh(call->request->cache_control)
+            ? PREDICT_USE_CACHE
+            : 0;
+    if (call->body.len == 0) {
+        return err_set(&call->err, AUGURY_ERR_INVALID, "invalid_request",
+                       "the body is empty; send {\"features\":{…}}");
+    }
+    int rc = wire_decode(call->body_format, call->body, &limits, &call->api->arena, &document,
+                         &call->err);
+    if (rc == AUGURY_ERR_NOMEM) {
+        return err_set(&call->err, rc, "request_too_large",
+                       "the request needs more working memory than one request may take "
+                       "(limits.request_memory); send fewer rows");
+    }
+    return rc == 0 ? question_from_document(&document, question, &call->err) : rc;
+}
+
+/* ---- encode ------------------------------------------------------------------------------------------ */
+
+static void
+put_f32s(struct wire_writer *writer, const float *values, size_t count)
+{
+    wire_array(writer, (uint32_t)count);
+    for (size_t i = 0; i < count; i++) {
+        wire_put_f32(writer, values[i]);
+    }
+    wire_end(writer);
+}
+
+/* One value as a number, several as an array. */
+static void
+put_f32_or_f32s(struct wire_writer *writer, const float *values, size_t count)
+{
+    if (count == 1) {
+        wire_put_f32(writer, values[0]);
+    } else {
+        put_f32s(writer, values, count);
+    }
+}
+
+static void
+put_leaves(struct wire_writer *writer, const uint32_t *leaves, size_t count)
+{
+    wire_array(writer, (uint32_t)count);
+    for (size_t i = 0; i < count; i++) {
+        wire_put_u64(writer, leaves[i]);
+    }
+    wire_end(writer);
+}
+
+static void
+put_row(struct wire_writer *writer, const struct predict_answer *answer, size_t row)
+{
+    const struct model *model = &answer->model->model;
+
+    wire_object(writer, (uint32_t)__builtin_popcount(answer->outputs));
+    if ((answer->outputs & PREDICT_PREDICTION) != 0) {
+        wire_key(writer, "prediction");
+        put_f32_or_f32s(writer, answer->predictions + row * model->prediction_count,
+                        model->prediction_count);
+    }
+    if ((answer->outputs & PREDICT_MARGIN) != 0) {
+        wire_key(writer, "margin");
+        put_f32_or_f32s(writer, answer->margins + row * model->output_count, model->output_count);
+    }
+    if ((answer->outputs & PREDICT_PROBABILITIES) != 0) {
+        wire_key(writer, "probabilities");
+        put_f32s(writer, answer->probabilities + row * model->probability_count,
+                 model->probability_count);
+    }
+    if ((answer->outputs & PREDICT_LEAF) != 0) {
+        wire_key(writer, "leaf");
+        put_leaves(writer, answer->leaves + row * model->tree_count, model->tree_count);
+    }
+    wire_end(writer);
+}
+
+static void
+put_answer(struct wire_writer *writer, const struct predict_answer *answer)
+{
+    wire_object(writer, 3);
+    wire_key(writer, "model");
+    wire_put_text(writer, answer->model->entry.name);
+    wire_key(writer, "version");
+    api_put_version(writer, answer->model->entry.version);
+    wire_key(writer, "predictions");
+    wire_array(writer, (uint32_t)answer->row_count);
+    for (size_t row = 0; row < answer->row_count; row++) {
+        put_row(writer, answer, row);
+    }
+    wire_end(writer);
+    wire_end(writer);
+}
+
+static const char *
+x_cache_header(const struct predict_answer *answer)
+{
+    if (!answer->has_used_cache) {
+        return "X-Cache: BYPASS\r\n";
+    }
+    return answer->hits == answer->row_count ? "X-Cache: HIT\r\n" : "X-Cache: MISS\r\n";
+}
+
+/* ---- the handler --------------------------------------------------------------------------------------- */
+
+unsigned
+api_post_predict(struct api_call *call)
+{
+    const struct api_options *api = &call->api->options;
+    uint64_t begin_ns = clock_mono_ns();
+    struct predict_question question = {0};
+    struct predict_answer answer;
+    unsigned status = 200;
+    int rc = decode(call, &question);
+
+    if (rc != 0) {
+        stats_add(api->slot, STATS_PREDICT_ERRORS, 1);
+        return api_refuse(call, rc);
+    }
+    rc = predict_answer(api->predict, &question, &call->api->arena, &answer, &call->err);
+    if (rc == 0) {
+        put_answer(&call->writer, &answer);
+        buf_put_text(call->answer->headers, x_cache_header(&answer));
+    } else {
+        status = api_refuse(call, rc);
+    }
+    predict_end(api->predict);
+    stats_observe(api->slot, STATS_PREDICT_SECONDS, clock_mono_ns() - begin_ns);
+    return status;
+}
