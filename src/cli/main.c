@@ -1,6 +1,183 @@
 /* SPDX-License-Identifier: MIT */
-int
-main(void)
+/*
+ * main.c - `augury`, everything that a person types: one const table of commands, and the options before them.
+ */
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli.h"
+#include "config.h"
+
+static const struct cli_command commands[] = {
+    {"predict", cli_predict, "predict MODEL_FILE ROWS [OPTION]…",
+     "scores a file of rows with a model file, without a daemon",
+     "  ROWS is a csv, tsv or libsvm file, or - for standard input. An empty cell or an absent "
+     "entry is missing.\n"
+     "  Without a header the columns are the model's features in order; with one they are found by "
+     "name.\n"
+     "  One line a row on standard output, tab between values, digits enough to read back the same "
+     "number.\n"
+     "\n"
+     "  --output KIND      prediction (default), margin, probabilities or leaf\n"
+     "  --format FORMAT    csv, tsv or libsvm; by default what the file's name ends with\n"
+     "  --no-header        csv, tsv: the first line is a row\n"
+     "  --skip-columns N   csv, tsv: leave out the first N columns\n"
+     "  --best-iteration   only the trees up to the best iteration that the file names\n"
+     "  --features a,b,c   names of the model's features, in order\n"
+     "  --schema FILE      names, types, category levels and missing values of the features\n"},
+    {"model", cli_model, "model VERB …", "imports, lists, shows, labels, unloads, verifies models",
+     NULL},
+    {"status", cli_admin, "status", "the daemon: processes, memory, generation, reloads", NULL},
+    {"performance", cli_admin, "performance", "rates, latencies, hit ratios, evictions", NULL},
+    {"stats", cli_admin, "stats", "every counter and histogram", NULL},
+    {"workers", cli_admin, "workers", "one line a process", NULL},
+    {"metrics", cli_admin, "metrics", "the counters in Prometheus' text format", NULL},
+    {"cache", cli_admin, "cache stats|flush|get KEY|purge KEY",
+     "shows the cache, empties it, looks at or removes one entry",
+     "  A key is the text that the cache's entries carry, "
+     "\"prediction:NAME@VERSION#DIGEST:ROW\".\n"},
+    {"reload", cli_admin, "reload",
+     "starts new workers with a new configuration and lets the old ones finish", NULL},
+    {"stop", cli_admin, "stop", "lets requests in flight finish and ends the daemon", NULL},
+};
+
+static void
+put_options(FILE *out)
 {
-    return 0;
+    fputs(
+        "\nOptions before the command:\n"
+        "  -c FILE   configuration (default: " AUGURY_CONFIG_FILE ", which may be absent)\n"
+        "  -o SECTION.NAME=VALUE   overrides one option of it\n"
+        "  -j        JSON\n"
+        "  -V        version\n"
+        "  -h        this help\n"
+        "\nExit status: 0 done, 1 failed, 2 usage, 3 the daemon is not running, 4 missing right.\n",
+        out);
+}
+
+static int
+print_help(FILE *out)
+{
+    fputs("Usage: augury [OPTION]… COMMAND …\n\n", out);
+    for (size_t i = 0; i < AUGURY_COUNT(commands); i++) {
+        fprintf(out, "  %-12s %s\n", commands[i].name, commands[i].sentence);
+    }
+    fprintf(out, "  %-12s %s\n", "help", "this help; help COMMAND says more");
+    put_options(out);
+    return out == stdout ? CLI_OK : CLI_USAGE;
+}
+
+static const struct cli_command *
+command_find(const char *name)
+{
+    for (size_t i = 0; i < AUGURY_COUNT(commands); i++) {
+        if (strcmp(commands[i].name, name) == 0) {
+            return &commands[i];
+        }
+    }
+    return NULL;
+}
+
+static int
+unknown_command(const char *name)
+{
+    struct predict_nearest nearest;
+
+    predict_nearest_init(&nearest, bytes_of_text(name));
+    for (size_t i = 0; i < AUGURY_COUNT(commands); i++) {
+        predict_nearest_offer(&nearest, bytes_of_text(commands[i].name));
+    }
+    fprintf(stderr, "augury: there is no command \"%s\"", name);
+    if (nearest.found.len > 0) {
+        fprintf(stderr, "; did you mean \"%.*s\"?", (int)nearest.found.len,
+                (const char *)nearest.found.data);
+    }
+    fputs("\n`augury help` lists them.\n", stderr);
+    return CLI_USAGE;
+}
+
+static int
+print_command_help(const char *name)
+{
+    const struct cli_command *command = command_find(name);
+
+    if (command == NULL) {
+        return unknown_command(name);
+    }
+    printf("Usage: augury %s\n\n  %s\n", command->usage, command->sentence);
+    if (command->help != NULL) {
+        printf("\n%s", command->help);
+    }
+    if (command->run == cli_model) {
+        printf("\n%s", api_model_verb_help());
+    }
+    return CLI_OK;
+}
+
+/* -j may stand anywhere: people add it at the end of what they have typed. Words after "--" are left alone. */
+static int
+take_json_flag(struct cli *cli, int argc, char **argv)
+{
+    int kept = 0;
+    bool is_over = false;
+
+    for (int i = 0; i < argc; i++) {
+        is_over = is_over || strcmp(argv[i], "--") == 0;
+        if (!is_over && strcmp(argv[i], "-j") == 0) {
+            cli->is_json = true;
+        } else {
+            argv[kept++] = argv[i];
+        }
+    }
+    return kept;
+}
+
+static int
+run(struct cli *cli, int argc, char **argv)
+{
+    argc = take_json_flag(cli, argc, argv);
+    if (argc == 0) {
+        return print_help(stderr);
+    }
+    if (strcmp(argv[0], "help") == 0) {
+        return argc > 1 ? print_command_help(argv[1]) : print_help(stdout);
+    }
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+            return print_command_help(argv[0]);
+        }
+    }
+    const struct cli_command *command = command_find(argv[0]);
+    if (command == NULL) {
+        return unknown_command(argv[0]);
+    }
+    return command->run(cli, command, argc, (const char *const *)argv);
+}
+
+int
+main(int argc, char **argv)
+{
+    static const struct option long_options[] = {
+        {"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'V'}, {0}};
+    struct cli cli = {.config_path = NULL};
+    int option;
+
+    while ((option = getopt_long(argc, argv, "+c:o:jhV", long_options, NULL)) != -1) {
+        switch (option) {
+        case 'c': cli.config_path = optarg; break;
+        case 'j': cli.is_json = true; break;
+        case 'o':
+            if (cli.override_count == CLI_OVERRIDES_MAX) {
+                fprintf(stderr, "augury: more than %d -o\n", CLI_OVERRIDES_MAX);
+                return CLI_USAGE;
+            }
+            cli.overrides[cli.override_count++] = optarg;
+            break;
+        case 'h': return print_help(stdout);
+        case 'V': printf("augury %s\n", PACKAGE_VERSION); return CLI_OK;
+        default: return print_help(stderr);
+        }
+    }
+    return run(&cli, argc - optind, argv + optind);
 }

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cli_model.c - `augury model VERB …`: the verbs on the model environment itself, with or without a daemon; a running one
+ * sees the commit at its next turn.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli.h"
+
+enum { DOCUMENT_MAX = 256 << 20 };
+
+static bool
+verb_is_read_only(const char *verb)
+{
+    static const char *const reading[] = {"list", "show", "verify"};
+
+    for (size_t i = 0; i < AUGURY_COUNT(reading); i++) {
+        if (strcmp(verb, reading[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Root imports before the daemon has ever run: what is made belongs to the user that the daemon will run as. */
+static int
+hand_over(const struct conf *conf, uid_t uid, gid_t gid, struct err *err)
+{
+    static const char *const files[] = {"data.mdb", "lock.mdb"};
+    char path[CONF_PATH_BYTES + 16];
+
+    for (size_t i = 0; i < AUGURY_COUNT(files); i++) {
+        snprintf(path, sizeof(path), "%s/%s", conf->models.dir, files[i]);
+        if (lchown(path, uid, gid) != 0) {
+            return err_set(err, AUGURY_ERR_IO, "not_handed_over", "%s: cannot give it to user %s",
+                           path, conf->user);
+        }
+    }
+    return 0;
+}
+
+static int
+run_verb(const struct conf *conf, int argc, const char *const *argv, struct buf *document,
+         struct err *err)
+{
+    struct registry_options options = {
+        .dir = conf->models.dir,
+        .map_bytes = (size_t)conf->models.map_bytes,
+        .is_read_only = verb_is_read_only(argv[0]),
+    };
+    struct registry *registry = NULL;
+    struct wire_writer writer;
+    int rc = registry_open(&options, &registry, err);
+
+    if (rc != 0) {
+        return rc;
+    }
+    wire_writer_init(&writer, WIRE_JSON, document);
+    rc = api_model_verb(registry, argc, argv, clock_wall_ms(), &writer, err);
+    registry_close(&registry);
+    return rc;
+}
+
+static int
+run_as_owner(const struct conf *conf, int argc, const char *const *argv, struct buf *document,
+             struct err *err)
+{
+    uid_t uid = geteuid();
+    gid_t gid = getegid();
+    bool is_root = uid == 0 && conf->user[0] != '\0';
+
+    if (is_root) {
+        int rc = proc_find_user(conf->user, conf->group, &uid, &gid, err);
+        if (rc != 0) {
+            return rc;
+        }
+    }
+    if (!verb_is_read_only(argv[0])) {
+        int rc = proc_make_dir(conf->models.dir, uid, gid, err);
+        if (rc != 0) {
+            return rc;
+        }
+    }
+    int rc = run_verb(conf, argc, argv, document, err);
+    return rc == 0 && is_root ? hand_over(conf, uid, gid, err) : rc;
+}
+
+int
+cli_model(const struct cli *cli, const struct cli_command *command, int argc,
+          const char *const *argv)
+{
+    struct conf *conf = NULL;
+    struct buf document;
+    struct err err;
+
+    if (argc < 2) {
+        fputs(api_model_verb_help(), stderr);
+        return cli_usage(command, "a verb is missing", "");
+    }
+    if (cli_conf_load(cli, &conf) != 0) {
+        return CLI_FAILED;
+    }
+    buf_init(&document, DOCUMENT_MAX);
+    int rc = run_as_owner(conf, argc - 1, argv + 1, &document, &err);
+    int status = rc == 0 ? cli_print_document(cli, buf_view(&document)) : cli_fail(&err);
+    buf_fini(&document);
+    conf_free(&conf);
+    return status;
+}

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+/* cli_predict.c - `augury predict MODEL_FILE ROWS`: the words of the command; cli_score.c does the work. */
+#include <getopt.h>
+#include <string.h>
+
+#include "cli_score.h"
+
+enum { SKIP_COLUMNS_MAX = 65535 };
+
+static bool
+format_find(const char *name, enum rows_format *out_format)
+{
+    static const struct {
+        const char *name;
+        enum rows_format format;
+    } formats[] = {{"csv", ROWS_CSV},       {"tsv", ROWS_TSV},    {"tab", ROWS_TSV},
+                   {"libsvm", ROWS_LIBSVM}, {"svm", ROWS_LIBSVM}, {"svmlight", ROWS_LIBSVM}};
+
+    for (size_t i = 0; i < AUGURY_COUNT(formats); i++) {
+        if (strcmp(formats[i].name, name) == 0) {
+            *out_format = formats[i].format;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* One option of `predict`. CLI_OK or CLI_USAGE after a message. */
+static int
+take_option(const struct cli_command *command, int option, struct cli_score_options *options)
+{
+    uint64_t number = 0;
+
+    switch (option) {
+    case 'b': options->is_best_iteration = true; return CLI_OK;
+    case 'n': options->rows.has_header = false; return CLI_OK;
+    case 'f': options->features = optarg; return CLI_OK;
+    case 's': options->schema_path = optarg; return CLI_OK;
+    case 'o':
+        return predict_output_find(bytes_of_text(optarg), &options->output) == 0
+                   ? CLI_OK
+                   : cli_usage(command,
+                               "--output is prediction, margin, probabilities or leaf, not ",
+                               optarg);
+    case 'F':
+        options->has_format = format_find(optarg, &options->rows.format);
+        return options->has_format
+                   ? CLI_OK
+                   : cli_usage(command, "--format is csv, tsv or libsvm, not ", optarg);
+    case 'k':
+        if (bytes_to_u64(bytes_of_text(optarg), SKIP_COLUMNS_MAX, &number) != 0) {
+            return cli_usage(command, "--skip-columns is a number, not ", optarg);
+        }
+        options->rows.skip_columns = (unsigned)number;
+        return CLI_OK;
+    default: return cli_usage(command, "unknown option, or its value is missing", "");
+    }
+}
+
+static int
+take_arguments(const struct cli_command *command, int argc, char **argv,
+               struct cli_score_options *options)
+{
+    static const struct option long_options[] = {
+        {"best-iteration", no_argument, NULL, 'b'},     {"no-header", no_argument, NULL, 'n'},
+        {"features", required_argument, NULL, 'f'},     {"schema", required_argument, NULL, 's'},
+        {"output", required_argument, NULL, 'o'},       {"format", required_argument, NULL, 'F'},
+        {"skip-columns", required_argument, NULL, 'k'}, {0}};
+    int option;
+
+    optind = 0; /* a second parse in one program: main has read the options before the command */
+    while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
+        int status = take_option(command, option, options);
+        if (status != CLI_OK) {
+            return status;
+        }
+    }
+    if (argc - optind != 2) {
+        return cli_usage(command, "a model file and a file of rows are needed", "");
+    }
+    options->model_path = argv[optind];
+    options->rows_path = argv[optind + 1];
+    const char *dot = strrchr(options->rows_path, '.');
+    if (!options->has_format && (dot == NULL || !format_find(dot + 1, &options->rows.format))) {
+        return cli_usage(command, "--format is needed: the name does not say what is in ",
+                         options->rows_path);
+    }
+    return CLI_OK;
+}
+
+int
+cli_predict(const struct cli *cli, const struct cli_command *command, int argc,
+            const char *const *argv)
+{
+    struct cli_score_options options = {.output = PREDICT_PREDICTION,
+                                        .rows = {.format = ROWS_CSV, .has_header = true}};
+    struct err err;
+    /* getopt_long() reorders the pointers, not the words: main's array may be reordered. */
+    int status = take_arguments(command, argc, (char **)(uintptr_t)argv, &options);
+
+    (void)cli;
+    if (status != CLI_OK) {
+        return status;
+    }
+    return cli_score(&options, &err) == 0 ? CLI_OK : cli_fail(&err);
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cli_score.h - a file of rows scored by a model file. Private to the room.
+ */
+#pragma once
+
+#include "augury/rows.h"
+#include "cli.h"
+
+struct cli_score_options {
+    const char *model_path;
+    const char *rows_path;
+    const char *features;
+    const char *schema_path;
+    enum predict_outputs output;
+    struct rows_options rows;
+    bool has_format;
+    bool is_best_iteration;
+};
+
+/* Prints one line a row on standard output. On failure the rows before the wrong one have been printed. */
+AUGURY_MUST_USE int cli_score(const struct cli_score_options *options, struct err *err);
