@@ -119,7 +119,6 @@ group_collect(struct cache *cache, struct group *group)
     struct cache_rings *rings = cache->rings;
     struct cache_keeper *keeper = &cache->keeper;
 
-    AUGURY_ASSERT(rings->slots > 0);
     group->count = 0;
     group->bytes = 0;
     group->bad = 0;
@@ -135,7 +134,7 @@ group_collect(struct cache *cache, struct group *group)
             record = &group->records[++group->count];
         }
     }
-    keeper->next_slot = (keeper->next_slot + 1) % rings->slots;
+    keeper->next_slot = keeper->next_slot + 1 < rings->slots ? keeper->next_slot + 1 : 0;
 }
 
 static void

@@ -203,7 +203,7 @@ contents_that_no_producer_writes_are_passed_over(void)
     data = (uint8_t *)c.shared + cache_rings_bytes(RING, SLOTS) - SLOTS * (size_t)RING;
     for (int round = 0; round < 20000; round++) {
         for (int i = 0; i < 6; i++) {
-            (void)!number_put(c.rings, 0, (uint64_t)(round * 6 + i));
+            (void)!number_put(c.rings, 0, (uint64_t)round * 6 + (uint64_t)i);
         }
         for (int i = 0; i < 20; i++) {
             state ^= state << 13;
