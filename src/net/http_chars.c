@@ -31,17 +31,6 @@ const uint8_t http_classes[256] = {
     ['^'] = TG,          ['|'] = TG,          ['#'] = T,           ['`'] = T,
 };
 
-size_t
-http_span(struct bytes text, enum http_class class)
-{
-    size_t i = 0;
-
-    while (i < text.len && http_is(text.data[i], class)) {
-        i++;
-    }
-    return i;
-}
-
 /* Whether one of eight bytes is below 0x20 or is 0x7f. Bytes of 0x80 and above pass. A tab is reported
  * too: the table decides then. */
 static bool
@@ -64,25 +53,12 @@ http_span_value(struct bytes text)
         uint64_t word;
         memcpy(&word, text.data + i, 8);
         if (has_control(word)) {
-            size_t good = http_span(bytes_of(text.data + i, 8), HTTP_VALUE);
+            size_t good = http_span(http_view(text.data + i, 8), HTTP_VALUE);
             if (good < 8) {
                 return i + good;
             }
         }
         i += 8;
     }
-    return i + http_span(bytes_of(text.data + i, text.len - i), HTTP_VALUE);
-}
-
-struct bytes
-http_trim(struct bytes text)
-{
-    while (text.len > 0 && (text.data[0] == ' ' || text.data[0] == '\t')) {
-        text.data++;
-        text.len--;
-    }
-    while (text.len > 0 && (text.data[text.len - 1] == ' ' || text.data[text.len - 1] == '\t')) {
-        text.len--;
-    }
-    return text;
+    return i + http_span(http_view(text.data + i, text.len - i), HTTP_VALUE);
 }

@@ -129,7 +129,7 @@ take_connection(struct http_head *head, const struct http_header *field)
     while (rest.len > 0) {
         const uint8_t *comma = memchr(rest.data, ',', rest.len);
         size_t len = comma == NULL ? rest.len : (size_t)(comma - rest.data);
-        struct bytes option = http_trim(bytes_of(rest.data, len));
+        struct bytes option = http_trim(http_view(rest.data, len));
         if (bytes_equal_nocase(option, "close")) {
             head->seen |= HTTP_SEEN_CLOSE;
         } else if (bytes_equal_nocase(option, "keep-alive")) {
@@ -138,7 +138,7 @@ take_connection(struct http_head *head, const struct http_header *field)
             head->seen |= HTTP_SEEN_UPGRADE;
         }
         len += comma != NULL ? 1 : 0;
-        rest = bytes_of(rest.data + len, rest.len - len);
+        rest = http_view(rest.data + len, rest.len - len);
     }
     return 0;
 }
@@ -191,11 +191,29 @@ static const uint8_t first_of_len[KNOWN_LEN_MAX + 1] = {
     [13] = 8, [14] = 10, [15] = 11, [16] = 12, [17] = 13,
 };
 
-/* name is all token characters, and no two of them differ from a letter or '-' in bit 5 alone. */
+static bool
+eight_are(const uint8_t *name, const char *lower_case)
+{
+    uint64_t a, b;
+
+    memcpy(&a, name, 8);
+    memcpy(&b, lower_case, 8);
+    return (a | 0x2020202020202020u) == b;
+}
+
+/* Both of one length. name is all token characters, and none of them but its upper case differs from a letter, and none
+ * at all from '-', in bit 5 alone. */
 static bool
 name_is(struct bytes name, const char *lower_case)
 {
-    for (size_t i = 0; i < name.len; i++) {
+    size_t i = 0;
+
+    for (; name.len - i >= 8; i += 8) {
+        if (!eight_are(name.data + i, lower_case + i)) {
+            return false;
+        }
+    }
+    for (; i < name.len; i++) {
         if ((name.data[i] | 0x20) != (uint8_t)lower_case[i]) {
             return false;
         }

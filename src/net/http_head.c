@@ -89,7 +89,7 @@ line_at(const struct http_head *head, size_t start, size_t end, struct bytes *ou
         return http_refuse(head, 400, "bad_line_end", lf,
                            "a line ends with CR LF, not with LF alone");
     }
-    *out_line = bytes_of(data + start, (size_t)(lf - 1 - (data + start)));
+    *out_line = http_view(data + start, (size_t)(lf - 1 - (data + start)));
     return 0;
 }
 
@@ -132,7 +132,7 @@ take_path(struct http_request *request, struct bytes path)
     const uint8_t *mark = path.len > 0 ? memchr(path.data, '?', path.len) : NULL;
 
     if (mark != NULL) {
-        request->query = bytes_of(mark + 1, (size_t)(path.data + path.len - mark - 1));
+        request->query = http_view(mark + 1, (size_t)(path.data + path.len - mark - 1));
         path.len = (size_t)(mark - path.data);
     }
     request->path = path.len > 0 ? path : bytes_of_text("/");
@@ -146,7 +146,7 @@ take_absolute_form(struct http_head *head, struct bytes target)
 
     for (size_t len = 7; len <= 8 && scheme == 0; len++) {
         const char *text = len == 7 ? "http://" : "https://";
-        if (target.len > len && bytes_equal_nocase(bytes_of(target.data, len), text)) {
+        if (target.len > len && bytes_equal_nocase(http_view(target.data, len), text)) {
             scheme = len;
         }
     }
@@ -158,12 +158,12 @@ take_absolute_form(struct http_head *head, struct bytes target)
     while (end < target.len && target.data[end] != '/' && target.data[end] != '?') {
         end++;
     }
-    head->authority = bytes_of(target.data + scheme, end - scheme);
+    head->authority = http_view(target.data + scheme, end - scheme);
     if (!http_host_is_valid(head->authority)) {
         return http_refuse(head, 400, "bad_target", head->authority.data,
                            "the authority of the target is not host or host:port");
     }
-    take_path(head->request, bytes_of(target.data + end, target.len - end));
+    take_path(head->request, http_view(target.data + end, target.len - end));
     return 0;
 }
 
@@ -200,18 +200,18 @@ take_request_line(struct http_head *head, struct bytes line)
     if (space == NULL) {
         return http_refuse(head, 400, "bad_request_line", end, "the request line has no target");
     }
-    struct bytes method = bytes_of(line.data, (size_t)(space - line.data));
+    struct bytes method = http_view(line.data, (size_t)(space - line.data));
     const uint8_t *target = space + 1;
     space = memchr(target, ' ', (size_t)(end - target));
     if (space == NULL) {
         return http_refuse(head, 400, "bad_request_line", end, "the request line has no version");
     }
-    int rc = take_version(head, bytes_of(space + 1, (size_t)(end - space - 1)));
+    int rc = take_version(head, http_view(space + 1, (size_t)(end - space - 1)));
     if (rc == 0) {
         rc = take_method(head, method);
     }
     if (rc == 0) {
-        rc = take_target(head, bytes_of(target, (size_t)(space - target)));
+        rc = take_target(head, http_view(target, (size_t)(space - target)));
     }
     return rc;
 }
@@ -230,7 +230,7 @@ parse_request_line(struct http_head *head, size_t start, size_t *out_next)
     if (head->input.len - start >= METHOD_BYTES_MAX &&
         memchr(begin, ' ', METHOD_BYTES_MAX) == NULL &&
         memchr(begin, '\n', METHOD_BYTES_MAX) == NULL) {
-        return refuse_method(head, bytes_of(begin, METHOD_BYTES_MAX));
+        return refuse_method(head, http_view(begin, METHOD_BYTES_MAX));
     }
     int rc = line_at(head, start, is_line_limit ? end : limits->head_bytes, &line);
     if (rc == AUGURY_ERR_LIMIT && is_line_limit) {
@@ -261,14 +261,14 @@ parse_field(struct http_head *head, struct bytes line)
         request->header_count >= HTTP_HEADERS_MAX) {
         return http_refuse(head, 431, "too_many_fields", line.data, "too many header fields");
     }
-    struct bytes value = bytes_of(line.data + name_len + 1, line.len - name_len - 1);
+    struct bytes value = http_view(line.data + name_len + 1, line.len - name_len - 1);
     size_t good = http_span_value(value);
     if (good < value.len) {
         return http_refuse(head, 400, "bad_field", value.data + good,
                            "control characters are not allowed in a field");
     }
     struct http_header *field = &request->headers[request->header_count++];
-    field->name = bytes_of(line.data, name_len);
+    field->name = http_view(line.data, name_len);
     field->value = http_trim(value);
     return http_field_take(head, field);
 }
