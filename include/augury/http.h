@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * http.h - HTTP/1.1 as pure functions over bytes: request heads, chunked bodies, answer heads.
- * Room: net (floor 2, uses base). No descriptor, no clock, no allocation: fuzzed one-shot against byte by byte.
- * Sources: RFC 9110, RFC 9112. Stricter than both where leniency has led to smuggling: see docs/protocol.md.
+ * Room: net (floor 2, uses base). No descriptor, no clock, no allocation: fuzzed one-shot against
+ * byte by byte.
+ * Sources: RFC 9110, RFC 9112. Stricter than both where leniency has led to smuggling: see
+ * docs/protocol.md.
  */
 #pragma once
 
@@ -47,7 +49,8 @@ struct http_request {
     enum http_method method;
     uint8_t minor; /* HTTP/1.minor: 0 or 1 */
     enum http_flags flags;
-    /* undecoded, without the query; of absolute-form, what follows the authority; "*" for OPTIONS */
+    /* undecoded, without the query; of absolute-form, what follows the authority; "*" for
+     * OPTIONS */
     struct bytes path;
     struct bytes query; /* after '?', may be empty */
     struct bytes host;
@@ -66,15 +69,17 @@ struct http_refusal {
     size_t offset; /* of the offending byte, in the head or in the chunked body */
 };
 
-/* Parses one request head at the start of input. 0: *out_request, and *out_used bytes belong to the head.
- * AUGURY_MORE: incomplete and so far right. AUGURY_ERR_INVALID: *out_refusal. In both *out_request is undefined.
- * CRLF before the request line: at most one is skipped (RFC 9112 2.2). */
+/* Parses one request head at the start of input. 0: *out_request, and *out_used bytes belong to
+ * the head. AUGURY_MORE: incomplete and so far right. AUGURY_ERR_INVALID: *out_refusal. In both
+ * *out_request is undefined. CRLF before the request line: at most one is skipped (RFC 9112
+ * 2.2). */
 AUGURY_MUST_USE int http_parse_head(struct bytes input, const struct http_limits *limits,
                                     struct http_request *out_request, size_t *out_used,
                                     struct http_refusal *out_refusal);
 
-/* After AUGURY_MORE for the first `seen` bytes of input: false when a parse of all of input would say AUGURY_MORE
- * again. So a head that comes in tiny pieces is parsed once a line, not once a piece. */
+/* After AUGURY_MORE for the first `seen` bytes of input: false when a parse of all of input
+ * would say AUGURY_MORE again. So a head that comes in tiny pieces is parsed once a line, not
+ * once a piece. */
 bool http_head_may_end(struct bytes input, size_t seen, const struct http_limits *limits);
 
 /* Chunked bodies, incrementally. Zero-initialise. */
@@ -87,15 +92,16 @@ struct http_chunks {
     uint64_t total;          /* body bytes so far */
     uint64_t fed; /* bytes of the coding so far; offsets of refusals count from the first */
 };
-/* Consumes input, appends body bytes to out. 0: the body ended, *out_used bytes belong to it; AUGURY_MORE: all of
- * input was consumed; AUGURY_ERR_INVALID. Chunk extensions and trailers are checked and dropped. */
+/* Consumes input, appends body bytes to out. 0: the body ended, *out_used bytes belong to it;
+ * AUGURY_MORE: all of input was consumed; AUGURY_ERR_INVALID. Chunk extensions and trailers are
+ * checked and dropped. */
 AUGURY_MUST_USE int http_chunks_feed(struct http_chunks *chunks, struct bytes input,
                                      const struct http_limits *limits, struct buf *out,
                                      size_t *out_used, struct http_refusal *out_refusal);
 
 const char *http_status_text(unsigned status);
-/* Decodes %XX of one path segment into out (segment.len bytes are enough; out may be the segment itself).
- * AUGURY_ERR_INVALID: bad escape, control character, '/', "." or "..", or not UTF-8. */
+/* Decodes %XX of one path segment into out (segment.len bytes are enough; out may be the segment
+ * itself). AUGURY_ERR_INVALID: bad escape, control character, '/', "." or "..", or not UTF-8. */
 AUGURY_MUST_USE int http_path_decode(struct bytes segment, uint8_t *out, size_t *out_len);
 /* Value of name in a query (undecoded); AUGURY_NOT_FOUND. */
 AUGURY_MUST_USE int http_query_find(struct bytes query, const char *name, struct bytes *out_value);

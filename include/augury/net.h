@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * net.h - the event loop, listeners, connections, HTTP on them, line servers, watches and timers.
- * Room: net (floor 2, uses base, stats). Library: libevent (core), here only. Process: worker, supervisor; made after fork.
+ * Room: net (floor 2, uses base, stats). Library: libevent (core), here only. Process: worker,
+ * supervisor; made after fork.
  * The master uses net_listener_open() alone, which needs no loop.
  * Logs: connection life at debug, refused accepts at warn.
  */
@@ -13,7 +14,7 @@
 #include "augury/http.h"
 #include "augury/stats.h"
 
-/* ---- loop ------------------------------------------------------------------------------------- */
+/* ---- loop ----------------------------------------------------------------------------------- */
 
 struct net_loop;
 AUGURY_MUST_USE int net_loop_new(struct net_loop **out_loop, struct err *err);
@@ -42,18 +43,20 @@ AUGURY_MUST_USE int net_signal_new(struct net_loop *loop, int signal_number, net
                                    void *arg, struct net_signal **out_signal);
 void net_signal_free(struct net_signal **signal);
 
-/* ---- listeners: before the fork, without a loop -------------------------------------------------- */
+/* ---- listeners: before the fork, without a loop --------------------------------------------- */
 
-/* "127.0.0.1:8080", "[::1]:8080", "*:8080", port 0 for any. Non-blocking, close-on-exec, TCP_NODELAY inherited by connections. */
+/* "127.0.0.1:8080", "[::1]:8080", "*:8080", port 0 for any. Non-blocking, close-on-exec,
+ * TCP_NODELAY inherited by connections. */
 AUGURY_MUST_USE int net_listener_open(const char *address, unsigned backlog, int *out_fd,
                                       struct err *err);
-/* A UNIX socket with the given mode, made under umask 077; a stale one (nobody answers) is replaced. */
+/* A UNIX socket with the given mode, made under umask 077; a stale one (nobody answers) is
+ * replaced. */
 AUGURY_MUST_USE int net_unix_listener_open(const char *path, unsigned mode, int *out_fd,
                                            struct err *err);
 /* "127.0.0.1:41234" of a bound socket. */
 AUGURY_MUST_USE int net_address_of(int fd, char *out_text, size_t out_size);
 
-/* ---- HTTP server ---------------------------------------------------------------------------------- */
+/* ---- HTTP server ---------------------------------------------------------------------------- */
 
 struct net_limits {
     struct http_limits http;
@@ -62,8 +65,9 @@ struct net_limits {
     uint32_t connections;
 };
 
-/* What a handler fills. body and headers are empty, growable, and belong to the server. headers: complete lines "Name: value\r\n" beside Date,
- * Content-Type, Content-Length and Connection, which the server writes. */
+/* What a handler fills. body and headers are empty, growable, and belong to the server. headers:
+ * complete lines "Name: value\r\n" beside Date, Content-Type, Content-Length and Connection,
+ * which the server writes. */
 struct net_answer {
     unsigned status;          /* 200 */
     const char *content_type; /* "application/json" */
@@ -77,12 +81,13 @@ struct net_peer {
     const struct sockaddr *address; /* of the client */
 };
 
-/* One whole request in, one answer out, within the call. body: decoded, contiguous, borrowed during the call. */
+/* One whole request in, one answer out, within the call. body: decoded, contiguous, borrowed
+ * during the call. */
 typedef void net_handler_fn(void *arg, const struct http_request *request, struct bytes body,
                             const struct net_peer *peer, struct net_answer *answer);
 
-/* In shared memory, zeroed, made before the forks: lets the workers of one listener divide its connections evenly.
- * Slots are as those of stats. */
+/* In shared memory, zeroed, made before the forks: lets the workers of one listener divide its
+ * connections evenly. Slots are as those of stats. */
 enum { NET_SHARE_SLOTS = STATS_SLOTS };
 struct net_share {
     _Atomic uint32_t load[NET_SHARE_SLOTS]; /* 0: does not accept; else connections + 1 */
@@ -105,17 +110,18 @@ void net_server_free(struct net_server **server); /* closes connections */
 /* Serves connections of an inherited listener; the descriptor stays the caller's. */
 AUGURY_MUST_USE int net_server_listen(struct net_server *server, int listen_fd, const char *name,
                                       struct err *err);
-/* Stops accepting, answers what has arrived, closes idle connections, says Connection: close on the rest; on_drained when none is left.
- * limit_ms: connections still open then are cut. */
+/* Stops accepting, answers what has arrived, closes idle connections, says Connection: close on
+ * the rest; on_drained when none is left. limit_ms: connections still open then are cut. */
 void net_server_drain(struct net_server *server, uint32_t limit_ms, void (*on_drained)(void *arg),
                       void *arg);
 size_t net_server_connections(const struct net_server *server);
 uint64_t net_server_now_wall_ms(const struct net_server *server); /* cached per turn */
 
-/* ---- line server: the admin socket ------------------------------------------------------------------ */
+/* ---- line server: the admin socket ---------------------------------------------------------- */
 
-/* One line in, one framed answer out: "OK|ERR <code> <len>\n<body>\n"; empty lines are ignored. Greets with `greeting` (borrowed). Peer's uid, gid and pid by SO_PEERCRED.
- * Lines up to 64 KiB, idle for 60 s, 64 connections. */
+/* One line in, one framed answer out: "OK|ERR <code> <len>\n<body>\n"; empty lines are ignored.
+ * Greets with `greeting` (borrowed). Peer's uid, gid and pid by SO_PEERCRED. Lines up to 64 KiB,
+ * idle for 60 s, 64 connections. */
 struct net_line_peer {
     uint32_t uid, gid;
     int32_t pid;

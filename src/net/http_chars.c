@@ -31,8 +31,8 @@ const uint8_t http_classes[256] = {
     ['^'] = TG,          ['|'] = TG,          ['#'] = T,           ['`'] = T,
 };
 
-/* Whether one of eight bytes is below 0x20 or is 0x7f. Bytes of 0x80 and above pass. A tab is reported
- * too: the table decides then. */
+/* Whether one of eight bytes is below 0x20 or is 0x7f. Bytes of 0x80 and above pass. A tab is
+ * reported too: the table decides then. */
 static bool
 has_control(uint64_t word)
 {

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * http_chunks.c - the chunked transfer coding of RFC 9112 7.1, one byte of framing at a time, data in bulk.
+ * http_chunks.c - the chunked transfer coding of RFC 9112 7.1, one byte of framing at a time, data
+ * in bulk.
  * Invariants:
- * - The state holds all there is between two calls, so any cut of the same bytes gives the same outcome.
+ * - The state holds all there is between two calls, so any cut of the same bytes gives the same
+ *   outcome.
  * - chunks->total never passes limits->body_bytes; extensions and trailers together never pass
  *   limits->head_bytes, so padding cannot be sent for ever beside a small body.
  * Extensions and trailers are checked and dropped.

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * http_field.c - what single fields mean for framing and for the handler, and what a head as a whole must
- * satisfy. A field that occurs twice where one is meant is refused; of the others the first one counts.
+ * http_field.c - what single fields mean for framing and for the handler, and what a head as a
+ * whole must satisfy. A field that occurs twice where one is meant is refused; of the others the
+ * first one counts.
  */
 #include "http_head.h"
 
@@ -151,7 +152,8 @@ take_upgrade(struct http_head *head, const struct http_header *field)
     return 0;
 }
 
-/* One row: a function, or a view in the request to fill. Ordered by length, rows of one length together. */
+/* One row: a function, or a view in the request to fill. Ordered by length, rows of one length
+ * together. */
 static const struct known_field {
     const char *name;
     field_fn *take;
@@ -201,8 +203,8 @@ eight_are(const uint8_t *name, const char *lower_case)
     return (a | 0x2020202020202020u) == b;
 }
 
-/* Both of one length. name is all token characters, and none of them but its upper case differs from a letter, and none
- * at all from '-', in bit 5 alone. */
+/* Both of one length. name is all token characters, and none of them but its upper case differs
+ * from a letter, and none at all from '-', in bit 5 alone. */
 static bool
 name_is(struct bytes name, const char *lower_case)
 {

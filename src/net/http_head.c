@@ -2,8 +2,9 @@
 /*
  * http_head.c - the request line and the field lines of RFC 9112, strictly.
  * Invariants:
- * - A line is judged when its LF has come, lines in order, and limits are judged by position alone. So the
- *   same bytes give the same outcome however they were cut into reads (tests/fuzz/fuzz_http_head.c).
+ * - A line is judged when its LF has come, lines in order, and limits are judged by position alone.
+ *   So the same bytes give the same outcome however they were cut into reads
+ *   (tests/fuzz/fuzz_http_head.c).
  * - Nothing is looked at beyond limits->head_bytes.
  */
 #include "http_head.h"

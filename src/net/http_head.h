@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * http_head.h - one parse of one request head, shared by the line scanner (http_head.c) and the meaning
- * of single fields (http_field.c). Private.
+ * http_head.h - one parse of one request head, shared by the line scanner (http_head.c) and the
+ * meaning of single fields (http_field.c). Private.
  */
 #pragma once
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * net_answer.c - answers as bytes: one reservation an answer, then pieces that are ready to be copied.
+ * net_answer.c - answers as bytes: one reservation an answer, then pieces that are ready to be
+ * copied.
  */
 #include "net_server.h"
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * net_conn.c - one HTTP connection: read, decode, answer, send, wait, close.
- * A turn reads once into the server's scratch memory, answers every whole request in it into the server's output,
- * and sends that with one system call. What is left of an incomplete request is kept in conn->in, what the socket did
- * not take in conn->out: an idle connection owns neither.
+ * net_conn.c - one HTTP connection: read, decode, answer, send, wait, close. A turn reads once into
+ * the server's scratch memory, answers every whole request in it into the server's output, and
+ * sends that with one system call. What is left of an incomplete request is kept in conn->in, what
+ * the socket did not take in conn->out: an idle connection owns neither.
  * Invariants:
- * 1. While conn->out has bytes or the connection is on the ready list, nothing is read: memory is bounded by
- *    the limits, whatever the client does.
+ * 1. While conn->out has bytes or the connection is on the ready list, nothing is read: memory is
+ *    bounded by the limits, whatever the client does.
  * 2. Every open connection is in the wheel with a deadline.
  * 3. Deadlines of heads and bodies are set once a request and never moved by arriving bytes.
  */
@@ -71,12 +71,11 @@ conn_cast(void *arg)
 {
     struct conn *conn = arg;
 
-    /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): it takes an unlinked object for a linked one */
     AUGURY_ASSERT(conn->magic == CONN_MAGIC);
     return conn;
 }
 
-/* ---- close --------------------------------------------------------------------------------------- */
+/* ---- close ---------------------------------------------------------------------------------- */
 
 static void
 chunked_free(struct chunked **chunked)
@@ -138,8 +137,8 @@ conn_arm(struct conn *conn, short what)
     }
 }
 
-/* All is sent. A client that may still be sending is given time to read the answer: closing a socket with unread input
- * would reset the connection and throw the answer away (RFC 9112 9.6). */
+/* All is sent. A client that may still be sending is given time to read the answer: closing a
+ * socket with unread input would reset the connection and throw the answer away (RFC 9112 9.6). */
 static void
 conn_finish(struct conn *conn)
 {
@@ -170,9 +169,10 @@ conn_linger(struct conn *conn)
     }
 }
 
-/* ---- send ---------------------------------------------------------------------------------------- */
+/* ---- send ----------------------------------------------------------------------------------- */
 
-/* Sends the turn's output. False: the connection is gone. Afterwards conn->out has what was not taken. */
+/* Sends the turn's output. False: the connection is gone. Afterwards conn->out has what was not
+ * taken. */
 static bool
 conn_send(struct conn *conn)
 {
@@ -247,7 +247,7 @@ conn_flush(struct conn *conn)
     conn_arm(conn, EV_READ);
 }
 
-/* ---- decode and answer ---------------------------------------------------------------------------- */
+/* ---- decode and answer ---------------------------------------------------------------------- */
 
 static void
 conn_refuse(struct conn *conn, const struct http_refusal *refusal)
@@ -307,7 +307,8 @@ conn_say_continue(struct conn *conn)
     }
 }
 
-/* Parses the head that input begins with, which was parsed well before: its views point into input again. */
+/* Parses the head that input begins with, which was parsed well before: its views point into
+ * input again. */
 static void
 conn_parse_again(struct conn *conn, struct bytes input, size_t *out_used)
 {
@@ -318,7 +319,8 @@ conn_parse_again(struct conn *conn, struct bytes input, size_t *out_used)
     AUGURY_ASSERT(rc == 0);
 }
 
-/* A body that begins with this read goes to the server's buffer, and to one of its own when it does not end with it. */
+/* A body that begins with this read goes to the server's buffer, and to one of its own when it
+ * does not end with it. */
 static int
 conn_step_chunks(struct conn *conn, struct bytes input, size_t *out_used)
 {
@@ -527,7 +529,7 @@ conn_process(struct conn *conn, struct bytes input)
     }
 }
 
-/* ---- read ---------------------------------------------------------------------------------------- */
+/* ---- read ----------------------------------------------------------------------------------- */
 
 static void
 conn_read(struct conn *conn)
@@ -577,7 +579,7 @@ on_event(evutil_socket_t fd, short what, void *arg)
     }
 }
 
-/* ---- life ---------------------------------------------------------------------------------------- */
+/* ---- life ----------------------------------------------------------------------------------- */
 
 /* NULL: no memory; fd is closed. */
 static struct conn *
@@ -641,7 +643,8 @@ conn_open_refused(struct listener *listener, int fd, bool may_linger)
     }
 }
 
-/* A deadline passed. In the middle of a request the client is told; silence is answered by silence. */
+/* A deadline passed. In the middle of a request the client is told; silence is answered by
+ * silence. */
 void
 conn_expire(struct net_server *server, struct net_deadline *deadline)
 {
@@ -667,19 +670,16 @@ conn_resume_ready(struct net_server *server)
 
     net_list_init(&now);
     while (!net_list_is_empty(&server->ready)) {
-        struct net_list *link = server->ready.next;
-        net_list_del(link);
-        net_list_add(&now, link);
+        net_list_add(&now, net_list_pop(&server->ready));
     }
     while (!net_list_is_empty(&now)) {
-        struct conn *conn = conn_cast(NET_LIST_OWNER(now.next, struct conn, ready));
-        net_list_del(&conn->ready);
+        struct conn *conn = conn_cast(NET_LIST_OWNER(net_list_pop(&now), struct conn, ready));
         conn_process(conn, buf_view(&conn->in));
     }
 }
 
-/* Idle connections get idle_ms more: a client in the middle of a series of requests is then told by an answer that
- * the connection ends, and loses none to a close that crosses it on the way. */
+/* Idle connections get idle_ms more: a client in the middle of a series of requests is then told
+ * by an answer that the connection ends, and loses none to a close that crosses it on the way. */
 void
 conn_drain_all(struct net_server *server, uint32_t idle_ms)
 {
@@ -699,6 +699,6 @@ void
 conn_close_all(struct net_server *server)
 {
     while (!net_list_is_empty(&server->connections)) {
-        conn_close(conn_cast(NET_LIST_OWNER(server->connections.next, struct conn, all)));
+        conn_close(conn_cast(NET_LIST_OWNER(net_list_pop(&server->connections), struct conn, all)));
     }
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * net_line.c - lines in, framed answers out, on a UNIX socket: the admin socket. Made so that `nc -U` is a client.
- * Invariants: while an answer waits to be sent nothing is read; a connection is cut when it is idle too long, its line
- * too long, or its peer unknown.
+ * net_line.c - lines in, framed answers out, on a UNIX socket: the admin socket. Made so that `nc
+ * -U` is a client.
+ * Invariants: while an answer waits to be sent nothing is read; a connection is cut when it is idle
+ * too long, its line too long, or its peer unknown.
  */
 #include "net_list.h"
 #include "net_loop.h"
@@ -52,7 +53,6 @@ conn_cast(void *arg)
 {
     struct line_conn *conn = arg;
 
-    /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): it takes an unlinked object for a linked one */
     AUGURY_ASSERT(conn->magic == LINE_CONN_MAGIC);
     return conn;
 }
@@ -148,7 +148,8 @@ conn_answer(struct line_conn *conn, struct bytes line)
     put_frame(&conn->out, code, buf_view(&server->body));
 }
 
-/* Answers the lines that are whole, until one answer has to wait for the client. False: the connection is gone. */
+/* Answers the lines that are whole, until one answer has to wait for the client. False: the
+ * connection is gone. */
 static bool
 conn_process(struct line_conn *conn)
 {
@@ -262,11 +263,13 @@ static void
 on_accept(evutil_socket_t listen_fd, short what, void *arg)
 {
     struct net_line_server *server = arg;
+    struct sockaddr_storage address;
+    socklen_t len = sizeof(address);
 
     (void)what;
     AUGURY_ASSERT(server->magic == LINE_SERVER_MAGIC);
     net_loop_turn(server->loop);
-    int fd = accept4(listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int fd = accept4(listen_fd, (struct sockaddr *)&address, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
         conn_open(server, fd);
     }
@@ -308,7 +311,8 @@ net_line_server_free(struct net_line_server **server_ref)
     }
     AUGURY_ASSERT(server->magic == LINE_SERVER_MAGIC);
     while (!net_list_is_empty(&server->connections)) {
-        conn_close(conn_cast(NET_LIST_OWNER(server->connections.next, struct line_conn, link)));
+        conn_close(
+            conn_cast(NET_LIST_OWNER(net_list_pop(&server->connections), struct line_conn, link)));
     }
     event_del(&server->event);
     buf_fini(&server->body);

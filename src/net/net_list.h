@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* net_list.h - intrusive lists with a sentinel: a link is either in one list or alone (next == NULL). Private to net. */
+/* net_list.h - intrusive lists with a sentinel: a link is either in one list or alone (next ==
+ * NULL). Private to net. */
 #pragma once
 
 #include <stdbool.h>
@@ -44,10 +45,22 @@ static inline void
 net_list_del(struct net_list *link)
 {
     if (link->next != NULL) {
-        /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): it takes an unlinked object for a linked one */
         link->prev->next = link->next;
         link->next->prev = link->prev;
         link->next = NULL;
         link->prev = NULL;
     }
+}
+
+/* Takes the first one off; the list is not empty. */
+static inline struct net_list *
+net_list_pop(struct net_list *head)
+{
+    struct net_list *link = head->next;
+
+    head->next = link->next;
+    head->next->prev = head;
+    link->next = NULL;
+    link->prev = NULL;
+    return link;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * net_listener.c - listening sockets, made by the master before any fork and without a loop. TCP_NODELAY is set on the
- * listener: connections inherit it, so that no accept pays a system call for it.
+ * net_listener.c - listening sockets, made by the master before any fork and without a loop.
+ * TCP_NODELAY is set on the listener: connections inherit it, so that no accept pays a system call
+ * for it.
  */
 #include "augury/net.h"
 
@@ -91,7 +92,8 @@ net_listener_open(const char *address, unsigned backlog, int *out_fd, struct err
     if (rc != 0) {
         return rc;
     }
-    /* '*': both families on one IPv6 socket where there is IPv6, else IPv4 (the next row of the list). */
+    /* '*': both families on one IPv6 socket where there is IPv6, else IPv4 (the next row of the
+     * list). */
     bool is_any = strcmp(place.host, "*") == 0;
     int got = getaddrinfo(is_any ? NULL : place.host, place.port, &hints, &found);
     if (got != 0) {
@@ -183,7 +185,7 @@ net_unix_listener_open(const char *path, unsigned mode, int *out_fd, struct err 
 int
 net_address_of(int fd, char *out_text, size_t out_size)
 {
-    struct sockaddr_storage place = {0};
+    struct sockaddr_storage place = {.ss_family = AF_UNSPEC};
     socklen_t len = sizeof(place);
     char host[NI_MAXHOST], port[NI_MAXSERV];
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * net_loop.c - the loop and what can wake it: descriptors, timers, signals. Thin over libevent's core, without its
- * locks: a loop belongs to one thread.
+ * net_loop.c - the loop and what can wake it: descriptors, timers, signals. Thin over libevent's
+ * core, without its locks: a loop belongs to one thread.
  */
 #include "net_loop.h"
 
@@ -87,7 +87,7 @@ net_loop_now_ms(const struct net_loop *loop)
     return loop->now_ns / 1000000u;
 }
 
-/* ---- watches, timers and signals: one event and one callback each ---------------------------------- */
+/* ---- watches, timers and signals: one event and one callback each --------------------------- */
 
 struct watch {
     uint32_t magic;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * net_server.c - accepts connections, keeps time for them, drains.
- * Fairness among workers that share a listener: each wake-up accepts one, so that a worker busy with its connections
- * accepts less than one that waits, and a worker above its share steps back (net_share.c).
+ * Fairness among workers that share a listener: each wake-up accepts one, so that a worker busy
+ * with its connections accepts less than one that waits, and a worker above its share steps back
+ * (net_share.c).
  */
 #include "net_server.h"
 
@@ -22,7 +23,7 @@ enum {
     SHARE_PAUSE_MS = 2,    /* when another worker should be faster */
 };
 
-/* ---- time ----------------------------------------------------------------------------------------- */
+/* ---- time ----------------------------------------------------------------------------------- */
 
 static void
 write_date(struct net_server *server, uint64_t now_ms)
@@ -143,7 +144,7 @@ server_forget(struct net_server *server)
     }
 }
 
-/* ---- accept --------------------------------------------------------------------------------------- */
+/* ---- accept --------------------------------------------------------------------------------- */
 
 static struct listener *
 listener_cast(void *arg)
@@ -182,8 +183,8 @@ open_reserve(void)
     return open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
-/* No descriptor is left. The one in reserve tells one client so; the others wait in the queue, where another worker may
- * take them. */
+/* No descriptor is left. The one in reserve tells one client so; the others wait in the queue,
+ * where another worker may take them. */
 static void
 accept_without_descriptors(struct listener *listener, int why)
 {
@@ -193,7 +194,10 @@ accept_without_descriptors(struct listener *listener, int why)
               listener->name, strerror(why), ACCEPT_PAUSE_MS);
     if (server->reserve_fd >= 0) {
         close(server->reserve_fd);
-        int fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        struct sockaddr_storage address;
+        socklen_t len = sizeof(address);
+        int fd =
+            accept4(listener->fd, (struct sockaddr *)&address, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0) {
             conn_open_refused(listener, fd, false);
         }
@@ -259,7 +263,7 @@ net_server_listen(struct net_server *server, int listen_fd, const char *name, st
     return 0;
 }
 
-/* ---- drain ---------------------------------------------------------------------------------------- */
+/* ---- drain ---------------------------------------------------------------------------------- */
 
 static void
 stop_accepting(struct net_server *server)
@@ -305,7 +309,7 @@ net_server_drain(struct net_server *server, uint32_t limit_ms, void (*on_drained
     }
 }
 
-/* ---- life ----------------------------------------------------------------------------------------- */
+/* ---- life ----------------------------------------------------------------------------------- */
 
 static int
 assign_events(struct net_server *server)
@@ -378,9 +382,7 @@ net_server_free(struct net_server **server_ref)
     event_del(&server->later);
     event_del(&server->drain_limit);
     while (!net_list_is_empty(&server->listeners)) {
-        struct listener *listener = NET_LIST_OWNER(server->listeners.next, struct listener, link);
-        net_list_del(&listener->link);
-        free(listener);
+        free(NET_LIST_OWNER(net_list_pop(&server->listeners), struct listener, link));
     }
     if (server->reserve_fd >= 0) {
         close(server->reserve_fd);

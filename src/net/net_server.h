@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * net_server.h - one HTTP server on one loop: its listeners, its connections, and the buffers all of them share,
- * because only one of them is at work at a time. Private to net: net_server.c accepts, drains and counts,
- * net_conn.c reads, decodes and sends, net_answer.c writes heads.
+ * net_server.h - one HTTP server on one loop: its listeners, its connections, and the buffers all
+ * of them share, because only one of them is at work at a time. Private to net: net_server.c
+ * accepts, drains and counts, net_conn.c reads, decodes and sends, net_answer.c writes heads.
  */
 #pragma once
 
@@ -74,7 +74,8 @@ struct net_server {
     char lines[SERVER_LINES_MAX + 1]; /* "Date: …\r\nServer: augury\r\n" */
 };
 
-/* First thing of every callback: takes the time and, once a second, writes the date. Returns nanoseconds. */
+/* First thing of every callback: takes the time and, once a second, writes the date. Returns
+ * nanoseconds. */
 uint64_t server_turn(struct net_server *server);
 uint64_t server_now_ms(const struct net_server *server);
 /* One connection more, or less; the last one of a drain ends it. */
@@ -82,7 +83,7 @@ void server_remember(struct net_server *server);
 void server_forget(struct net_server *server);
 void server_call_later(struct net_server *server);
 
-/* ---- net_share.c ---- */
+/* ---- net_share.c ---------------------------------------------------------------------------- */
 
 /* Tells the others how many connections there are, or that this server accepts none. */
 void share_put(const struct net_server *server);
@@ -90,7 +91,7 @@ void share_leave(const struct net_server *server);
 /* Whether another worker should take the next connection. */
 bool share_is_over(const struct net_server *server);
 
-/* ---- net_answer.c ---- */
+/* ---- net_answer.c --------------------------------------------------------------------------- */
 
 enum answer_flags {
     ANSWER_CLOSE = 1 << 0,      /* says Connection: close */
@@ -103,7 +104,7 @@ void answer_put(struct net_server *server, const struct net_answer *answer, unsi
 /* Appends a refusal as JSON with Connection: close, and counts it. */
 void answer_put_refusal(struct net_server *server, const struct http_refusal *refusal);
 
-/* ---- net_conn.c ---- */
+/* ---- net_conn.c ----------------------------------------------------------------------------- */
 
 /* Takes over fd, also on failure. */
 void conn_open(struct listener *listener, int fd, const struct sockaddr *address);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * net_share.c - how workers that accept from one listener know of each other. The kernel wakes them all and the first one
- * takes the connection; under a burst that is mostly the same one. A worker with clearly more than the mean steps back
- * for a moment. Figures may be a moment old, or those of a worker that died: that costs such a moment, never a
- * connection.
+ * net_share.c - how workers that accept from one listener know of each other. The kernel wakes them
+ * all and the first one takes the connection; under a burst that is mostly the same one. A worker
+ * with clearly more than the mean steps back for a moment. Figures may be a moment old, or those of
+ * a worker that died: that costs such a moment, never a connection.
  */
 #include "net_server.h"
 

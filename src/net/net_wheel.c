@@ -57,8 +57,8 @@ net_wheel_advance(struct net_wheel *wheel, uint64_t now_ms,
         wheel->tick++;
         struct net_list *slot = &wheel->slots[wheel->tick & SLOT_MASK];
         while (!net_list_is_empty(slot)) {
-            struct net_deadline *deadline = NET_LIST_OWNER(slot->next, struct net_deadline, link);
-            net_list_del(&deadline->link);
+            struct net_deadline *deadline =
+                NET_LIST_OWNER(net_list_pop(slot), struct net_deadline, link);
             if (deadline->at_ms <= now_ms) {
                 fn(arg, deadline);
             } else {

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * blast.c - a load client that costs less than the server it measures: keep-alive connections on one epoll, requests
- * built beforehand, answers only framed (and compared, when asked). Closed loop: each connection sends its next
- * batch when the last one is answered. With -P it reads what the server's processes spent on the CPU, the figure
- * that a shared machine disturbs least.
- * A close that the server announced (Connection: close) is followed by a new connection and no error; unanswered
- * requests behind the announcement are sent again. A request that is neither answered nor announced is lost.
+ * blast.c - a load client that costs less than the server it measures: keep-alive connections on
+ * one epoll, requests built beforehand, answers only framed (and compared, when asked). Closed
+ * loop: each connection sends its next batch when the last one is answered. With -P it reads what
+ * the server's processes spent on the CPU, the figure that a shared machine disturbs least. A close
+ * that the server announced (Connection: close) is followed by a new connection and no error;
+ * unanswered requests behind the announcement are sent again. A request that is neither answered
+ * nor announced is lost.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -100,7 +101,7 @@ now_ns(void)
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-/* ---- requests ------------------------------------------------------------------------------------- */
+/* ---- requests ------------------------------------------------------------------------------- */
 
 static struct text
 read_file(const char *path)
@@ -201,7 +202,7 @@ choose(struct blast *blast)
     return low;
 }
 
-/* ---- connections ---------------------------------------------------------------------------------- */
+/* ---- connections ---------------------------------------------------------------------------- */
 
 static void
 arm(struct blast *blast, struct conn *conn, int op, uint32_t events)
@@ -296,7 +297,7 @@ redial(struct blast *blast, struct conn *conn)
     send_batch(blast, conn, left);
 }
 
-/* ---- answers -------------------------------------------------------------------------------------- */
+/* ---- answers -------------------------------------------------------------------------------- */
 
 /* Log-linear: exact below STEPS, then STEPS / 2 buckets a power of two. */
 static void
@@ -409,7 +410,7 @@ run_for(struct blast *blast, double seconds)
     }
 }
 
-/* ---- report --------------------------------------------------------------------------------------- */
+/* ---- report --------------------------------------------------------------------------------- */
 
 /* Nanoseconds on a CPU, from the scheduler. */
 static uint64_t

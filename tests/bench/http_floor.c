@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * http_floor.c - the HTTP server with a handler that does nothing but answer a file: what the layer itself costs.
- * Usage: http_floor ADDRESS BODY_FILE WORKERS. Workers share the listener as in the daemon. Prints the address, then
- * one line a worker with its connections whenever it gets SIGUSR1 (fairness of accepting).
+ * http_floor.c - the HTTP server with a handler that does nothing but answer a file: what the layer
+ * itself costs.
+ * Usage: http_floor ADDRESS BODY_FILE WORKERS. Workers share the listener as in the daemon. Prints
+ * the address, then one line a worker with its connections whenever it gets SIGUSR1 (fairness of
+ * accepting).
  */
 #include "augury/net.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * fuzz_http_chunks.c - chunked bodies. Properties: whole and in pieces (their sizes taken from the first input
- * byte) have one outcome and one body; neither the body nor what surrounds it passes its limit.
+ * fuzz_http_chunks.c - chunked bodies. Properties: whole and in pieces (their sizes taken from the
+ * first input byte) have one outcome and one body; neither the body nor what surrounds it passes
+ * its limit.
  */
 #include "augury/http.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * fuzz_http_head.c - request heads. Properties: a head parsed whole and the same head fed byte by byte, as a
- * connection does, have one outcome; all views lie within the input; decoded segments are no longer than raw ones.
+ * fuzz_http_head.c - request heads. Properties: a head parsed whole and the same head fed byte by
+ * byte, as a connection does, have one outcome; all views lie within the input; decoded segments
+ * are no longer than raw ones.
  */
 #include "augury/http.h"
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* test_http_chunks.c - chunked bodies of RFC 9112 7.1 as raw bytes, each fed whole, byte by byte and in threes. */
+/* test_http_chunks.c - chunked bodies of RFC 9112 7.1 as raw bytes, each fed whole, byte by byte
+ * and in threes. */
 #include "augury/http.h"
 
 #include "../../tap.h"

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_http_head.c - raw bytes against the outcome that RFC 9110, RFC 9112 and docs/protocol.md prescribe.
- * Every row is parsed whole and byte by byte; both must agree in status, code, offset and bytes used.
+ * test_http_head.c - raw bytes against the outcome that RFC 9110, RFC 9112 and docs/protocol.md
+ * prescribe. Every row is parsed whole and byte by byte; both must agree in status, code, offset
+ * and bytes used.
  */
 #include "augury/http.h"
 
@@ -474,7 +475,8 @@ a_refusal_says_where(void)
     CHECK_INT(got.refusal.offset, 32);
 }
 
-/* 16 KiB one byte at a time, 100 fields: parsed once a line, so a few million bytes are looked at, not 134 million. */
+/* 16 KiB one byte at a time, 100 fields: parsed once a line, so a few million bytes are looked
+ * at, not 134 million. */
 static void
 tiny_reads_do_not_cost_a_rescan_each(void)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* test_line.c - the line server over a real UNIX socket; the server runs in a forked child, the test is its client. */
+/* test_line.c - the line server over a real UNIX socket; the server runs in a forked child, the
+ * test is its client. */
 #include "augury/net.h"
 
 #include "../../tap.h"
@@ -124,7 +125,7 @@ hear(int fd, void *out, size_t max)
 static bool
 hears(int fd, const char *text)
 {
-    char got[512];
+    char got[512] = {0};
     size_t want = strlen(text);
 
     for (size_t len = 0; len < want;) {

@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * server_bench.h - the HTTP server over real sockets on the loopback interface, for the tests of
+ * its protocol (test_server.c) and of its life (test_server_life.c): the server runs in a thread of
+ * its own, the test is its client. Timeouts are short and always polled for, never slept through.
+ */
+#pragma once
+
+#include "augury/net.h"
+
+#include "../../tap.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { PATIENCE_MS = 5000, BIG_BYTES = 8 * 1024 * 1024 };
+
+/* ---- the server under test ------------------------------------------------------------------ */
+
+struct bench {
+    struct net_loop *loop;
+    struct net_server *server;
+    struct net_watch *commands;
+    void *board;
+    struct net_share *share; /* may be NULL */
+    struct stats *stats;
+    int listen_fd;
+    int command_fds[2];
+    uint16_t port;
+    uint32_t drain_limit_ms;
+    bool is_drained;
+    pthread_t thread;
+};
+
+static const struct net_limits usual = {
+    .http = {.head_bytes = 16384, .target_bytes = 8192, .headers = 100, .body_bytes = 1 << 20},
+    .header_timeout_ms = 3000,
+    .body_timeout_ms = 3000,
+    .send_timeout_ms = 3000,
+    .keepalive_timeout_ms = 3000,
+    .connections = 2000,
+};
+
+static uint8_t
+big_byte(size_t i)
+{
+    return (uint8_t)('a' + i % 23);
+}
+
+/* Fixed routes, so that each test sees one thing. */
+static void
+handle(void *arg, const struct http_request *request, struct bytes body,
+       const struct net_peer *peer, struct net_answer *answer)
+{
+    (void)arg;
+    if (bytes_equal_text(request->path, "/echo")) {
+        answer->content_type = "application/octet-stream";
+        buf_put_bytes(answer->body, body);
+    } else if (bytes_equal_text(request->path, "/big")) {
+        uint8_t *room = buf_reserve(answer->body, BIG_BYTES);
+        for (size_t i = 0; i < BIG_BYTES && room != NULL; i++) {
+            room[i] = big_byte(i);
+        }
+        buf_commit(answer->body, room == NULL ? 0 : BIG_BYTES);
+    } else if (bytes_equal_text(request->path, "/none")) {
+        answer->status = 204;
+    } else if (bytes_equal_text(request->path, "/same")) {
+        answer->status = 304;
+        buf_put_text(answer->headers, "ETag: \"x\"\r\n");
+        buf_put_text(answer->body, "never sent");
+    } else if (bytes_equal_text(request->path, "/close")) {
+        answer->is_closing = true;
+    } else if (bytes_equal_text(request->path, "/overflow")) {
+        for (int i = 0; i < 10000; i++) {
+            buf_put_text(answer->headers, "X-Many: fields\r\n");
+        }
+    } else if (bytes_equal_text(request->path, "/peer")) {
+        const struct sockaddr_in *in4 = (const struct sockaddr_in *)peer->address;
+        buf_printf(answer->body, "%s %d", peer->listener, ntohs(in4->sin_port));
+    } else {
+        buf_put_bytes(answer->body, request->path);
+    }
+}
+
+static void
+on_drained(void *arg)
+{
+    struct bench *bench = arg;
+
+    bench->is_drained = true;
+    net_loop_stop(bench->loop);
+}
+
+static void
+on_command(void *arg, int fd, enum net_watch_what what)
+{
+    struct bench *bench = arg;
+    char command = 0;
+
+    (void)what;
+    if (read(fd, &command, 1) == 1 && command == 'd') {
+        net_server_drain(bench->server, bench->drain_limit_ms, on_drained, bench);
+    } else {
+        net_loop_stop(bench->loop);
+    }
+}
+
+static void *
+run(void *arg)
+{
+    struct bench *bench = arg;
+
+    return net_loop_run(bench->loop) == 0 ? bench : NULL;
+}
+
+__attribute__((unused)) static bool
+bench_start_shared(struct bench *bench, const struct net_limits *limits, struct net_share *share)
+{
+    char address[64];
+    uint64_t port = 0;
+
+    *bench = (struct bench){.board = shm_map(stats_bytes()), .share = share};
+    bench->stats = stats_attach(bench->board);
+    if (net_listener_open("127.0.0.1:0", 2048, &bench->listen_fd, NULL) != 0 ||
+        net_address_of(bench->listen_fd, address, sizeof(address)) != 0 ||
+        bytes_to_u64(bytes_of_text(strrchr(address, ':') + 1), 65535, &port) != 0 ||
+        pipe(bench->command_fds) != 0 || net_loop_new(&bench->loop, NULL) != 0) {
+        return false;
+    }
+    bench->port = (uint16_t)port;
+    struct net_server_options options = {.loop = bench->loop,
+                                         .limits = *limits,
+                                         .handler = handle,
+                                         .handler_arg = bench,
+                                         .stats = stats_slot(bench->stats, 0),
+                                         .share = bench->share};
+    return net_server_new(&options, &bench->server, NULL) == 0 &&
+           net_server_listen(bench->server, bench->listen_fd, "public", NULL) == 0 &&
+           net_watch_new(bench->loop, bench->command_fds[0], NET_WATCH_READ, on_command, bench,
+                         &bench->commands) == 0 &&
+           pthread_create(&bench->thread, NULL, run, bench) == 0;
+}
+
+__attribute__((unused)) static bool
+bench_start(struct bench *bench, const struct net_limits *limits)
+{
+    return bench_start_shared(bench, limits, NULL);
+}
+
+__attribute__((unused)) static bool
+bench_command(struct bench *bench, char command)
+{
+    return write(bench->command_fds[1], &command, 1) == 1;
+}
+
+/* Ends the thread (unless a drain does) and frees all. False: the loop failed. */
+__attribute__((unused)) static bool
+bench_stop(struct bench *bench)
+{
+    void *result = NULL;
+
+    if (bench->drain_limit_ms == 0) {
+        (void)bench_command(bench, 'q');
+    }
+    pthread_join(bench->thread, &result);
+    net_watch_free(&bench->commands);
+    net_server_free(&bench->server);
+    net_loop_free(&bench->loop);
+    close(bench->listen_fd);
+    close(bench->command_fds[0]);
+    close(bench->command_fds[1]);
+    shm_unmap(&bench->board, stats_bytes());
+    return result != NULL;
+}
+
+__attribute__((unused)) static bool
+wait_for_counter(const struct bench *bench, enum stats_id id, uint64_t value)
+{
+    for (int i = 0; i < PATIENCE_MS; i++) {
+        if (stats_sum(bench->stats, id) == value) {
+            return true;
+        }
+        poll(NULL, 0, 1);
+    }
+    return false;
+}
+
+/* ---- the client ----------------------------------------------------------------------------- */
+
+__attribute__((unused)) static int
+dial(const struct bench *bench, int receive_bytes)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(bench->port)};
+    const int on = 1;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)); /* pieces travel as they are sent */
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (receive_bytes > 0) {
+        setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receive_bytes, sizeof(receive_bytes));
+    }
+    if (connect(fd, (const struct sockaddr *)&to, sizeof(to)) != 0) {
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+static bool
+say_bytes(int fd, const void *data, size_t len)
+{
+    const uint8_t *at = data;
+
+    while (len > 0) {
+        ssize_t n = send(fd, at, len, MSG_NOSIGNAL);
+        if (n <= 0) {
+            return false;
+        }
+        at += n;
+        len -= (size_t)n;
+    }
+    return true;
+}
+
+static bool
+say(int fd, const char *text)
+{
+    return say_bytes(fd, text, strlen(text));
+}
+
+/* Up to max bytes, within the patience. 0: end of file; -1: nothing came, or a reset. */
+static ssize_t
+hear(int fd, void *out, size_t max)
+{
+    struct pollfd wait = {.fd = fd, .events = POLLIN};
+
+    return poll(&wait, 1, PATIENCE_MS) == 1 ? recv(fd, out, max, 0) : -1;
+}
+
+struct answer {
+    unsigned status;
+    size_t body_len;
+    char head[2048];
+    char *body; /* NUL-terminated; static memory of the last answer */
+};
+
+/* Reads one answer by the rules of RFC 9112, written here apart from the server. */
+static bool
+hear_answer(int fd, bool is_head_only, struct answer *out)
+{
+    static char body[BIG_BYTES + 1];
+    size_t len = 0;
+
+    while (len < 4 || memcmp(out->head + len - 4, "\r\n\r\n", 4) != 0) {
+        if (len + 1 >= sizeof(out->head) || hear(fd, out->head + len, 1) != 1) {
+            return false;
+        }
+        len++;
+    }
+    out->head[len] = '\0';
+    out->status = (unsigned)strtoul(out->head + 9, NULL, 10);
+    const char *length = strstr(out->head, "Content-Length: ");
+    out->body_len = length == NULL ? 0 : strtoul(length + 16, NULL, 10);
+    out->body = body;
+    size_t got = 0;
+    while (!is_head_only && got < out->body_len) {
+        ssize_t n = hear(fd, body + got, out->body_len - got);
+        if (n <= 0) {
+            return false;
+        }
+        got += (size_t)n;
+    }
+    body[got] = '\0';
+    return true;
+}
+
+__attribute__((unused)) static bool
+hears_end(int fd)
+{
+    char byte;
+
+    return hear(fd, &byte, 1) == 0;
+}
+
+/* One request on a connection of its own; the answer's status, or 0. */
+__attribute__((unused)) static unsigned
+ask(const struct bench *bench, const char *request, struct answer *out)
+{
+    int fd = dial(bench, 0);
+    bool is_good = fd >= 0 && say(fd, request) && hear_answer(fd, false, out);
+
+    close(fd);
+    return is_good ? out->status : 0;
+}
+
+#define GET(path) "GET " path " HTTP/1.1\r\nHost: a\r\n\r\n"
