@@ -10,7 +10,6 @@
 #include <string.h>
 #include <sys/wait.h>
 
-#include "config.h"
 
 struct memory {
     uint64_t private_bytes; /* anonymous: this process alone */

@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "cli.h"
-#include "config.h"
 
 static const struct cli_command commands[] = {
     {"predict", cli_predict, "predict MODEL_FILE ROWS [OPTION]…",
