@@ -76,8 +76,8 @@ AUGURY_MUST_USE int registry_import(struct registry *registry, const char *name,
 /* Points a label at a version, away from the one that had it. */
 AUGURY_MUST_USE int registry_use(struct registry *registry, const char *name, uint32_t version,
                                  const char *label, struct err *err);
-/* Takes a version and its labels out (0: all of the name). Refused (AUGURY_ERR_STATE) for a version that the
- * label stable names while others exist. */
+/* Takes a version and its labels out (0: all of the name). Refused (AUGURY_ERR_STATE) for a
+ * version that the label stable names while others exist. */
 AUGURY_MUST_USE int registry_unload(struct registry *registry, const char *name, uint32_t version,
                                     struct err *err);
 /* Full check of the stored bytes of a version (0: all of the name): checksum, every index, and that

@@ -158,7 +158,8 @@ commit_nothing(struct store *store)
 
 /*
  * Pages that a commit frees can be used by the next but one. So a map that is full right after an
- * unload is not full any more after one more commit: without it, no import would ever succeed again.
+ * unload is not full any more after one more commit: without it, no import would ever succeed
+ * again.
  */
 static int
 import_store(struct import *import, struct err *err)

@@ -364,7 +364,7 @@ table_no_model(const struct table *table, struct bytes name, struct err *err)
             continue;
         }
         if (shown == LIST_MAX) {
-            used += (size_t)snprintf(list + used, sizeof(list) - used, ", ...");
+            (void)snprintf(list + used, sizeof(list) - used, ", ...");
             break;
         }
         used +=

@@ -2,8 +2,8 @@
 /*
  * bench_engine.c - one thread of the engine against one thread of libxgboost's C API
  * (XGBoosterPredictFromDense), in one process, margins of the same rows, repetitions interleaved.
- * Prints one TSV line a figure: name, ours, unit, peer, the peer's figure, ratio (more is better for
- * us). A figure is the median of its repetitions.
+ * Prints one TSV line a figure: name, ours, unit, peer, the peer's figure, ratio (more is better
+ * for us). A figure is the median of its repetitions.
  * Usage: bench_engine FOLDER, where engine_models.py has put a.ubj, a.f32, …
  */
 #include <math.h>
