@@ -80,9 +80,11 @@ void proc_pidfile_close(
 AUGURY_MUST_USE int proc_drop_rights(const char *user, const char *group, struct err *err);
 AUGURY_MUST_USE int proc_find_user(const char *user, const char *group, uid_t *out_uid,
                                    gid_t *out_gid, struct err *err);
-/* Makes dir and its parents (mode 0700 for the last, 0755 above). What it makes as root is given to uid:gid; a folder that is
- * there already is left as it is. */
+/* Makes dir (0700) and its parents (0755). What it makes as root is given to uid:gid; a folder that is there already is left
+ * as it is. */
 AUGURY_MUST_USE int proc_make_dir(const char *dir, uid_t uid, gid_t gid, struct err *err);
+/* The same for the folder that a file is to lie in: 0755, for what is private in it has its own mode. */
+AUGURY_MUST_USE int proc_make_parent(const char *file, uid_t uid, gid_t gid, struct err *err);
 AUGURY_MUST_USE int proc_raise_file_limit(unsigned wanted); /* as far as the hard limit allows */
 
 /* CPUs that this process may use: affinity, and cgroup quota (v1, hybrid, v2) rounded up; at least 1.

@@ -139,8 +139,8 @@ make_one(const char *dir, mode_t mode, bool *out_is_new, struct err *err)
     return 0;
 }
 
-int
-proc_make_dir(const char *dir, uid_t uid, gid_t gid, struct err *err)
+static int
+make_path(const char *dir, mode_t mode, uid_t uid, gid_t gid, struct err *err)
 {
     char path[512];
     size_t len = strlen(dir);
@@ -158,7 +158,7 @@ proc_make_dir(const char *dir, uid_t uid, gid_t gid, struct err *err)
             continue;
         }
         path[i] = '\0';
-        int rc = make_one(path, i == len ? 0700 : 0755, &is_new, err);
+        int rc = make_one(path, i == len ? mode : 0755, &is_new, err);
         if (rc != 0) {
             return rc;
         }
@@ -170,6 +170,25 @@ proc_make_dir(const char *dir, uid_t uid, gid_t gid, struct err *err)
         }
     }
     return 0;
+}
+
+int
+proc_make_dir(const char *dir, uid_t uid, gid_t gid, struct err *err)
+{
+    return make_path(dir, 0700, uid, gid, err);
+}
+
+int
+proc_make_parent(const char *file, uid_t uid, gid_t gid, struct err *err)
+{
+    char dir[512];
+    const char *slash = strrchr(file, '/');
+
+    if (slash == NULL || slash == file) {
+        return 0;
+    }
+    snprintf(dir, sizeof(dir), "%.*s", (int)(slash - file), file);
+    return make_path(dir, 0755, uid, gid, err);
 }
 
 int

@@ -98,6 +98,11 @@ a_folder_is_made_private_and_its_parents_open_whatever_the_mask(void)
     CHECK_INT(chmod(path, 0711), 0);
     CHECK_INT(proc_make_dir(path, geteuid(), getegid(), &err), 0);
     CHECK(stat(path, &status) == 0 && (status.st_mode & 07777) == 0711);
+    snprintf(path, sizeof(path), "%s/a/c/file", root);
+    CHECK_INT(proc_make_parent(path, geteuid(), getegid(), &err), 0);
+    snprintf(path, sizeof(path), "%s/a/c", root);
+    CHECK(stat(path, &status) == 0 && (status.st_mode & 07777) == 0755);
+    rmdir(path);
     snprintf(path, sizeof(path), "%s/a/b", root);
     rmdir(path);
     snprintf(path, sizeof(path), "%s/a", root);
