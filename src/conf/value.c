@@ -216,7 +216,9 @@ set_text(const struct conf_option *option, void *place, const char *text, struct
     if (!utf8_is_valid(bytes_of(text, len)) || strpbrk(text, "\r\n") != NULL) {
         return bad_value(option, "…", "one line of UTF-8", err);
     }
-    memcpy(place, text, len + 1);
+    /* Nothing of a longer text stays behind: places are compared as bytes. */
+    memset(place, 0, option->size);
+    memcpy(place, text, len);
     return 0;
 }
 
