@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * admin.h - commands of the admin socket: one line in, one document out, as text or (-j) JSON. Private to app.
+ * Process: supervisor.
+ */
+#pragma once
+
+#include "supervisor.h"
+
+enum admin_role { ADMIN_ROLE_READER, ADMIN_ROLE_OPERATOR, ADMIN_ROLE_ADMIN };
+const char *admin_role_name(enum admin_role role);
+
+/* Codes of an answer, as the command line program exits with them. */
+enum admin_code { ADMIN_OK = 0, ADMIN_FAILED = 1, ADMIN_USAGE = 2, ADMIN_DENIED = 4 };
+
+enum { ADMIN_ARGS_MAX = 64, ADMIN_DOCUMENT_MAX = 32 << 20 };
+
+/* One command being answered. Args are without the verb's words and without -j. */
+struct admin_call {
+    struct supervisor *supervisor;
+    int argc;
+    const char *const *argv;
+    struct wire_writer *writer; /* the document goes here … */
+    struct buf *raw;            /* … or text that is no document (metrics) goes here */
+    uint64_t now_wall_ms;
+};
+
+typedef int admin_fn(struct admin_call *call, struct err *err);
+
+/* A row of the table of commands. */
+struct admin_verb {
+    const char *name; /* "cache flush": the words, one space between */
+    const char *args; /* "KEY", or "" */
+    const char *help; /* one sentence */
+    enum admin_role role;
+    int args_min, args_max;
+    admin_fn *fn;
+};
+extern const struct admin_verb admin_verbs[];
+extern const size_t admin_verb_count;
+
+AUGURY_MUST_USE int admin_new(struct supervisor *supervisor, struct admin **out_admin,
+                              struct err *err);
+void admin_free(struct admin **admin);
+/* A net_line_fn. arg: struct admin. */
+int admin_on_line(void *arg, const struct net_line_peer *peer, struct bytes line,
+                  struct buf *out_body);
+
+/* Splits a line into words, in place: blanks separate; '…' is taken literally; "…" knows \\ \" \n \t. NUL bytes and an open
+ * quote are errors. words: at most ADMIN_ARGS_MAX. */
+AUGURY_MUST_USE int admin_split(char *line, size_t len, const char **out_words, int *out_count,
+                                struct err *err);
+/* The longest verb that the words begin with; *out_used words belong to it. AUGURY_NOT_FOUND. */
+AUGURY_MUST_USE int admin_find(const char *const *words, int count,
+                               const struct admin_verb **out_verb, int *out_used);
+enum admin_role admin_role_of(const struct conf *conf, const struct net_line_peer *peer);

@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * master_generations.c - reload by generations. A new configuration is validated and its listeners are opened before
+ * anything changes; its workers must all be ready before the old ones are told to drain; listeners that both have are the
+ * same descriptors, so a queued connection is served by whichever generation accepts it. A listener that is gone is closed
+ * when the last generation that has it has drained.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "augury/net.h"
+#include "master.h"
+
+struct generation *
+generations_find(struct master *master, enum generation_state state)
+{
+    for (size_t i = 0; i < MASTER_GENERATIONS; i++) {
+        if (master->generations[i].state == state) {
+            return &master->generations[i];
+        }
+    }
+    return NULL;
+}
+
+/* ---- listeners ------------------------------------------------------------------------------------- */
+
+static const struct heritage_listener *
+find_listener(const struct master *master, const char *address)
+{
+    for (size_t i = 0; i < MASTER_GENERATIONS; i++) {
+        const struct generation *generation = &master->generations[i];
+        for (uint32_t j = 0; generation->state != GENERATION_NONE && j < generation->listener_count;
+             j++) {
+            if (strcmp(generation->listeners[j].address, address) == 0) {
+                return &generation->listeners[j];
+            }
+        }
+    }
+    return NULL;
+}
+
+static bool
+is_used_elsewhere(const struct master *master, const struct generation *self, int fd)
+{
+    for (size_t i = 0; i < MASTER_GENERATIONS; i++) {
+        const struct generation *other = &master->generations[i];
+        for (uint32_t j = 0;
+             other != self && other->state != GENERATION_NONE && j < other->listener_count; j++) {
+            if (other->listeners[j].fd == fd) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* Ends a generation without processes: what only it had is given back. */
+static void
+generation_forget(struct master *master, struct generation *generation)
+{
+    for (uint32_t i = 0; i < generation->listener_count; i++) {
+        int fd = generation->listeners[i].fd;
+        if (!is_used_elsewhere(master, generation, fd)) {
+            close(fd);
+        }
+    }
+    conf_free(&generation->conf);
+    *generation = (struct generation){.state = GENERATION_NONE};
+}
+
+static int
+open_listeners(struct master *master, struct generation *generation, struct err *err)
+{
+    const struct conf *conf = generation->conf;
+
+    for (uint32_t i = 0; i < conf->listen_count; i++) {
+        const struct conf_listen *wanted = &conf->listen[i];
+        const struct heritage_listener *old = find_listener(master, wanted->address);
+        struct heritage_listener *listener = &generation->listeners[i];
+        char bound[128] = "";
+        int fd = -1;
+
+        if (old != NULL) {
+            fd = old->fd;
+        } else {
+            int rc = net_listener_open(wanted->address, wanted->backlog, &fd, err);
+            if (rc != 0) {
+                return rc;
+            }
+        }
+        snprintf(listener->name, sizeof(listener->name), "%s", wanted->name);
+        snprintf(listener->address, sizeof(listener->address), "%s", wanted->address);
+        listener->fd = fd;
+        generation->listener_count = i + 1;
+        if (old == NULL && net_address_of(fd, bound, sizeof(bound)) == 0) {
+            log_event(&master->heritage.log, LOG_LEVEL_INFO, "listen", "name=%s address=%s",
+                      listener->name, bound);
+        }
+    }
+    return 0;
+}
+
+/* ---- starting ---------------------------------------------------------------------------------------- */
+
+/* Takes conf over in every case. */
+static int
+generation_make(struct master *master, struct conf *conf, struct generation **out_generation,
+                struct err *err)
+{
+    struct generation *generation = generations_find(master, GENERATION_NONE);
+
+    AUGURY_ASSERT(generation != NULL);
+    *generation = (struct generation){
+        .state = GENERATION_STARTING,
+        .number = ++master->last_generation,
+        .conf = conf,
+        .workers = conf->workers != 0 ? conf->workers : proc_cpu_count(""),
+        .deadline_mono_ms = clock_mono_ms() + MASTER_START_MAX_MS / 2,
+    };
+    generation->workers = generation->workers > 64 ? 64 : generation->workers;
+    int rc = open_listeners(master, generation, err);
+    if (rc != 0) {
+        generation_forget(master, generation);
+        return rc;
+    }
+    *out_generation = generation;
+    return 0;
+}
+
+void
+generation_start(struct master *master, struct generation *generation)
+{
+    AUGURY_ASSERT(generation != NULL);
+    for (unsigned i = 0; i < generation->workers; i++) {
+        if (children_start_worker(master, generation, i) != 0) {
+            log_event(&master->heritage.log, LOG_LEVEL_WARN, "no_slot", "workers=%u", i);
+            generation->workers = i;
+        }
+    }
+}
+
+int
+generations_first(struct master *master, struct conf *conf, struct err *err)
+{
+    struct generation *generation = NULL;
+    return generation_make(master, conf, &generation, err);
+}
+
+/* ---- the outcome of a reload --------------------------------------------------------------------------- */
+
+static void
+reload_failed(struct master *master, const char *reason)
+{
+    struct proc_board *board = &master->heritage.shared->board;
+    char quoted[600];
+
+    log_event(&master->heritage.log, LOG_LEVEL_ERROR, "reload_failed", "reason=%s",
+              log_quote(bytes_of_text(reason), quoted, sizeof(quoted)));
+    snprintf(board->last_reload_error, sizeof(board->last_reload_error), "%s", reason);
+    atomic_fetch_add(&board->reload_failures, 1); /* after the text: whoever waits reads it now */
+    stats_add(stats_slot(master->heritage.stats, PROC_SLOT_MASTER), STATS_PROC_RELOAD_FAILURES, 1);
+}
+
+static void
+abandon(struct master *master, struct generation *generation, const char *reason)
+{
+    reload_failed(master, reason);
+    generation->state = GENERATION_DRAINING;
+    for (size_t i = PROC_SLOT_WORKER_FIRST; i < PROC_SLOTS; i++) {
+        if (master->children[i].generation == generation) {
+            child_end(master, &master->children[i], SIGTERM, MASTER_KILL_AFTER_MS);
+        }
+    }
+    generation_on_death(master, generation, false);
+}
+
+/* The log follows the configuration; a file that cannot be opened leaves the old one. */
+static void
+adopt_log(struct master *master, const struct conf *conf)
+{
+    struct log *log = &master->heritage.log;
+    enum log_level level = log->level;
+    struct log fresh;
+    struct err err;
+    char quoted[400];
+
+    if (log_level_find(conf->log.level, &level) == 0) {
+        log->level = level;
+    }
+    const char *path = strcmp(conf->log.file, "stderr") == 0 ? "" : conf->log.file;
+    if (strcmp(path, log->path) == 0) {
+        return;
+    }
+    if (log_open(&fresh, path, log->level, &err) != 0) {
+        log_event(log, LOG_LEVEL_ERROR, "log_open_failed", "reason=%s",
+                  log_quote(bytes_of_text(err.reason), quoted, sizeof(quoted)));
+        return;
+    }
+    log_close(log);
+    *log = fresh;
+    log_name(log, "master", master->last_generation);
+}
+
+static void
+limit_old_generations(struct master *master)
+{
+    struct generation *oldest = NULL;
+    size_t old = 0;
+
+    for (size_t i = 0; i < MASTER_GENERATIONS; i++) {
+        struct generation *generation = &master->generations[i];
+        if (generation->state == GENERATION_DRAINING) {
+            old++;
+            oldest = oldest == NULL || generation->number < oldest->number ? generation : oldest;
+        }
+    }
+    if (old <= MASTER_OLD_GENERATIONS_MAX) {
+        return;
+    }
+    log_event(&master->heritage.log, LOG_LEVEL_WARN, "generation_cut", "old=%u", oldest->number);
+    for (size_t i = PROC_SLOT_WORKER_FIRST; i < PROC_SLOTS; i++) {
+        if (master->children[i].generation == oldest) {
+            child_end(master, &master->children[i], SIGTERM, 0);
+        }
+    }
+}
+
+void
+generation_drain(struct master *master, struct generation *generation)
+{
+    uint64_t limit_ms = generation->conf->limits.drain_timeout_ms + (uint64_t)MASTER_KILL_AFTER_MS;
+
+    generation->state = GENERATION_DRAINING;
+    for (size_t i = PROC_SLOT_WORKER_FIRST; i < PROC_SLOTS; i++) {
+        if (master->children[i].generation == generation) {
+            child_end(master, &master->children[i], SIGQUIT, limit_ms);
+        }
+    }
+    limit_old_generations(master);
+    generation_on_death(master, generation, true); /* perhaps it was empty already */
+}
+
+static void
+start_is_over(struct master *master)
+{
+    log_event(&master->heritage.log, LOG_LEVEL_INFO, "ready", "workers=%u ms=%llu",
+              atomic_load(&master->heritage.shared->board.workers_wanted),
+              (unsigned long long)(clock_mono_ms() - master->started_mono_ms));
+    master->phase = MASTER_RUNNING;
+    proc_ready_tell(&master->ready_fd, PROC_EXIT_OK, NULL);
+}
+
+/* All of its workers are ready: it is the one that serves. */
+static void
+generation_take_over(struct master *master, struct generation *generation)
+{
+    struct proc_board *board = &master->heritage.shared->board;
+    struct generation *old = generations_find(master, GENERATION_SERVING);
+
+    generation->state = GENERATION_SERVING;
+    atomic_store(&board->generation, generation->number);
+    atomic_store(&board->workers_wanted, generation->workers);
+    log_name(&master->heritage.log, "master", generation->number);
+    proc_title_set(&master->heritage.title, "auguryd: master gen %u", generation->number);
+    if (master->phase == MASTER_STARTING) {
+        start_is_over(master);
+        return;
+    }
+    heritage_conf_put(master->heritage.shared, generation->conf);
+    adopt_log(master, generation->conf);
+    log_event(&master->heritage.log, LOG_LEVEL_INFO, "reload_done", "workers=%u ms=%llu",
+              generation->workers, (unsigned long long)(clock_mono_ms() - master->reload_mono_ms));
+    if (old != NULL) {
+        generation_drain(master, old);
+    }
+    stats_add(stats_slot(master->heritage.stats, PROC_SLOT_MASTER), STATS_PROC_RELOADS, 1);
+    atomic_fetch_add(&board->reloads, 1);
+}
+
+void
+generation_on_ready(struct master *master, struct generation *generation)
+{
+    if (generation->state == GENERATION_STARTING &&
+        children_count(master, generation, true) == generation->workers) {
+        generation_take_over(master, generation);
+    }
+}
+
+void
+generation_on_death(struct master *master, struct generation *generation, bool was_ready)
+{
+    bool is_empty = children_count(master, generation, false) == 0;
+    char reason[HERITAGE_FAILURE_BYTES + 64];
+
+    (void)was_ready;
+    if (generation->state == GENERATION_STARTING && master->phase == MASTER_RUNNING) {
+        const char *failure = master->heritage.shared->failure;
+        snprintf(reason, sizeof(reason), "a new worker died before all were ready%s%.400s",
+                 failure[0] == '\0' ? "" : ": ", failure);
+        abandon(master, generation, reason);
+    } else if (generation->state == GENERATION_DRAINING && is_empty) {
+        log_event(&master->heritage.log, LOG_LEVEL_INFO, "generation_end", "old=%u",
+                  generation->number);
+        generation_forget(master, generation);
+    } else if (generation->state == GENERATION_SERVING && is_empty &&
+               master->phase == MASTER_RUNNING) {
+        master_give_up(master, "no worker is left, and none may be respawned");
+    }
+}
+
+/* ---- reload --------------------------------------------------------------------------------------------- */
+
+/* First option that only a restart can change; NULL: none. */
+static const char *
+fixed_option_changed(const struct master *master, const struct conf *old, const struct conf *fresh)
+{
+    static const char *const fixed[] = {"user",       "group",       "daemon",    "pidfile",
+                                        "models.dir", "models.map",  "cache.dir", "cache.map",
+                                        "cache.ring", "admin.socket"};
+
+    for (size_t i = 0; i < AUGURY_COUNT(fixed); i++) {
+        const struct conf_option *option = NULL;
+        int rc = conf_option_find(fixed[i], &option);
+        AUGURY_ASSERT(rc == 0);
+        if (memcmp((const uint8_t *)old + option->offset, (const uint8_t *)fresh + option->offset,
+                   option->size) != 0) {
+            return fixed[i];
+        }
+    }
+    return fresh->cache.size_bytes > master->heritage.cache_map_bytes / 2 ? "cache.size" : NULL;
+}
+
+/* The first errors, one a line. */
+static void
+describe_errors(const struct conf_errors *errors, char *out, size_t size)
+{
+    size_t used = 0;
+
+    for (size_t i = 0; i < errors->count && i < AUGURY_COUNT(errors->list) && used < size; i++) {
+        const struct err *err = &errors->list[i];
+        int len =
+            snprintf(out + used, size - used, "%s%s: %s", i == 0 ? "" : "; ", err->at, err->reason);
+        used += len < 0 ? 0 : (size_t)len;
+    }
+}
+
+static int
+load_and_validate(struct master *master, struct conf **out_conf, char *out_reason, size_t size)
+{
+    const struct generation *serving = generations_find(master, GENERATION_SERVING);
+    struct conf_errors errors = {.count = 0};
+    struct conf *conf = NULL;
+
+    int rc = conf_load(&master->source, &conf, &errors);
+    if (rc != 0) {
+        describe_errors(&errors, out_reason, size);
+        return rc;
+    }
+    const char *fixed = fixed_option_changed(master, serving->conf, conf);
+    if (fixed != NULL) {
+        snprintf(out_reason, size, "%s can only be changed by a restart", fixed);
+        conf_free(&conf);
+        return AUGURY_ERR_STATE;
+    }
+    *out_conf = conf;
+    return 0;
+}
+
+void
+generations_reload(struct master *master)
+{
+    char reason[512] = "";
+    struct conf *conf = NULL;
+    struct generation *generation = NULL;
+    struct err err;
+
+    log_event(&master->heritage.log, LOG_LEVEL_INFO, "reload", "path=%s",
+              master->source.path == NULL ? "" : master->source.path);
+    master->reload_mono_ms = clock_mono_ms();
+    if (load_and_validate(master, &conf, reason, sizeof(reason)) != 0) {
+        reload_failed(master, reason);
+        return;
+    }
+    if (generations_find(master, GENERATION_NONE) == NULL) {
+        conf_free(&conf);
+        reload_failed(master, "older generations are still ending; try again");
+        return;
+    }
+    if (generation_make(master, conf, &generation, &err) != 0) {
+        reload_failed(master, err.reason);
+        return;
+    }
+    master->heritage.shared->failure[0] = '\0';
+    generation_start(master, generation);
+}
+
+void
+generations_tick(struct master *master, uint64_t now_mono_ms)
+{
+    struct generation *starting = generations_find(master, GENERATION_STARTING);
+
+    if (starting != NULL && master->phase == MASTER_RUNNING &&
+        now_mono_ms > starting->deadline_mono_ms) {
+        abandon(master, starting, "new workers were not ready within 30 seconds");
+    }
+}
+
+void
+generations_close(struct master *master)
+{
+    for (size_t i = 0; i < MASTER_GENERATIONS; i++) {
+        if (master->generations[i].state != GENERATION_NONE) {
+            generation_forget(master, &master->generations[i]);
+        }
+    }
+}

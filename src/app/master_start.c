@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * master_start.c - the order of the start: detach, pidfile, log, folders, limits, shared memory, listeners, admin socket,
+ * then the first children; and the same backwards at the end. What fails before the workers serve is told to whoever typed
+ * the command.
+ */
+#include <errno.h>
+#include <grp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "augury/net.h"
+#include "master.h"
+
+enum { ADMIN_SOCKET_MODE = 0660, SPARE_DESCRIPTORS = 256 };
+
+static int
+make_folders(const struct master *master, const struct conf *conf, struct err *err)
+{
+    int rc = proc_make_parent(conf->admin.socket, master->uid, master->gid, err);
+
+    if (rc == 0) {
+        rc = proc_make_dir(conf->models.dir, master->uid, master->gid, err);
+    }
+    return rc != 0 ? rc : proc_make_dir(conf->cache.dir, master->uid, master->gid, err);
+}
+
+static int
+open_log(struct master *master, const struct conf *conf, struct err *err)
+{
+    struct log *log = &master->heritage.log;
+    enum log_level level = LOG_LEVEL_INFO;
+    bool is_file = strcmp(conf->log.file, "stderr") != 0;
+
+    int rc = log_level_find(conf->log.level, &level);
+    AUGURY_ASSERT(rc == 0); /* conf allows no other word */
+    rc = is_file ? proc_make_parent(conf->log.file, master->uid, master->gid, err) : 0;
+    if (rc == 0) {
+        rc = log_open(log, is_file ? conf->log.file : "", level, err);
+    }
+    if (rc != 0) {
+        return rc;
+    }
+    if (is_file && geteuid() == 0 && fchown(log->fd, master->uid, master->gid) != 0) {
+        return err_set(err, AUGURY_ERR_IO, "log_open", "log file %s: %s", conf->log.file,
+                       strerror(errno));
+    }
+    log_name(log, "master", 1);
+    return 0;
+}
+
+/* Made by root, used by the daemon's user and the operators. */
+static int
+open_admin_socket(struct master *master, const struct conf *conf, struct err *err)
+{
+    uid_t uid = master->uid;
+    gid_t gid = master->gid;
+
+    int rc = net_unix_listener_open(conf->admin.socket, ADMIN_SOCKET_MODE,
+                                    &master->heritage.admin_fd, err);
+    if (rc != 0) {
+        return rc;
+    }
+    if (conf->admin.operator_group[0] != '\0') {
+        rc = proc_find_user("", conf->admin.operator_group, &uid, &gid, err);
+        uid = master->uid;
+    }
+    if (rc == 0 && (geteuid() == 0 || gid != getegid()) &&
+        chown(conf->admin.socket, geteuid() == 0 ? uid : (uid_t)-1, gid) != 0) {
+        rc = err_set(err, AUGURY_ERR_IO, "admin_socket", "socket %s: %s", conf->admin.socket,
+                     strerror(errno));
+    }
+    return rc;
+}
+
+static int
+take_signals(struct master *master, struct err *err)
+{
+    static const int numbers[] = {SIGCHLD, SIGHUP, SIGUSR1, SIGQUIT, SIGTERM, SIGINT};
+    sigset_t set;
+
+    signal(SIGPIPE, SIG_IGN);
+    sigemptyset(&set);
+    for (size_t i = 0; i < AUGURY_COUNT(numbers); i++) {
+        sigaddset(&set, numbers[i]);
+    }
+    if (proc_signal_fd(&set, &master->signal_fd) != 0) {
+        return err_set(err, AUGURY_ERR_IO, "signals", "signalfd: %s", strerror(errno));
+    }
+    return 0;
+}
+
+static void
+show_master(struct master *master)
+{
+    struct proc_board *board = &master->heritage.shared->board;
+    struct proc_slot *slot = &board->slots[PROC_SLOT_MASTER];
+
+    snprintf(board->kind_names[0], sizeof(board->kind_names[0]), "%s",
+             child_kind_name(CHILD_SUPERVISOR));
+    snprintf(board->kind_names[1], sizeof(board->kind_names[1]), "%s",
+             child_kind_name(CHILD_WORKER));
+    snprintf(board->kind_names[2], sizeof(board->kind_names[2]), "master");
+    atomic_store(&board->started_wall_ms, clock_wall_ms());
+    atomic_store(&board->generation, 1);
+    atomic_store(&slot->kind, 2);
+    atomic_store(&slot->generation, 1);
+    atomic_store(&slot->pid, (int32_t)getpid());
+    atomic_store(&slot->state, (uint32_t)PROC_STATE_READY);
+    atomic_store(&slot->started_mono_ms, master->started_mono_ms);
+    atomic_store(&slot->heartbeat_mono_ms, master->started_mono_ms);
+    (void)stats_slot(master->heritage.stats, PROC_SLOT_MASTER);
+}
+
+/* conf stays the caller's on failure before the first generation has it. */
+static int
+master_setup(struct master *master, struct conf **conf, struct err *err)
+{
+    const struct conf *read = *conf;
+
+    umask(027);
+    int rc = proc_find_user(read->user, read->group, &master->uid, &master->gid, err);
+    if (rc == 0) {
+        rc = proc_make_parent(read->pidfile, master->uid, master->gid, err);
+    }
+    if (rc == 0) {
+        rc = proc_pidfile_open(&master->pidfile, read->pidfile, err);
+    }
+    if (rc == 0) {
+        rc = open_log(master, read, err);
+    }
+    if (rc == 0) {
+        rc = make_folders(master, read, err);
+    }
+    if (rc == 0) {
+        rc = heritage_setup(&master->heritage, read, err);
+    }
+    if (rc == 0) {
+        rc = open_admin_socket(master, read, err);
+    }
+    if (rc == 0 && proc_life_open(&master->life) != 0) {
+        rc = err_set(err, AUGURY_ERR_IO, "life", "pipe: %s", strerror(errno));
+    }
+    if (rc == 0) {
+        rc = take_signals(master, err);
+    }
+    if (rc != 0) {
+        return rc;
+    }
+    if (proc_raise_file_limit(read->limits.connections + SPARE_DESCRIPTORS) != 0) {
+        log_event(&master->heritage.log, LOG_LEVEL_WARN, "file_limit_low", "wanted=%u",
+                  read->limits.connections + SPARE_DESCRIPTORS);
+    }
+    heritage_conf_put(master->heritage.shared, read);
+    show_master(master);
+    *conf = NULL; /* the generation has it now */
+    return generations_first(master, (struct conf *)(uintptr_t)read, err);
+}
+
+static void
+master_teardown(struct master *master, const char *admin_socket)
+{
+    if (master->heritage.admin_fd >= 0) {
+        unlink(admin_socket);
+    }
+    generations_close(master);
+    proc_life_close(&master->life);
+    if (master->signal_fd >= 0) {
+        close(master->signal_fd);
+    }
+    heritage_teardown(&master->heritage);
+    log_event(&master->heritage.log, LOG_LEVEL_INFO, "end", "status=%d", master->exit_status);
+    log_close(&master->heritage.log);
+    /* Last: whoever waits for the pidfile to go finds everything gone. */
+    proc_pidfile_close(&master->pidfile);
+}
+
+static struct master *
+master_new(const struct conf_source *source, const struct proc_title *title)
+{
+    struct master *master = calloc(1, sizeof(*master));
+
+    if (master == NULL) {
+        return NULL;
+    }
+    master->source = *source;
+    master->signal_fd = master->ready_fd = master->pidfile.fd = -1;
+    master->life = (struct proc_life){-1, -1};
+    master->heritage.admin_fd = master->heritage.wake_fd = -1;
+    master->heritage.command_read_fd = master->heritage.command_write_fd = -1;
+    master->heritage.log = (struct log){.fd = STDERR_FILENO, .level = LOG_LEVEL_ERROR};
+    master->heritage.title = *title;
+    master->started_mono_ms = clock_mono_ms();
+    for (size_t i = 0; i < PROC_SLOTS; i++) {
+        master->children[i].ready_fd = -1;
+    }
+    return master;
+}
+
+int
+master_main(const struct conf_source *source, struct conf *conf, const struct proc_title *title)
+{
+    struct master *master = master_new(source, title);
+    char admin_socket[CONF_PATH_BYTES];
+    struct err err;
+
+    if (master == NULL) {
+        conf_free(&conf);
+        return PROC_EXIT_FAILED;
+    }
+    snprintf(admin_socket, sizeof(admin_socket), "%s", conf->admin.socket);
+    int rc = conf->is_daemon ? proc_daemonize(&master->ready_fd, &err) : 0;
+    if (rc == 0) {
+        rc = master_setup(master, &conf, &err);
+    }
+    if (rc == 0) {
+        log_event(&master->heritage.log, LOG_LEVEL_INFO, "start", "version=%s uid=%u",
+                  PACKAGE_VERSION, (unsigned)master->uid);
+        proc_title_set(title, "auguryd: master gen 1");
+        rc = children_start_supervisor(master);
+        master_run(master);
+    } else {
+        master_give_up(master, err.reason);
+    }
+    int status = master->exit_status;
+    master_teardown(master, admin_socket);
+    conf_free(&conf);
+    free(master);
+    return status;
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * supervisor.h - the cache's only writer and the door of the admin socket. Private to app. Process: supervisor.
+ */
+#pragma once
+
+#include "augury/api.h"
+#include "heritage.h"
+
+struct admin;
+
+struct supervisor {
+    struct heritage *heritage;
+    struct conf conf; /* the one in force: it changes with a reload, this process does not */
+    uint32_t conf_sequence;
+    struct net_loop *loop;
+    struct cache *cache;
+    struct registry *registry;
+    struct stats_slot *stats;
+    struct admin *admin;
+    struct net_line_server *lines;
+    struct net_watch *life, *wake;
+    struct net_timer *tick, *beat;
+    struct net_signal *term, *quit, *reopen, *check;
+    bool is_commit_failing; /* said once, until it works again */
+    bool is_stopping;
+};
+
+/* A proc_child_main. arg: struct heritage. */
+int supervisor_main(void *arg, struct proc_link link);
+/* Drains rings for a bounded time; what is left wakes the loop again. Also called while a command waits. */
+void supervisor_pump(struct supervisor *supervisor);

@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * supervisor_main.c - the loop around the cache's keeper: rings wake it, a tick sweeps, clears readers of the dead and
+ * follows the configuration, and the admin socket asks for the rest.
+ * It may die anywhere: an entry leaves its ring only after the commit, and workers go on reading meanwhile.
+ */
+#include "supervisor.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "admin.h"
+
+enum { TICK_MS = 1000, BEAT_MS = 500, TURNS_MAX = 16 };
+
+#define GREETING "augury-admin/1 " PACKAGE_VERSION
+
+/* ---- the keeper's work ---------------------------------------------------------------------------- */
+
+static void
+note_commit(struct supervisor *supervisor, int rc)
+{
+    struct log *log = &supervisor->heritage->log;
+
+    if (rc < 0 && !supervisor->is_commit_failing) {
+        log_event(log, LOG_LEVEL_ERROR, "cache_commit_failed", "reason=\"%s\"",
+                  augury_strerror(rc));
+    } else if (rc >= 0 && supervisor->is_commit_failing) {
+        log_event(log, LOG_LEVEL_INFO, "cache_commit_works_again", "turn=1");
+    }
+    supervisor->is_commit_failing = rc < 0;
+}
+
+void
+supervisor_pump(struct supervisor *supervisor)
+{
+    for (int i = 0; i < TURNS_MAX; i++) {
+        bool has_more = false;
+        int rc = cache_keeper_turn(supervisor->cache, clock_wall_ms(), &has_more);
+        note_commit(supervisor, rc);
+        if (rc < 0) {
+            return; /* the tick tries again */
+        }
+        if (!has_more && cache_keeper_may_sleep(supervisor->cache)) {
+            return;
+        }
+    }
+    /* Others have their turn before the rest. */
+    (void)eventfd_write(supervisor->heritage->wake_fd, 1);
+}
+
+static void
+on_wake(void *arg, int fd, enum net_watch_what what)
+{
+    struct supervisor *supervisor = arg;
+    eventfd_t count = 0;
+
+    (void)what;
+    (void)eventfd_read(fd, &count);
+    supervisor_pump(supervisor);
+}
+
+static void
+check_readers(struct supervisor *supervisor)
+{
+    unsigned cleared = 0;
+
+    int rc = cache_keeper_tick(supervisor->cache, clock_wall_ms());
+    note_commit(supervisor, rc);
+    if (registry_reader_check(supervisor->registry, &cleared) == 0 && cleared > 0) {
+        log_event(&supervisor->heritage->log, LOG_LEVEL_INFO, "stale_readers_cleared",
+                  "environment=models count=%u", cleared);
+    }
+}
+
+/* What a reload changes for this process. */
+static void
+follow_conf(struct supervisor *supervisor)
+{
+    struct heritage *heritage = supervisor->heritage;
+
+    if (!heritage_conf_get(heritage->shared, &supervisor->conf_sequence, &supervisor->conf)) {
+        return;
+    }
+    cache_keeper_quota(supervisor->cache, supervisor->conf.cache.size_bytes);
+    int rc = log_level_find(supervisor->conf.log.level, &heritage->log.level);
+    AUGURY_ASSERT(rc == 0); /* conf allows no other word */
+    heritage->generation = atomic_load(&heritage->shared->board.generation);
+    log_name(&heritage->log, "supervisor", heritage->generation);
+    log_event(&heritage->log, LOG_LEVEL_INFO, "conf_adopted", "cache_bytes=%llu",
+              (unsigned long long)supervisor->conf.cache.size_bytes);
+}
+
+static void
+on_tick(void *arg)
+{
+    struct supervisor *supervisor = arg;
+
+    follow_conf(supervisor);
+    check_readers(supervisor);
+    supervisor_pump(supervisor); /* a wake that a dying worker never sent is made up for */
+}
+
+static void
+on_beat(void *arg)
+{
+    struct supervisor *supervisor = arg;
+    heritage_heartbeat(supervisor->heritage);
+}
+
+/* ---- signals and the master's death ------------------------------------------------------------------ */
+
+static void
+stop(struct supervisor *supervisor)
+{
+    supervisor->is_stopping = true;
+    net_loop_stop(supervisor->loop);
+}
+
+static void
+on_signal(void *arg, int number)
+{
+    struct supervisor *supervisor = arg;
+
+    if (number == SIGUSR1) {
+        if (log_reopen(&supervisor->heritage->log) != 0) {
+            log_event(&supervisor->heritage->log, LOG_LEVEL_ERROR, "log_reopen_failed", "errno=%d",
+                      errno);
+        }
+    } else if (number == SIGUSR2) {
+        check_readers(supervisor); /* a worker died */
+    } else {
+        stop(supervisor);
+    }
+}
+
+static void
+on_master_death(void *arg, int fd, enum net_watch_what what)
+{
+    struct supervisor *supervisor = arg;
+    char byte = 0;
+
+    (void)what;
+    if (read(fd, &byte, 1) != 0) {
+        return;
+    }
+    log_event(&supervisor->heritage->log, LOG_LEVEL_ERROR, "master_died", "exit=1");
+    stop(supervisor);
+}
+
+/* ---- set-up ---------------------------------------------------------------------------------------------- */
+
+static int
+open_environments(struct supervisor *supervisor, struct err *err)
+{
+    struct heritage *heritage = supervisor->heritage;
+    const struct conf *conf = &supervisor->conf;
+    bool was_damaged = false;
+    struct registry_options models = {.dir = conf->models.dir,
+                                      .map_bytes = (size_t)conf->models.map_bytes,
+                                      .stats = supervisor->stats};
+    struct cache_options cache = {.dir = conf->cache.dir,
+                                  .map_bytes = heritage->cache_map_bytes,
+                                  .is_keeper = true,
+                                  .rings = heritage->rings,
+                                  .slot = heritage->slot,
+                                  .stats = supervisor->stats};
+
+    int rc = registry_open(&models, &supervisor->registry, err);
+    if (rc == 0) {
+        rc = cache_open(&cache, &supervisor->cache, &was_damaged, err);
+    }
+    if (rc == 0 && was_damaged) {
+        log_event(&heritage->log, LOG_LEVEL_WARN, "cache_damaged", "action=\"made anew\" dir=%s",
+                  conf->cache.dir);
+    }
+    if (rc == 0) {
+        cache_keeper_quota(supervisor->cache, conf->cache.size_bytes);
+    }
+    return rc;
+}
+
+static int
+watch_events(struct supervisor *supervisor, struct proc_link link)
+{
+    struct net_loop *loop = supervisor->loop;
+    int wake_fd = supervisor->heritage->wake_fd;
+
+    int rc = net_watch_new(loop, link.life_fd, NET_WATCH_READ, on_master_death, supervisor,
+                           &supervisor->life);
+    if (rc == 0) {
+        rc = net_watch_new(loop, wake_fd, NET_WATCH_READ, on_wake, supervisor, &supervisor->wake);
+    }
+    if (rc == 0) {
+        rc = net_timer_new(loop, TICK_MS, on_tick, supervisor, &supervisor->tick);
+    }
+    if (rc == 0) {
+        rc = net_timer_new(loop, BEAT_MS, on_beat, supervisor, &supervisor->beat);
+    }
+    if (rc == 0) {
+        rc = net_signal_new(loop, SIGTERM, on_signal, supervisor, &supervisor->term);
+    }
+    if (rc == 0) {
+        rc = net_signal_new(loop, SIGQUIT, on_signal, supervisor, &supervisor->quit);
+    }
+    if (rc == 0) {
+        rc = net_signal_new(loop, SIGUSR1, on_signal, supervisor, &supervisor->reopen);
+    }
+    return rc != 0 ? rc : net_signal_new(loop, SIGUSR2, on_signal, supervisor, &supervisor->check);
+}
+
+static int
+supervisor_setup(struct supervisor *supervisor, struct proc_link link, struct err *err)
+{
+    struct heritage *heritage = supervisor->heritage;
+
+    int rc = heritage_child_begin(heritage, "supervisor", err);
+    if (rc == 0) {
+        rc = open_environments(supervisor, err);
+    }
+    if (rc == 0) {
+        rc = net_loop_new(&supervisor->loop, err);
+    }
+    if (rc == 0) {
+        rc = admin_new(supervisor, &supervisor->admin, err);
+    }
+    if (rc == 0) {
+        rc = net_line_server_new(supervisor->loop, heritage->admin_fd, GREETING, admin_on_line,
+                                 supervisor->admin, &supervisor->lines, err);
+    }
+    if (rc == 0 && watch_events(supervisor, link) != 0) {
+        rc = err_set(err, AUGURY_ERR_IO, "events", "cannot watch signals and timers");
+    }
+    return rc;
+}
+
+static void
+supervisor_teardown(struct supervisor *supervisor)
+{
+    net_line_server_free(&supervisor->lines);
+    admin_free(&supervisor->admin);
+    net_watch_free(&supervisor->life);
+    net_watch_free(&supervisor->wake);
+    net_timer_free(&supervisor->tick);
+    net_timer_free(&supervisor->beat);
+    net_signal_free(&supervisor->term);
+    net_signal_free(&supervisor->quit);
+    net_signal_free(&supervisor->reopen);
+    net_signal_free(&supervisor->check);
+    cache_close(&supervisor->cache);
+    registry_close(&supervisor->registry);
+    net_loop_free(&supervisor->loop);
+}
+
+int
+supervisor_main(void *arg, struct proc_link link)
+{
+    struct heritage *heritage = arg;
+    struct supervisor supervisor = {
+        .heritage = heritage,
+        .stats = stats_slot(heritage->stats, PROC_SLOT_SUPERVISOR),
+    };
+    struct err err;
+
+    if (!heritage_conf_get(heritage->shared, &supervisor.conf_sequence, &supervisor.conf)) {
+        supervisor.conf = *heritage->conf;
+    }
+    heritage->conf = &supervisor.conf;
+    int rc = supervisor_setup(&supervisor, link, &err);
+    if (rc != 0) {
+        supervisor_teardown(&supervisor);
+        return heritage_fail(heritage, PROC_EXIT_FAILED, "supervisor", &err);
+    }
+    proc_ready_say(&link);
+    supervisor_pump(&supervisor); /* what the last one left in the rings */
+    rc = net_loop_run(supervisor.loop);
+    supervisor_pump(&supervisor);
+    bool is_clean = rc == 0 && supervisor.is_stopping;
+    supervisor_teardown(&supervisor);
+    log_close(&heritage->log);
+    return is_clean ? PROC_EXIT_OK : PROC_EXIT_FAILED;
+}

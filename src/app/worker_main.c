@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * worker_main.c - one worker's life: open models and cache read-only, serve the inherited listeners, drain on QUIT or when
+ * the master dies, end at once on TERM.
+ * A worker without its models cannot serve; one without the cache can, slower.
+ */
+#include "worker.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "augury/api.h"
+
+enum { BEAT_MS = 500 };
+
+struct worker {
+    struct heritage *heritage;
+    struct stats_slot *stats;
+    struct net_loop *loop;
+    struct cache *cache;
+    struct registry *registry;
+    struct predict_context predict;
+    struct api *api;
+    struct net_server *server;
+    struct net_watch *life;
+    struct net_timer *beat;
+    struct net_signal *term, *quit, *reopen;
+    bool is_draining;
+};
+
+/* ---- the end ------------------------------------------------------------------------------------------ */
+
+static void
+on_drained(void *arg)
+{
+    struct worker *worker = arg;
+    net_loop_stop(worker->loop);
+}
+
+static void
+drain(struct worker *worker)
+{
+    struct heritage *heritage = worker->heritage;
+
+    if (worker->is_draining) {
+        return;
+    }
+    worker->is_draining = true;
+    proc_title_set(&heritage->title, "auguryd: worker %u gen %u (draining)", heritage->number,
+                   heritage->generation);
+    log_event(&heritage->log, LOG_LEVEL_INFO, "drain", "connections=%zu",
+              net_server_connections(worker->server));
+    net_server_drain(worker->server, heritage->conf->limits.drain_timeout_ms, on_drained, worker);
+}
+
+static void
+on_signal(void *arg, int number)
+{
+    struct worker *worker = arg;
+
+    if (number == SIGQUIT) {
+        drain(worker);
+    } else if (number == SIGTERM) {
+        worker->is_draining = true;
+        net_loop_stop(worker->loop);
+    } else if (log_reopen(&worker->heritage->log) != 0) {
+        log_event(&worker->heritage->log, LOG_LEVEL_ERROR, "log_reopen_failed", "errno=%d", errno);
+    }
+}
+
+static void
+on_master_death(void *arg, int fd, enum net_watch_what what)
+{
+    struct worker *worker = arg;
+    char byte = 0;
+
+    (void)what;
+    if (read(fd, &byte, 1) != 0) {
+        return;
+    }
+    log_event(&worker->heritage->log, LOG_LEVEL_ERROR, "master_died", "action=drain");
+    net_watch_free(&worker->life);
+    drain(worker);
+}
+
+static void
+on_beat(void *arg)
+{
+    struct worker *worker = arg;
+    heritage_heartbeat(worker->heritage);
+}
+
+/* ---- set-up --------------------------------------------------------------------------------------------- */
+
+static void
+open_cache(struct worker *worker)
+{
+    struct heritage *heritage = worker->heritage;
+    bool was_damaged = false;
+    struct err err;
+    char quoted[400];
+    struct cache_options options = {.dir = heritage->conf->cache.dir,
+                                    .map_bytes = heritage->cache_map_bytes,
+                                    .rings = heritage->rings,
+                                    .slot = heritage->slot,
+                                    .stats = worker->stats};
+
+    if (cache_open(&options, &worker->cache, &was_damaged, &err) != 0) {
+        worker->cache = NULL;
+        log_event(&heritage->log, LOG_LEVEL_WARN, "cache_off", "reason=%s",
+                  log_quote(bytes_of_text(err.reason), quoted, sizeof(quoted)));
+    }
+}
+
+static int
+open_models(struct worker *worker, struct err *err)
+{
+    const struct conf *conf = worker->heritage->conf;
+    struct registry_options options = {.dir = conf->models.dir,
+                                       .map_bytes = (size_t)conf->models.map_bytes,
+                                       .is_read_only = true,
+                                       .stats = worker->stats};
+
+    return registry_open(&options, &worker->registry, err);
+}
+
+static int
+make_api(struct worker *worker, struct err *err)
+{
+    const struct conf *conf = worker->heritage->conf;
+
+    worker->predict = (struct predict_context){
+        .registry = worker->registry,
+        .cache = conf->cache.prediction.is_enabled ? worker->cache : NULL,
+        .stats = worker->stats,
+        .ttl_s = conf->cache.prediction.ttl_s,
+        .decimals = conf->cache.prediction.decimals,
+        .rows_max = conf->limits.rows,
+    };
+    struct api_options options = {
+        .conf = conf,
+        .predict = &worker->predict,
+        .stats = worker->heritage->stats,
+        .slot = worker->stats,
+        .board = &worker->heritage->shared->board,
+        .server = &worker->server,
+    };
+    return api_new(&options, &worker->api, err);
+}
+
+static int
+make_server(struct worker *worker, struct err *err)
+{
+    const struct conf_limits *limits = &worker->heritage->conf->limits;
+    struct net_server_options options = {
+        .loop = worker->loop,
+        .limits = {.http = {.head_bytes = (size_t)limits->head_bytes,
+                            .target_bytes = (size_t)limits->target_bytes,
+                            .headers = limits->headers,
+                            .body_bytes = limits->body_bytes},
+                   .header_timeout_ms = limits->header_timeout_ms,
+                   .body_timeout_ms = limits->body_timeout_ms,
+                   .send_timeout_ms = limits->send_timeout_ms,
+                   .keepalive_timeout_ms = limits->keepalive_timeout_ms,
+                   .connections = limits->connections},
+        .handler = api_handle,
+        .handler_arg = worker->api,
+        .stats = worker->stats,
+        .log = &worker->heritage->log,
+    };
+
+    int rc = net_server_new(&options, &worker->server, err);
+    for (uint32_t i = 0; rc == 0 && i < worker->heritage->listener_count; i++) {
+        const struct heritage_listener *listener = &worker->heritage->listeners[i];
+        rc = net_server_listen(worker->server, listener->fd, listener->name, err);
+    }
+    return rc;
+}
+
+static int
+watch_events(struct worker *worker, struct proc_link link)
+{
+    struct net_loop *loop = worker->loop;
+
+    int rc =
+        net_watch_new(loop, link.life_fd, NET_WATCH_READ, on_master_death, worker, &worker->life);
+    if (rc == 0) {
+        rc = net_timer_new(loop, BEAT_MS, on_beat, worker, &worker->beat);
+    }
+    if (rc == 0) {
+        rc = net_signal_new(loop, SIGTERM, on_signal, worker, &worker->term);
+    }
+    if (rc == 0) {
+        rc = net_signal_new(loop, SIGQUIT, on_signal, worker, &worker->quit);
+    }
+    return rc != 0 ? rc : net_signal_new(loop, SIGUSR1, on_signal, worker, &worker->reopen);
+}
+
+/* The rooms in their order. */
+static int
+worker_setup(struct worker *worker, struct proc_link link, struct err *err)
+{
+    int rc = heritage_child_begin(worker->heritage, "worker", err);
+
+    if (rc == 0) {
+        rc = open_models(worker, err);
+    }
+    if (rc == 0) {
+        open_cache(worker);
+        rc = net_loop_new(&worker->loop, err);
+    }
+    if (rc == 0) {
+        rc = make_api(worker, err);
+    }
+    if (rc == 0 && watch_events(worker, link) != 0) {
+        rc = err_set(err, AUGURY_ERR_IO, "events", "cannot watch signals and timers");
+    }
+    return rc != 0 ? rc : make_server(worker, err);
+}
+
+static void
+worker_teardown(struct worker *worker)
+{
+    net_server_free(&worker->server);
+    api_free(&worker->api);
+    net_watch_free(&worker->life);
+    net_timer_free(&worker->beat);
+    net_signal_free(&worker->term);
+    net_signal_free(&worker->quit);
+    net_signal_free(&worker->reopen);
+    cache_close(&worker->cache);
+    registry_close(&worker->registry);
+    net_loop_free(&worker->loop);
+}
+
+int
+worker_main(void *arg, struct proc_link link)
+{
+    struct heritage *heritage = arg;
+    struct worker worker = {
+        .heritage = heritage,
+        .stats = stats_slot(heritage->stats, heritage->slot),
+    };
+    struct err err;
+
+    int rc = worker_setup(&worker, link, &err);
+    if (rc != 0) {
+        worker_teardown(&worker);
+        return heritage_fail(heritage, PROC_EXIT_FAILED, "worker", &err);
+    }
+    proc_ready_say(&link);
+    rc = net_loop_run(worker.loop);
+    bool is_clean = rc == 0 && worker.is_draining;
+    worker_teardown(&worker);
+    log_close(&heritage->log);
+    return is_clean ? PROC_EXIT_OK : PROC_EXIT_FAILED;
+}

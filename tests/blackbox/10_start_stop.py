@@ -1,0 +1,204 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""Start and stop: the command's promise, the pidfile, the signals, the titles, the log."""
+import os
+import signal
+import socket
+import threading
+
+import harness
+from harness import check, contains, equal, wait_for
+
+
+def test_the_command_returns_when_the_workers_serve(daemon):
+    daemon.start()
+    equal(daemon.get("/ping")[0], 200)
+    equal(len(daemon.children("worker")), 2)
+    equal(len(daemon.children("supervisor")), 1)
+    daemon.stop()
+    check(not os.path.exists(daemon.pid_path), "the pidfile is removed")
+    check(not os.path.exists(daemon.socket_path), "the socket is removed")
+
+
+def test_in_the_foreground_term_ends_it_with_0(daemon):
+    daemon.start_foreground()
+    equal(daemon.pid(), daemon.foreground.pid)
+    daemon.stop(signal.SIGTERM)
+    equal(daemon.foreground.returncode, 0)
+
+
+def test_int_is_a_fast_stop_as_well(daemon):
+    daemon.start_foreground()
+    daemon.stop(signal.SIGINT)
+    equal(daemon.foreground.returncode, 0)
+
+
+def test_titles_tell_who_is_who(daemon):
+    daemon.start()
+
+    def title(pid):
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return file.read().rstrip(b"\0").decode()
+
+    equal(title(daemon.pid()), "auguryd: master gen 1")
+    equal(title(daemon.children()["supervisor"]), "auguryd: supervisor")
+    equal(title(daemon.children()["worker 1 gen 1"]), "auguryd: worker 1 gen 1")
+    daemon.stop()
+
+
+def test_a_second_daemon_is_refused_and_the_first_goes_on(daemon):
+    daemon.start()
+    second = daemon.command()
+    equal(second.returncode, 1)
+    contains(second.stderr, f"held by process {daemon.pid()}")
+    equal(daemon.get("/ping")[0], 200)
+    check(os.path.exists(daemon.socket_path), "the socket stays")
+    daemon.expect_error("start_failed")
+    daemon.stop()
+
+
+def test_an_address_in_use_is_told_to_whoever_started_it(daemon):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        daemon.listeners["public"] = f"127.0.0.1:{other.getsockname()[1]}"
+        daemon.write_conf()
+        done = daemon.command()
+    equal(done.returncode, 1)
+    contains(done.stderr, "in use")
+    check(not os.path.exists(daemon.pid_path), "no pidfile stays")
+    daemon.expect_error("start_failed")
+
+
+def test_a_child_that_cannot_start_is_told_with_its_reason(daemon):
+    # A file where the environment of the models should be made.
+    os.mkdir(os.path.join(daemon.dir, "models"))
+    os.mkdir(os.path.join(daemon.dir, "models", "data.mdb"))
+    daemon.write_conf()
+    done = daemon.command()
+    equal(done.returncode, 1)
+    contains(done.stderr, "supervisor: ")
+    daemon.expect_error("start_failed")
+    daemon.expect_error("child_start_failed")
+    daemon.wait_gone()
+
+
+def test_a_graceful_stop_answers_what_is_under_way(daemon):
+    daemon.start()
+    with socket.create_connection(("127.0.0.1", daemon.port()), timeout=10) as client:
+        client.sendall(b"GET /ping HTTP/1.1\r\nHost: a\r\n")
+        pids = daemon.all_pids()
+        # The head is not complete: some worker holds the connection when the drain begins.
+        wait_for(lambda: daemon.metrics()["augury_http_connections"] == 1, "connection accepted")
+        daemon.send(signal.SIGQUIT)
+        daemon.wait_event("drain", process="master")
+        client.sendall(b"\r\n")
+        answer = client.recv(65536)
+        check(answer.startswith(b"HTTP/1.1 200 "), f"answered: {answer[:60]!r}")
+        daemon.wait_gone(pids)
+
+
+def test_a_graceful_stop_ends_at_its_limit(daemon):
+    daemon.sections["limits"]["drain_timeout"] = "300ms"
+    daemon.start()
+    with socket.create_connection(("127.0.0.1", daemon.port()), timeout=10) as client:
+        client.sendall(b"GET /ping HTTP/1.1\r\nHost: a\r\n")
+        wait_for(lambda: daemon.metrics()["augury_http_connections"] == 1, "connection accepted")
+        daemon.stop()
+        check(client.recv(100)[:12] != b"HTTP/1.1 200", "cut without an answer")
+
+
+def test_a_stopped_child_is_killed_when_it_does_not_go(daemon):
+    daemon.start()
+    os.kill(daemon.children()["worker 0 gen 1"], signal.SIGSTOP)
+    daemon.stop(signal.SIGTERM)
+
+
+def test_children_end_when_the_master_is_killed(daemon):
+    daemon.expect_error("master_died")
+    daemon.start()
+    pids = daemon.all_pids()
+    os.kill(daemon.pid(), signal.SIGKILL)
+    daemon.wait_gone(pids)
+    # The lock died with the master: the next start takes the files over.
+    daemon.start()
+    equal(daemon.get("/ping")[0], 200)
+    daemon.stop()
+
+
+def test_usr1_makes_every_process_open_the_log_anew(daemon):
+    daemon.start()
+    pids = daemon.all_pids()
+    os.rename(daemon.log_path, daemon.log_path + ".1")
+    daemon.send(signal.SIGUSR1)
+    daemon.wait_event("log_reopened")
+
+    def has_new_log(pid):
+        targets = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
+        return daemon.log_path in targets and daemon.log_path + ".1" not in targets
+
+    wait_for(lambda: all(has_new_log(pid) for pid in pids), "all have the new file")
+    daemon.send(signal.SIGQUIT)
+    daemon.wait_gone(pids)
+
+
+def test_started_by_root_the_children_run_as_the_user(daemon):
+    if os.geteuid() != 0:
+        raise harness.Skip("needs root")
+    daemon.options["user"] = '"nobody"'
+    daemon.start()
+
+    def uid(pid):
+        with open(f"/proc/{pid}/status", encoding="utf-8") as file:
+            return [line.split()[1:] for line in file if line.startswith("Uid:")][0]
+
+    equal(uid(daemon.pid())[0], "0")
+    for pid in daemon.children().values():
+        equal(uid(pid), ["65534"] * 4, "all four ids")
+    equal(daemon.get("/ping")[0], 200)
+    # The command pipe reaches a master that the supervisor may not signal, and the log is theirs to open.
+    code, text = daemon.admin("reload")
+    equal(code, 0, text)
+    daemon.send(signal.SIGUSR1)
+    daemon.wait_event("log_reopened")
+    daemon.stop()
+
+
+def test_sockets_and_data_are_private(daemon):
+    daemon.start()
+    equal(os.stat(daemon.socket_path).st_mode & 0o777, 0o660)
+    for name in ("models", "cache"):
+        equal(os.stat(os.path.join(daemon.dir, name)).st_mode & 0o777, 0o700)
+    equal(os.stat(daemon.pid_path).st_mode & 0o777, 0o644)
+    daemon.stop()
+
+
+def test_no_worker_has_what_it_does_not_need(daemon):
+    daemon.start()
+    worker = daemon.children()["worker 0 gen 1"]
+    targets = [os.readlink(f"/proc/{worker}/fd/{fd}") for fd in os.listdir(f"/proc/{worker}/fd")]
+    check(daemon.pid_path not in targets, "the pidfile, and its lock, stay with the master")
+    check(not [name for name in targets if "signalfd" in name], "so does the signal descriptor")
+    daemon.stop()
+
+
+def test_requests_from_many_threads_reach_all_workers(daemon):
+    daemon.start()
+    failures = []
+
+    def ask():
+        for _ in range(20):
+            if daemon.get("/ping")[0] != 200:
+                failures.append(1)
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    equal(failures, [])
+    equal(daemon.metrics()['augury_http_requests_total{status="2xx"}'], 80)
+    daemon.stop()
+
+
+harness.run(globals())
