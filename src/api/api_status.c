@@ -10,7 +10,6 @@
 #include <string.h>
 #include <sys/wait.h>
 
-
 struct memory {
     uint64_t private_bytes; /* anonymous: this process alone */
     uint64_t shared_bytes;  /* files and shared memory: counted in every process that maps them */
