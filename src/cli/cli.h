@@ -6,8 +6,6 @@
 
 #include "augury/api.h"
 
-#define AUGURY_CONFIG_FILE "/etc/augury/augury.conf"
-
 /* LSB-like; documented in augury(1). */
 enum cli_exit {
     CLI_OK = 0,

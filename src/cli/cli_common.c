@@ -14,10 +14,10 @@ extern char **environ;
 int
 cli_conf_load(const struct cli *cli, struct conf **out_conf)
 {
-    bool has_default = cli->config_path == NULL && access(AUGURY_CONFIG_FILE, F_OK) == 0;
+    bool has_default = cli->config_path == NULL && access(AUGURY_CONF_FILE, F_OK) == 0;
     struct conf_source source = {
         .path = cli->config_path != NULL ? cli->config_path
-                : has_default            ? AUGURY_CONFIG_FILE
+                : has_default            ? AUGURY_CONF_FILE
                                          : NULL,
         .overrides = cli->overrides,
         .override_count = cli->override_count,

@@ -46,7 +46,7 @@ put_options(FILE *out)
 {
     fputs(
         "\nOptions before the command:\n"
-        "  -c FILE   configuration (default: " AUGURY_CONFIG_FILE ", which may be absent)\n"
+        "  -c FILE   configuration (default: " AUGURY_CONF_FILE ", which may be absent)\n"
         "  -o SECTION.NAME=VALUE   overrides one option of it\n"
         "  -j        JSON\n"
         "  -V        version\n"

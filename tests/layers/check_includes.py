@@ -56,9 +56,9 @@ def fault_of_public(room, name):
 
 def fault_of_private(folder, path, name):
     target = os.path.realpath(os.path.join(os.path.dirname(path), name))
-    if target.startswith(os.path.realpath(folder) + os.sep):
-        return None
-    return f'"{name}" is outside the room'
+    if not target.startswith(os.path.realpath(folder) + os.sep):
+        return f'"{name}" is outside the room'
+    return None if os.path.exists(target) else f'"{name}" is not in the room'
 
 
 def faults_of_room(root, room):
@@ -138,6 +138,7 @@ def faults_of_planted_tree():
         write(root, "src/net/beside.c", '#include "augury/cache.h"\n')
         write(root, "src/net/foreign.c", "#include <lmdb.h>\n")
         write(root, "src/net/unknown.c", "#include <curl/curl.h>\n")
+        write(root, "src/net/absent.c", '#include "config.h"\n')
         write(root, "src/model/peek.c", '#include "../net/private.h"\n')
         write(root, "include/augury/wire.h", "#include <yyjson.h>\n")
         return sorted(
@@ -148,6 +149,7 @@ def faults_of_planted_tree():
 PLANTED = [
     "include/augury/wire.h",
     "src/model/peek.c",
+    "src/net/absent.c",
     "src/net/beside.c",
     "src/net/foreign.c",
     "src/net/unknown.c",
