@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * api.h - the HTTP interface and the verbs that it shares with the admin socket and the command line: one file a resource.
- * Room: api (floor 4, uses predict, model, cache, net, wire, stats, proc, conf, base). Process: worker (api_handle), supervisor and cli (verbs).
+ * api.h - the HTTP interface and the verbs that it shares with the admin socket and the command
+ * line: one file a resource.
+ * Room: api (floor 4, uses predict, model, cache, net, wire, stats, proc, conf, base). Process:
+ * worker (api_handle), supervisor and cli (verbs).
  */
 #pragma once
 
@@ -22,11 +24,12 @@ struct api_options {
 AUGURY_MUST_USE int api_new(const struct api_options *options, struct api **out_api,
                             struct err *err);
 void api_free(struct api **api);
-/* A net_handler_fn: routes by one const table; every error is {"error","code","at"}. arg: struct api. */
+/* A net_handler_fn: routes by one const table; every error is {"error","code","at"}. arg: struct
+ * api. */
 void api_handle(void *arg, const struct http_request *request, struct bytes body,
                 const struct net_peer *peer, struct net_answer *answer);
 
-/* ---- documents that more than one door shows -------------------------------------------------- */
+/* ---- documents that more than one door shows ------------------------------------------------- */
 
 /* Each writes one whole document. */
 void api_put_status(struct wire_writer *writer, const struct conf *conf,
@@ -40,12 +43,13 @@ void api_put_performance(struct wire_writer *writer, const struct stats *stats,
 AUGURY_MUST_USE int api_put_cache(struct wire_writer *writer, struct cache *cache,
                                   const struct stats *stats);
 
-/* `model VERB ARGS…` for the admin socket and the command line alike: import, list, use, show, unload, verify. argv[0] is the verb.
- * Writes one document on success. */
+/* `model VERB ARGS…` for the admin socket and the command line alike: import, list, use, show,
+ * unload, verify. argv[0] is the verb. Writes one document on success. */
 AUGURY_MUST_USE int api_model_verb(struct registry *registry, int argc, const char *const *argv,
                                    uint64_t now_wall_ms, struct wire_writer *writer,
                                    struct err *err);
 const char *api_model_verb_help(void);
-/* A whole file, at most max_bytes. AUGURY_ERR_IO, AUGURY_ERR_DENIED, AUGURY_ERR_LIMIT; err names it. out: initialised, empty. */
+/* A whole file, at most max_bytes. AUGURY_ERR_IO, AUGURY_ERR_DENIED, AUGURY_ERR_LIMIT; err names
+ * it. out: initialised, empty. */
 AUGURY_MUST_USE int api_read_file(const char *path, size_t max_bytes, struct buf *out_text,
                                   struct err *err);

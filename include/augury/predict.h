@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * predict.h - one question in, one answer out: rows → cache → model → cache.
- * Room: predict (floor 3, uses model, cache, wire, stats, base). Process: worker, cli, tests. No descriptor, no clock, no
- * log: bytes and "now" are arguments. No allocation outside the arena of the question.
- * A row is canonical when it stands in schema order as the model reads it (float32, -0 as +0, one NaN, rounded if the
- * class asks for it), so key order, white space and number spelling do not matter to the cache. The canonical row is what
- * the model evaluates, with the cache or without: an answer is a function of its key, never of what was cached before.
+ * Room: predict (floor 3, uses model, cache, wire, stats, base). Process: worker, cli, tests. No
+ * descriptor, no clock, no log: bytes and "now" are arguments. No allocation outside the arena of
+ * the question. A row is canonical when it stands in schema order as the model reads it (float32,
+ * -0 as +0, one NaN, rounded if the class asks for it), so key order, white space and number
+ * spelling do not matter to the cache. The canonical row is what the model evaluates, with the
+ * cache or without: an answer is a function of its key, never of what was cached before.
  */
 #pragma once
 
@@ -32,7 +33,8 @@ enum predict_flags {
 
 enum { PREDICT_NOT_ROUNDED = 255 };
 
-/* A process's predictor: where models and cached answers are found. Zero-initialise, then set the first six. */
+/* A process's predictor: where models and cached answers are found. Zero-initialise, then set the
+ * first six. */
 struct predict_context {
     struct registry *registry;
     struct cache *cache; /* NULL: none */
@@ -74,26 +76,29 @@ struct predict_answer {
 /*
  * Answers. On failure err has code and place, and the result is the code's kind:
  *   AUGURY_NOT_FOUND          "model_not_found", "version_not_found" (registry_find)
- *   AUGURY_ERR_INVALID        "invalid_request", "unknown_feature" at "rows[3].foo", "missing_feature",
- *                             "duplicate_feature", "invalid_feature", "invalid_category", "invalid_shape"
+ *   AUGURY_ERR_INVALID        "invalid_request", "unknown_feature" at "rows[3].foo",
+ *   "missing_feature",
+ *                             "duplicate_feature", "invalid_feature", "invalid_category",
+ *                             "invalid_shape"
  *   AUGURY_ERR_UNSUPPORTED    "no_such_output"
  *   AUGURY_ERR_LIMIT          "too_many_rows"
- *   AUGURY_ERR_NOMEM          "request_too_large": the arena is used up
- * Call predict_end() in every case, after the answer has been encoded.
+ *   AUGURY_ERR_NOMEM          "request_too_large": the arena is used up Call predict_end() in every
+ *   case, after the answer has been encoded.
  */
 AUGURY_MUST_USE int predict_answer(struct predict_context *context,
                                    const struct predict_question *question, struct arena *arena,
                                    struct predict_answer *out_answer, struct err *err);
 void predict_end(struct predict_context *context);
 
-/* One cell of a file of rows as the model reads it: text of a number, "nan", "true" or "false", or the name of a level.
- * Empty: missing. err has no place: the caller knows file and line. */
+/* One cell of a file of rows as the model reads it: text of a number, "nan", "true" or "false", or
+ * the name of a level. Empty: missing. err has no place: the caller knows file and line. */
 AUGURY_MUST_USE int predict_cell(const struct model *model, uint32_t feature, struct bytes cell,
                                  float *out_value, struct err *err);
-/* An absent feature of a row: AUGURY_ERR_INVALID ("missing_feature") when the schema wants every feature that is NaN in row. */
+/* An absent feature of a row: AUGURY_ERR_INVALID ("missing_feature") when the schema wants every
+ * feature that is NaN in row. */
 AUGURY_MUST_USE int predict_row_check(const struct model *model, const float *row, struct err *err);
 
-/* ---- suggestions in error messages -------------------------------------------------------------- */
+/* ---- suggestions in error messages ----------------------------------------------------------- */
 
 /* Remembers which of the names offered is nearest to wanted, if any is near enough to be meant. */
 struct predict_nearest {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * api_call.h - one request on its way through the api room. Private to the room.
- * A handler decodes what it needs, writes one document through call->writer and returns the status; a failure goes through
- * api_refuse(), which throws away what was written and writes the error's document instead.
+ * api_call.h - one request on its way through the api room. Private to the room. A handler decodes
+ * what it needs, writes one document through call->writer and returns the status; a failure goes
+ * through api_refuse(), which throws away what was written and writes the error's document instead.
  */
 #pragma once
 
@@ -27,7 +27,7 @@ struct api_call {
 
 typedef unsigned api_handler_fn(struct api_call *call);
 
-/* ---- handlers, one file a resource ------------------------------------------------------------------ */
+/* ---- handlers, one file a resource ----------------------------------------------------------- */
 
 unsigned api_get_index(struct api_call *call);
 unsigned api_post_predict(struct api_call *call);
@@ -38,7 +38,7 @@ unsigned api_get_status(struct api_call *call);
 unsigned api_get_performance(struct api_call *call);
 unsigned api_get_metrics(struct api_call *call);
 
-/* ---- errors ---------------------------------------------------------------------------------------- */
+/* ---- errors ---------------------------------------------------------------------------------- */
 
 /* Writes call->err as the whole body and returns the status that suits rc. */
 unsigned api_refuse(struct api_call *call, int rc);
@@ -46,12 +46,13 @@ unsigned api_refuse(struct api_call *call, int rc);
 unsigned api_refuse_as(struct api_call *call, unsigned status, const char *code, const char *fmt,
                        ...) AUGURY_PRINTF(4, 5);
 
-/* ---- forms ------------------------------------------------------------------------------------------ */
+/* ---- forms ----------------------------------------------------------------------------------- */
 
-/* Finds the body's and the answer's format by Content-Type and Accept. 0, or the status of a refusal that has been written. */
+/* Finds the body's and the answer's format by Content-Type and Accept. 0, or the status of a
+ * refusal that has been written. */
 unsigned api_negotiate(struct api_call *call);
 
-/* ---- documents -------------------------------------------------------------------------------------- */
+/* ---- documents ------------------------------------------------------------------------------- */
 
 /* "name@selector" in its parts; the selector may be empty. */
 void api_split_name(struct bytes text, struct bytes *out_name, struct bytes *out_selector);
@@ -61,6 +62,5 @@ AUGURY_MUST_USE int api_put_models(struct wire_writer *writer, struct registry *
 /* One version with its schema, and the versions beside it. The registry's snapshot is open. */
 AUGURY_MUST_USE int api_put_model(struct wire_writer *writer, struct registry *registry,
                                   const struct registry_model *model, struct err *err);
-/* An array of one document a process; as api_put_workers(), with memory. */
 void api_put_time(struct wire_writer *writer, uint64_t wall_ms); /* ISO 8601 */
 void api_put_version(struct wire_writer *writer, uint32_t version);

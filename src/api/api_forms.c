@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * api_forms.c - which form a body has and which the answer gets: JSON or MessagePack.
- * A body without a type, or with the types that curl and browsers send unasked, is JSON. Source: RFC 9110 12.5.1, as far as
- * two forms need it: the greatest weight wins, the body's own form on a tie, and an Accept that names neither is answered
- * anyway, because an answer in another form says more than 406.
+ * api_forms.c - which form a body has and which the answer gets: JSON or MessagePack. A body
+ * without a type, or with the types that curl and browsers send unasked, is JSON. Source: RFC 9110
+ * 12.5.1, as far as two forms need it: the greatest weight wins, the body's own form on a tie, and
+ * an Accept that names neither is answered anyway, because an answer in another form says more than
+ * 406.
  */
 #include "api_call.h"
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * api_health.c - GET /api/v1/health, /health and /ping: 200 when this worker can answer a prediction, 503 with reasons when
- * it cannot. That it answers at all says that its loop turns; what can be wrong beyond that is the model environment.
- * The body has both members that clients of other servers look for: "live" and "ready". Warnings do not make a worker
- * unhealthy: with its cache or its supervisor gone it still answers.
+ * api_health.c - GET /api/v1/health, /health and /ping: 200 when this worker can answer a
+ * prediction, 503 with reasons when it cannot. That it answers at all says that its loop turns;
+ * what can be wrong beyond that is the model environment. The body has both members that clients of
+ * other servers look for: "live" and "ready". Warnings do not make a worker unhealthy: with its
+ * cache or its supervisor gone it still answers.
  */
 #include "api_call.h"
 

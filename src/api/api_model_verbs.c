@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * api_model_verbs.c - `model import|list|use|show|unload|verify`, for the command line and the admin socket alike: words in,
- * one document out.
+ * api_model_verbs.c - `model import|list|use|show|unload|verify`, for the command line and the
+ * admin socket alike: words in, one document out.
  */
 #include "api_call.h"
 
@@ -41,7 +41,7 @@ struct verb {
     const char *usage;
 };
 
-/* ---- words --------------------------------------------------------------------------------------------- */
+/* ---- words ----------------------------------------------------------------------------------- */
 
 static int
 usage_error(const struct verb *verb, struct err *err, const char *what, const char *word)
@@ -105,7 +105,7 @@ take_words(const struct verb *verb, int argc, const char *const *argv, struct ve
     return rc;
 }
 
-/* ---- the registry ----------------------------------------------------------------------------------------- */
+/* ---- the registry ---------------------------------------------------------------------------- */
 
 static int
 snapshot_begin(struct verb_call *call)
@@ -135,7 +135,8 @@ put_found(struct verb_call *call, struct bytes name, struct bytes selector)
     return rc;
 }
 
-/* "name@selector" as a name of its own and the number of the version; 0 when no selector was given. */
+/* "name@selector" as a name of its own and the number of the version; 0 when no selector was given.
+ */
 static int
 resolve(struct verb_call *call, const char *word, char *out_name, uint32_t *out_version)
 {
@@ -157,7 +158,7 @@ resolve(struct verb_call *call, const char *word, char *out_name, uint32_t *out_
     return rc;
 }
 
-/* ---- verbs -------------------------------------------------------------------------------------------------- */
+/* ---- verbs ----------------------------------------------------------------------------------- */
 
 static int
 import_files(struct verb_call *call, struct buf *file, struct buf *schema)
@@ -223,7 +224,8 @@ verb_show(struct verb_call *call)
     return put_found(call, name, selector);
 }
 
-/* The version is a word of its own, or stands behind the name: "NAME VERSION [LABEL]" or "NAME@VERSION [LABEL]". */
+/* The version is a word of its own, or stands behind the name: "NAME VERSION [LABEL]" or
+ * "NAME@VERSION [LABEL]". */
 static int
 take_version(struct verb_call *call, char *out_name, uint32_t *out_version, const char **out_label)
 {
@@ -305,7 +307,8 @@ struct version_name {
     uint32_t version;
 };
 
-/* The next versions from number `first` on, of one model (version 0: every one of it) or of all (name empty). */
+/* The next versions from number `first` on, of one model (version 0: every one of it) or of all
+ * (name empty). */
 static int
 list_versions(struct verb_call *call, const struct version_name *wanted, size_t *next,
               struct version_name *out_list, uint32_t *out_count)

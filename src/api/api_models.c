@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * api_models.c - GET /api/v1/models and /api/v1/models/{model}: what the registry holds. The same documents are the answers
- * of `augury model list` and `augury model show`.
+ * api_models.c - GET /api/v1/models and /api/v1/models/{model}: what the registry holds. The same
+ * documents are the answers of `augury model list` and `augury model show`.
  */
 #include "api_call.h"
 
@@ -14,7 +14,7 @@ static const char *const type_names[] = {
     [MODEL_CATEGORY] = "category",
 };
 
-/* ---- parts ------------------------------------------------------------------------------------------- */
+/* ---- parts ----------------------------------------------------------------------------------- */
 
 /* "a,b" as ["a","b"]. */
 static void
@@ -163,7 +163,7 @@ put_versions(struct wire_writer *writer, struct registry *registry, const char *
     return rc == AUGURY_END ? 0 : rc;
 }
 
-/* ---- documents ----------------------------------------------------------------------------------------- */
+/* ---- documents ------------------------------------------------------------------------------- */
 
 void
 api_split_name(struct bytes text, struct bytes *out_name, struct bytes *out_selector)
@@ -253,7 +253,7 @@ api_put_model(struct wire_writer *writer, struct registry *registry,
     return 0;
 }
 
-/* ---- handlers ------------------------------------------------------------------------------------------- */
+/* ---- handlers -------------------------------------------------------------------------------- */
 
 static int
 begin_snapshot(struct api_call *call, struct registry *registry)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * api_performance.c - GET /api/v1/performance and the document of the cache: rates, latencies, hit ratios, evictions.
- * Rates are over the daemon's life; a client that wants the rate of now takes two readings of the totals.
+ * api_performance.c - GET /api/v1/performance and the document of the cache: rates, latencies, hit
+ * ratios, evictions. Rates are over the daemon's life; a client that wants the rate of now takes
+ * two readings of the totals.
  */
 #include "api_call.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * api_predict.c - POST /api/v1/predict/{model}: decode, ask, encode.
- * Nothing that changes from call to call is in the body: how the answer came about is in the headers.
+ * api_predict.c - POST /api/v1/predict/{model}: decode, ask, encode. Nothing that changes from call
+ * to call is in the body: how the answer came about is in the headers.
  */
 #include "api_call.h"
 
@@ -26,7 +26,7 @@ static const struct option {
     {"ignore_unknown", OPTION_FLAG, 0, PREDICT_IGNORE_UNKNOWN},
 };
 
-/* ---- decode ------------------------------------------------------------------------------------------ */
+/* ---- decode ---------------------------------------------------------------------------------- */
 
 static int
 add_output(struct bytes name, unsigned *outputs, struct err *err)
@@ -107,12 +107,19 @@ refuse_option(struct bytes name, struct err *err)
     return err_at(err, "%.*s", shown, (const char *)name.data);
 }
 
+/* The member of the question at that offset: each is a borrowed value. */
+static const struct wire_value **
+member_of(struct predict_question *question, size_t offset)
+{
+    return (const struct wire_value **)(void *)((char *)question + offset);
+}
+
 static int
 option_apply(const struct option *option, const struct wire_value *value,
              struct predict_question *question, struct err *err)
 {
     switch (option->kind) {
-    case OPTION_VALUE: memcpy((char *)question + option->offset, &value, sizeof(value)); return 0;
+    case OPTION_VALUE: *member_of(question, option->offset) = value; return 0;
     case OPTION_OUTPUTS: return outputs_from_value(value, &question->outputs, err);
     case OPTION_FLAG: break;
     }
@@ -200,7 +207,7 @@ decode(struct api_call *call, struct predict_question *question)
     return rc == 0 ? question_from_document(&document, question, &call->err) : rc;
 }
 
-/* ---- encode ------------------------------------------------------------------------------------------ */
+/* ---- encode ---------------------------------------------------------------------------------- */
 
 static void
 put_f32s(struct wire_writer *writer, const float *values, size_t count)
@@ -286,7 +293,7 @@ x_cache_header(const struct predict_answer *answer)
     return answer->hits == answer->row_count ? "X-Cache: HIT\r\n" : "X-Cache: MISS\r\n";
 }
 
-/* ---- the handler --------------------------------------------------------------------------------------- */
+/* ---- the handler ----------------------------------------------------------------------------- */
 
 unsigned
 api_post_predict(struct api_call *call)

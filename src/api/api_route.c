@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * api_route.c - from a request to its handler by one const table, which also answers OPTIONS, HEAD, 404 and 405.
- * The table is in order of use: the first line is the one that requests per second depend on.
+ * api_route.c - from a request to its handler by one const table, which also answers OPTIONS, HEAD,
+ * 404 and 405. The table is in order of use: the first line is the one that requests per second
+ * depend on.
  */
 #include "api_call.h"
 
@@ -34,7 +35,7 @@ static const struct route routes[] = {
 
 enum { PARAMETER_MAX = 512, REQUEST_ID_MAX = 128, ARENA_KEEP_BYTES = 256 * 1024 };
 
-/* ---- matching --------------------------------------------------------------------------------------- */
+/* ---- matching -------------------------------------------------------------------------------- */
 
 /* *out_parameter borrows from path. */
 static bool
@@ -62,7 +63,8 @@ pattern_matches(const char *pattern, struct bytes path, struct bytes *out_parame
     return at == path.len;
 }
 
-/* Methods of the routes that the path matches, one bit each; a route of the method itself goes to *out_route. */
+/* Methods of the routes that the path matches, one bit each; a route of the method itself goes to
+ * *out_route. */
 static unsigned
 routes_find(enum http_method method, struct bytes path, const struct route **out_route,
             struct bytes *out_parameter)
@@ -123,7 +125,7 @@ answer_without_route(struct api_call *call, unsigned methods)
                          (const char *)request->path.data);
 }
 
-/* ---- one request -------------------------------------------------------------------------------------- */
+/* ---- one request ----------------------------------------------------------------------------- */
 
 /* The client's own id comes back when it is a plain token; anything else is ignored. */
 static void
@@ -154,7 +156,7 @@ answer_route(struct api_call *call, const struct route *route, struct bytes para
     uint8_t decoded[PARAMETER_MAX];
     size_t len = 0;
 
-    if (memchr(parameter.data, '%', parameter.len) != NULL) {
+    if (parameter.len > 0 && memchr(parameter.data, '%', parameter.len) != NULL) {
         if (parameter.len > sizeof(decoded) || http_path_decode(parameter, decoded, &len) != 0) {
             return api_refuse_as(call, 400, "invalid_path", "the path has a bad %%-escape");
         }

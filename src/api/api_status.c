@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * api_status.c - GET /api/v1/status, and the documents `status` and `workers` of the admin socket: the board of processes in
- * words. Memory is read from /proc, because a process cannot see another's otherwise.
+ * api_status.c - GET /api/v1/status, and the documents `status` and `workers` of the admin socket:
+ * the board of processes in words. Memory is read from /proc, because a process cannot see
+ * another's otherwise.
  */
 #include "api_call.h"
 
@@ -179,7 +180,7 @@ api_put_status(struct wire_writer *writer, const struct conf *conf, const struct
 
     wire_object(writer, 11);
     wire_key(writer, "name");
-    wire_put_text(writer, PACKAGE_NAME);
+    wire_put_text(writer, "augury");
     wire_key(writer, "version");
     wire_put_text(writer, PACKAGE_VERSION);
     wire_key(writer, "started");

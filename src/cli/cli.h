@@ -37,7 +37,7 @@ struct cli_command {
     const char *help;     /* further lines, or NULL */
 };
 
-/* ---- commands, one file each ---------------------------------------------------------------------------- */
+/* ---- commands, one file each ----------------------------------------------------------------- */
 
 int cli_predict(const struct cli *cli, const struct cli_command *command, int argc,
                 const char *const *argv);
@@ -47,14 +47,15 @@ int cli_model(const struct cli *cli, const struct cli_command *command, int argc
 int cli_admin(const struct cli *cli, const struct cli_command *command, int argc,
               const char *const *argv);
 
-/* ---- helpers ----------------------------------------------------------------------------------------------- */
+/* ---- helpers --------------------------------------------------------------------------------- */
 
 /* The configuration, or every error with its place on standard error. */
 AUGURY_MUST_USE int cli_conf_load(const struct cli *cli, struct conf **out_conf);
 /* "augury: place: reason" on standard error; returns the exit status that suits. */
 int cli_fail(const struct err *err);
 int cli_usage(const struct cli_command *command, const char *what, const char *word);
-/* A document written by a wire_writer as JSON: as it is with -j, else for people. Returns an exit status. */
+/* A document written by a wire_writer as JSON: as it is with -j, else for people. Returns an exit
+ * status. */
 int cli_print_document(const struct cli *cli, struct bytes json);
 /* Writes all of it and flushes; CLI_FAILED with a message when standard output does not take it. */
 int cli_print(struct bytes text);

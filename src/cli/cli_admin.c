@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cli_admin.c - commands that the daemon carries out: connect to the admin socket, read its greeting, send one line of
- * words, print the framed answer. The form is in docs/protocol.md.
+ * cli_admin.c - commands that the daemon carries out: connect to the admin socket, read its
+ * greeting, send one line of words, print the framed answer. The form is in docs/protocol.md.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -22,7 +22,7 @@ enum {
 
 static const char greeting_wanted[] = "augury-admin/1";
 
-/* ---- words to a line ------------------------------------------------------------------------------------- */
+/* ---- words to a line ------------------------------------------------------------------------- */
 
 /* A word of plain characters as it is, any other in double quotes with \" \\ \n \t. */
 static void
@@ -65,7 +65,7 @@ put_line(const struct cli *cli, int argc, const char *const *argv, struct buf *l
     return buf_finish(line);
 }
 
-/* ---- the socket -------------------------------------------------------------------------------------------- */
+/* ---- the socket ------------------------------------------------------------------------------ */
 
 static int
 connect_failed(const char *path)
@@ -176,6 +176,17 @@ read_answer(FILE *stream, struct buf *body, int *out_code, bool *out_is_ok)
     return CLI_OK;
 }
 
+/* A command that ran answers with an exit status; the socket's own refusals are codes of enum
+ * augury_err. */
+static int
+status_of(int code)
+{
+    if (code == AUGURY_ERR_DENIED) {
+        return CLI_DENIED;
+    }
+    return code == CLI_USAGE || code == CLI_DENIED ? code : CLI_FAILED;
+}
+
 static int
 print_answer(struct bytes body, int code, bool is_ok)
 {
@@ -188,7 +199,7 @@ print_answer(struct bytes body, int code, bool is_ok)
     }
     fprintf(stderr, "augury: %.*s%s", (int)body.len, (const char *)body.data,
             ends_well ? "" : "\n");
-    return code == AUGURY_ERR_DENIED ? CLI_DENIED : CLI_FAILED;
+    return status_of(code);
 }
 
 static int
@@ -235,7 +246,7 @@ ask(const char *path, struct bytes line)
     return status;
 }
 
-/* ---- the command -------------------------------------------------------------------------------------------- */
+/* ---- the command ----------------------------------------------------------------------------- */
 
 /* What can be said without asking the daemon: commands without words, and the words of `cache`. */
 static int
@@ -247,7 +258,10 @@ check_words(const struct cli_command *command, int argc, const char *const *argv
     } cache_verbs[] = {{"stats", 2}, {"flush", 2}, {"get", 3}, {"purge", 3}};
 
     if (strcmp(command->name, "cache") != 0) {
-        return argc == 1 ? CLI_OK : cli_usage(command, "one word too many: ", argv[1]);
+        bool is_fast_stop =
+            strcmp(command->name, "stop") == 0 && argc == 2 && strcmp(argv[1], "fast") == 0;
+        return argc == 1 || is_fast_stop ? CLI_OK
+                                         : cli_usage(command, "one word too many: ", argv[1]);
     }
     for (size_t i = 0; argc > 1 && i < AUGURY_COUNT(cache_verbs); i++) {
         if (strcmp(argv[1], cache_verbs[i].verb) == 0) {

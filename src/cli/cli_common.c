@@ -56,7 +56,8 @@ cli_usage(const struct cli_command *command, const char *what, const char *word)
 int
 cli_print(struct bytes text)
 {
-    if (fwrite(text.data, 1, text.len, stdout) != text.len || fflush(stdout) != 0) {
+    if ((text.len > 0 && fwrite(text.data, 1, text.len, stdout) != text.len) ||
+        fflush(stdout) != 0) {
         fprintf(stderr, "augury: standard output: %s\n", strerror(errno));
         return CLI_FAILED;
     }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cli_model.c - `augury model VERB …`: the verbs on the model environment itself, with or without a daemon; a running one
- * sees the commit at its next turn.
+ * cli_model.c - `augury model VERB …`: the verbs on the model environment itself, with or without a
+ * daemon; a running one sees the commit at its next turn.
  */
 #include <stdio.h>
 #include <string.h>
@@ -24,7 +24,8 @@ verb_is_read_only(const char *verb)
     return false;
 }
 
-/* Root imports before the daemon has ever run: what is made belongs to the user that the daemon will run as. */
+/* Root imports before the daemon has ever run: what is made belongs to the user that the daemon
+ * will run as. */
 static int
 hand_over(const struct conf *conf, uid_t uid, gid_t gid, struct err *err)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* cli_predict.c - `augury predict MODEL_FILE ROWS`: the words of the command; cli_score.c does the work. */
+/* cli_predict.c - `augury predict MODEL_FILE ROWS`: the words of the command; cli_score.c does the
+ * work. */
 #include <getopt.h>
 #include <string.h>
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cli_score.c - scores a file of rows. The model is compiled in memory by the code that imports it, rows are read by the code
- * that reads a request's values and evaluated in blocks, so that memory does not grow with the file.
+ * cli_score.c - scores a file of rows. The model is compiled in memory by the code that imports it,
+ * rows are read by the code that reads a request's values and evaluated in blocks, so that memory
+ * does not grow with the file.
  */
 #include "cli_score.h"
 
@@ -36,7 +37,7 @@ struct scorer {
     struct err err;
 };
 
-/* ---- the model --------------------------------------------------------------------------------------------- */
+/* ---- the model ------------------------------------------------------------------------------- */
 
 static int
 compile(const struct cli_score_options *options, struct buf *file, struct buf *schema,
@@ -115,7 +116,7 @@ alloc_block(struct scorer *scorer)
     return 0;
 }
 
-/* ---- columns ------------------------------------------------------------------------------------------------ */
+/* ---- columns --------------------------------------------------------------------------------- */
 
 static int
 at_line(struct scorer *scorer)
@@ -128,8 +129,9 @@ static int
 at_column(struct scorer *scorer, uint32_t feature)
 {
     struct bytes name = model_feature(&scorer->model, feature).name;
+    const char *path = scorer->options->rows_path;
 
-    return err_at(&scorer->err, "%s:%llu, column %.*s", scorer->options->rows_path,
+    return err_at(&scorer->err, "%s:%llu, column %.*s", path,
                   (unsigned long long)rows_line(scorer->reader),
                   (int)(name.len < 64 ? name.len : 64), (const char *)name.data);
 }
@@ -215,7 +217,7 @@ make_columns(struct scorer *scorer)
     return 0;
 }
 
-/* ---- rows ----------------------------------------------------------------------------------------------------- */
+/* ---- rows ------------------------------------------------------------------------------------ */
 
 static int
 row_set(struct scorer *scorer, float *row, uint32_t feature, struct bytes text)
@@ -293,7 +295,7 @@ add_row(struct scorer *scorer, const struct rows_cell *cells, size_t count)
     return rc;
 }
 
-/* ---- answers ---------------------------------------------------------------------------------------------------- */
+/* ---- answers --------------------------------------------------------------------------------- */
 
 static void
 evaluate_block(struct scorer *scorer)
@@ -377,7 +379,8 @@ score(struct scorer *scorer)
             break;
         }
     }
-    /* What stands before a bad line has been asked for and is right: it is printed, then the error. */
+    /* What stands before a bad line has been asked for and is right: it is printed, then the error.
+     */
     struct err err = scorer->err;
     int block_rc = rc == AUGURY_END || rc == AUGURY_ERR_INVALID ? finish_block(scorer) : 0;
     if (block_rc == 0) {

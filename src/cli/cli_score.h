@@ -18,5 +18,6 @@ struct cli_score_options {
     bool is_best_iteration;
 };
 
-/* Prints one line a row on standard output. On failure the rows before the wrong one have been printed. */
+/* Prints one line a row on standard output. On failure the rows before the wrong one have been
+ * printed. */
 AUGURY_MUST_USE int cli_score(const struct cli_score_options *options, struct err *err);

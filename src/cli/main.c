@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * main.c - `augury`, everything that a person types: one const table of commands, and the options before them.
+ * main.c - `augury`, everything that a person types: one const table of commands, and the options
+ * before them.
  */
 #include <getopt.h>
 #include <stdio.h>
@@ -38,7 +39,8 @@ static const struct cli_command commands[] = {
      "\"prediction:NAME@VERSION#DIGEST:ROW\".\n"},
     {"reload", cli_admin, "reload",
      "starts new workers with a new configuration and lets the old ones finish", NULL},
-    {"stop", cli_admin, "stop", "lets requests in flight finish and ends the daemon", NULL},
+    {"stop", cli_admin, "stop [fast]", "ends the daemon, after the requests in flight unless fast",
+     NULL},
 };
 
 static void
@@ -114,7 +116,8 @@ print_command_help(const char *name)
     return CLI_OK;
 }
 
-/* -j may stand anywhere: people add it at the end of what they have typed. Words after "--" are left alone. */
+/* -j may stand anywhere: people add it at the end of what they have typed. Words after "--" are
+ * left alone. */
 static int
 take_json_flag(struct cli *cli, int argc, char **argv)
 {

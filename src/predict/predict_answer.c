@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * predict_answer.c - the question's way: model → rows → cache → evaluation of what was not found → cache → outputs.
+ * predict_answer.c - the question's way: model → rows → cache → evaluation of what was not found →
+ * cache → outputs.
  *
  * Invariants:
- * 1. What is kept is what is costly: margins (and leaves, under a key of their own) as float32 or uint32 words in the
+ * 1. What is kept is what is costly: margins (and leaves, under a key of their own) as float32 or
+ *    uint32 words in the
  *    machine's order. Predictions and probabilities follow from margins and are never kept.
  * 2. A value whose length is not that of the part is no hit.
  * 3. Whatever fails in the cache, the answer is computed.
@@ -16,7 +18,8 @@
 
 enum { ROW_ALIGN = 64, CONTENT_HEX_BYTES = 16, DECIMAL_MAX = 20 };
 
-/* Key of one row: a prefix that is the question's, 32 hex characters that are the row's, a suffix that is the part's. */
+/* Key of one row: a prefix that is the question's, 32 hex characters that are the row's, a suffix
+ * that is the part's. */
 struct row_key {
     char text[CACHE_KEY_TEXT_MAX];
     size_t row_at;
@@ -39,13 +42,13 @@ struct asking {
     struct predict_matrix matrix;
     struct arena *arena;
     struct err *err;
-    struct row_key key;
+    struct row_key *key;
     bool has_cache;
     uint8_t *is_evaluated; /* one a row; NULL without a cache */
     uint64_t expires_wall_ms;
 };
 
-/* ---- keys ---------------------------------------------------------------------------------------- */
+/* ---- keys ------------------------------------------------------------------------------------ */
 
 static size_t
 put_words(char *out, size_t at, const void *data, size_t len)
@@ -89,7 +92,7 @@ key_of_row(struct asking *asking, const struct part *part, size_t row)
     const struct predict_matrix *matrix = &asking->matrix;
     struct bytes canonical =
         bytes_of(matrix->values + row * matrix->width, matrix->width * sizeof(float));
-    struct row_key *key = &asking->key;
+    struct row_key *key = asking->key;
 
     digest_to_hex(cache_digest(asking->context->cache, canonical), key->text + key->row_at);
     key->len =
@@ -97,7 +100,7 @@ key_of_row(struct asking *asking, const struct part *part, size_t row)
     return bytes_of(key->text, key->len);
 }
 
-/* ---- parts ---------------------------------------------------------------------------------------- */
+/* ---- parts ----------------------------------------------------------------------------------- */
 
 static void
 evaluate_margins(const struct model *model, const float *rows, size_t row_count, void *scratch,
@@ -222,7 +225,7 @@ part_answer(struct asking *asking, struct part *part)
     return rc;
 }
 
-/* ---- outputs --------------------------------------------------------------------------------------- */
+/* ---- outputs --------------------------------------------------------------------------------- */
 
 static int
 check_outputs(const struct asking *asking, unsigned outputs)
@@ -292,7 +295,7 @@ compute(struct asking *asking, struct predict_answer *answer)
     return rc == 0 ? derive(asking, answer) : rc;
 }
 
-/* ---- the question ------------------------------------------------------------------------------------ */
+/* ---- the question ---------------------------------------------------------------------------- */
 
 static int
 find_model(struct asking *asking)
@@ -323,7 +326,7 @@ prepare_cache(struct asking *asking)
     if (asking->is_evaluated == NULL) {
         return predict_memory_is_short(asking->err);
     }
-    key_begin(&asking->key, asking->found);
+    key_begin(asking->key, asking->found);
     return 0;
 }
 
@@ -349,18 +352,12 @@ int
 predict_answer(struct predict_context *context, const struct predict_question *question,
                struct arena *arena, struct predict_answer *out_answer, struct err *err)
 {
-    /* The key's text is written before it is read: clearing it would cost more than looking a row up. */
-    struct asking asking;
+    struct row_key key; /* not cleared: that would cost as much as looking a row up */
+    struct asking asking = {
+        .context = context, .question = question, .arena = arena, .err = err, .key = &key};
     struct predict_answer answer = {.outputs = question->outputs != 0 ? question->outputs
                                                                       : PREDICT_PREDICTION};
 
-    asking.context = context;
-    asking.question = question;
-    asking.found = NULL;
-    asking.arena = arena;
-    asking.err = err;
-    asking.is_evaluated = NULL;
-    asking.expires_wall_ms = 0;
     stats_add(context->stats, STATS_PREDICT_REQUESTS, 1);
     int rc = find_model(&asking);
     if (rc == 0) {

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * predict_matrix.c - a question's rows, in any of the three forms, as one canonical float32 matrix in schema order.
+ * predict_matrix.c - a question's rows, in any of the three forms, as one canonical float32 matrix
+ * in schema order.
  *
- * Invariant: a row begins as all missing; every feature that the question names is written once, so a row that has as many
- * present values as the model has features needs no second look for missing ones.
+ * Invariant: a row begins as all missing; every feature that the question names is written once, so
+ * a row that has as many present values as the model has features needs no second look for missing
+ * ones.
  */
 #include "predict_matrix.h"
 
@@ -12,7 +14,8 @@
 
 #include "predict_value.h"
 
-/* Suggestions look at so many features at most: a wrong name must not cost more than a right answer. */
+/* Suggestions look at so many features at most: a wrong name must not cost more than a right
+ * answer. */
 enum { SUGGEST_FEATURES_MAX = 2048 };
 
 struct maker {
@@ -23,7 +26,7 @@ struct maker {
     struct err *err;
 };
 
-/* ---- errors and their places ------------------------------------------------------------------- */
+/* ---- errors and their places ----------------------------------------------------------------- */
 
 /* One row of features is "features", a row of several "rows[3]". */
 static int
@@ -73,7 +76,7 @@ predict_memory_is_short(struct err *err)
                    "(limits.request_memory); send fewer rows");
 }
 
-/* ---- rows -------------------------------------------------------------------------------------- */
+/* ---- rows ------------------------------------------------------------------------------------ */
 
 static void
 row_clear(const struct maker *maker, float *row)
@@ -157,7 +160,7 @@ rows_from_objects(struct maker *maker)
     return 0;
 }
 
-/* ---- columns and data --------------------------------------------------------------------------- */
+/* ---- columns and data ------------------------------------------------------------------------ */
 
 /* Feature of each column, -1 for one that is dropped. */
 struct columns {
@@ -283,7 +286,7 @@ rows_from_data(struct maker *maker, struct arena *arena)
     return rc;
 }
 
-/* ---- the question as a whole --------------------------------------------------------------------- */
+/* ---- the question as a whole ----------------------------------------------------------------- */
 
 /* Types of the members, and exactly one form. */
 static int

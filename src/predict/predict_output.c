@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* predict_output.c - the names of the outputs, and the nearest of some names for messages about a wrong one. */
+/* predict_output.c - the names of the outputs, and the nearest of some names for messages about a
+ * wrong one. */
 #include "augury/predict.h"
 
 #include <string.h>

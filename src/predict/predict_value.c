@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * predict_value.c - one value of a feature, from a decoded document or from the cell of a file, as the model reads it.
+ * predict_value.c - one value of a feature, from a decoded document or from the cell of a file, as
+ * the model reads it.
  *
  * Invariants:
- * - A number is read as a double and then rounded to float32, as a Python program does that hands a float64 array to the
- *   training library; so 3, 3.0 and 3e0 are the same value, and JSON, MessagePack and files agree with each other.
+ * - A number is read as a double and then rounded to float32, as a Python program does that hands a
+ *   float64 array to the
+ *   training library; so 3, 3.0 and 3e0 are the same value, and JSON, MessagePack and files agree
+ *   with each other.
  * - The result is canonical: +0 for -0, one NaN for every missing value.
  */
 #include "predict_value.h"
@@ -111,7 +114,8 @@ category_from_text(const struct predict_slot *slot, struct predict_place place, 
     return 0;
 }
 
-/* Decimal places as asked for; a number so large that its last digit is above them stays as it is. */
+/* Decimal places as asked for; a number so large that its last digit is above them stays as it is.
+ */
 static double
 round_to(double number, uint8_t decimals)
 {
@@ -164,8 +168,8 @@ from_number(const struct predict_slot *slot, struct predict_place place, double 
     return float_from_number(slot, place, number, out_value, err);
 }
 
-/* The number that the whole text is: decimal, or nan and inf in any case. strtod alone would also take hexadecimal,
- * leading white space and "nan(…)". */
+/* The number that the whole text is: decimal, or nan and inf in any case. strtod alone would also
+ * take hexadecimal, leading white space and "nan(…)". */
 static bool
 cell_to_number(struct bytes cell, double *out_number)
 {

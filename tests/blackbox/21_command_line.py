@@ -91,7 +91,7 @@ def help_names_every_command_and_each_has_its_own(folder):
 
 @test
 def words_that_make_no_command_are_usage(folder):
-    for words in ((), ("statsu",), ("status", "x"), ("cache",), ("cache", "get"), ("cache", "drop"), ("model",),
+    for words in ((), ("statsu",), ("status", "x"), ("stop", "slow"), ("cache",), ("cache", "get"), ("cache", "drop"), ("model",),
                   ("model", "improt"), ("model", "import", "a"), ("-z",), ("help", "nothing")):
         done = run(folder, *words)
         assert done.returncode == USAGE and done.stdout == "" and done.stderr != "", (words, done)
@@ -110,8 +110,9 @@ def without_a_daemon_the_status_is_three(folder):
 
 @test
 def without_a_right_the_status_is_four(folder):
-    done, _ = serve(folder, b"ERR -9 9\nfor admin\n", ["stop"])
-    assert done.returncode == DENIED and "for admin" in done.stderr, done
+    for code in (-9, 4):
+        done, _ = serve(folder, b"ERR %d 9\nfor admin\n" % code, ["stop", "fast"])
+        assert done.returncode == DENIED and "for admin" in done.stderr, done
     if os.getuid() == 0:
         raise Skip("root may open every socket")
     closed = os.path.join(folder, "closed")

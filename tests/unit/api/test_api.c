@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_api.c - the HTTP interface without a socket: a request goes into api_handle(), its answer is read as text. The bytes
- * that docs/protocol.md shows are checked here as well.
+ * test_api.c - the HTTP interface without a socket: a request goes into api_handle(), its answer is
+ * read as text. The bytes that docs/protocol.md shows are checked here as well.
  */
 #include "../predict/world.h"
 #include "augury/api.h"
@@ -14,13 +14,14 @@ static struct net_server *no_server;
 static struct buf headers;
 static struct buf body;
 
-/* ---- counting allocations ------------------------------------------------------------------------------- */
+/* ---- counting allocations -------------------------------------------------------------------- */
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 enum { CAN_COUNT_ALLOCATIONS = 0 };
 static size_t allocations;
 #else
-/* glibc's own names for what malloc() and its kin do: the program's definitions come first for every library in it. */
+/* glibc's own names for what malloc() and its kin do: the program's definitions come first for
+ * every library in it. */
 enum { CAN_COUNT_ALLOCATIONS = 1 };
 static size_t allocations;
 void *__libc_malloc(size_t size);
@@ -49,7 +50,7 @@ realloc(void *room, size_t size)
 }
 #endif
 
-/* ---- one request ------------------------------------------------------------------------------------------ */
+/* ---- one request ----------------------------------------------------------------------------- */
 
 struct fake {
     enum http_method method;
@@ -121,7 +122,7 @@ post(const char *path, const char *text)
     "\"down\":3,\"ydstogo\":7,\"yardline_100\":45,\"posteam_timeouts_remaining\":3,"               \
     "\"defteam_timeouts_remaining\":2}}"
 
-/* ---- predictions --------------------------------------------------------------------------------------------- */
+/* ---- predictions ----------------------------------------------------------------------------- */
 
 static void
 a_prediction_is_missed_then_hit_with_the_same_body(void)
@@ -258,7 +259,7 @@ a_body_of_an_unnamed_or_curl_type_is_json(void)
     }
 }
 
-/* ---- refusals ----------------------------------------------------------------------------------------------- */
+/* ---- refusals -------------------------------------------------------------------------------- */
 
 static const struct {
     struct fake fake;
@@ -349,7 +350,7 @@ a_request_over_its_memory_is_refused(void)
     CHECK_CONTAINS(reply.body, "\"code\":\"request_too_large\"");
 }
 
-/* ---- other resources -------------------------------------------------------------------------------------------- */
+/* ---- other resources ------------------------------------------------------------------------- */
 
 static void
 a_plain_request_id_comes_back_and_no_other(void)
@@ -441,7 +442,7 @@ a_prediction_allocates_nothing(void)
     CHECK_INT(allocations, before);
 }
 
-/* ---- verbs ------------------------------------------------------------------------------------------------------ */
+/* ---- verbs ----------------------------------------------------------------------------------- */
 
 static int
 verb(struct err *err, int argc, const char *const *argv)
@@ -467,7 +468,7 @@ a_model_is_imported_used_verified_and_unloaded(void)
     struct err err;
 
     snprintf(path, sizeof(path), "%s/tests/data/nfl-wp/model.ubj", source != NULL ? source : ".");
-    CHECK_INT(VERB("import", "extra", path, "--features", WORLD_NAMES, "--version", "7"), 0);
+    CHECK_INT(VERB("import", "extra", path, "--features", world_names, "--version", "7"), 0);
     CHECK_CONTAINS((const char *)body.data, "\"name\":\"extra\",\"version\":\"7\"");
     CHECK_INT(VERB("import", "extra", path, "--use"), 0);
     CHECK_CONTAINS((const char *)body.data, "\"version\":\"8\",\"labels\":[\"stable\"]");
@@ -506,7 +507,7 @@ wrong_words_of_a_verb_are_named(void)
     CHECK_INT(VERB("list", "x"), AUGURY_ERR_INVALID);
 }
 
-/* ---- the room set up ---------------------------------------------------------------------------------------------- */
+/* ---- the room set up ------------------------------------------------------------------------- */
 
 static void
 set_up(void)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_predict.c - questions and answers. Margins are compared with those that xgboost 1.7.4 published for the same rows; what
- * the cache did is read from its counters.
+ * test_predict.c - questions and answers. Margins are compared with those that xgboost 1.7.4
+ * published for the same rows; what the cache did is read from its counters.
  */
 #include "world.h"
 
@@ -11,7 +11,7 @@ static struct world world;
 static struct arena arena;
 static struct arena documents; /* of questions, as decoded */
 
-/* ---- asking ------------------------------------------------------------------------------------------ */
+/* ---- asking ---------------------------------------------------------------------------------- */
 
 struct reply {
     int rc;
@@ -19,7 +19,8 @@ struct reply {
     struct err err;
 };
 
-/* text: the members of a question as JSON; flags and outputs come beside it. Valid until the next ask(). */
+/* text: the members of a question as JSON; flags and outputs come beside it. Valid until the next
+ * ask(). */
 static struct reply
 ask(const char *model, const char *text, unsigned outputs, unsigned flags)
 {
@@ -77,7 +78,7 @@ same_bits(float a, float b)
     return memcmp(&a, &b, sizeof(a)) == 0;
 }
 
-/* ---- right questions ------------------------------------------------------------------------------------ */
+/* ---- right questions ------------------------------------------------------------------------- */
 
 static void
 margins_of_the_published_rows_are_those_of_xgboost_bit_for_bit(void)
@@ -156,7 +157,7 @@ infinity_is_a_value(void)
     CHECK_INT(reply.rc, 0);
 }
 
-/* ---- wrong questions ------------------------------------------------------------------------------------- */
+/* ---- wrong questions ------------------------------------------------------------------------- */
 
 static const struct {
     const char *model, *text, *code, *at, *words;
@@ -250,7 +251,7 @@ a_question_that_fills_its_arena_is_refused(void)
     CHECK_TEXT(reply.err.code, "request_too_large");
 }
 
-/* ---- the cache ------------------------------------------------------------------------------------------- */
+/* ---- the cache ------------------------------------------------------------------------------- */
 
 static void
 a_second_question_is_a_hit_with_the_same_bits(void)
@@ -377,7 +378,7 @@ a_class_without_a_time_to_live_is_off(void)
     CHECK(!off.answer.has_used_cache);
 }
 
-/* ---- cells of files ----------------------------------------------------------------------------------------- */
+/* ---- cells of files -------------------------------------------------------------------------- */
 
 static void
 cells_are_read_as_values_of_requests_are(void)

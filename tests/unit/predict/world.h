@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * world.h - what tests of predict and api stand on: a registry in a folder of its own with the model nfl-wp as published
- * (version 1) and the same trees under a stricter schema ("strict"), and a cache whose keeper is the test itself.
+ * world.h - what tests of predict and api stand on: a registry in a folder of its own with the
+ * model nfl-wp as published (version 1) and the same trees under a stricter schema ("strict"), and
+ * a cache whose keeper is the test itself.
  */
 #pragma once
 
@@ -15,10 +16,10 @@
 
 enum { WORLD_FEATURES = 11, WORLD_ROWS = 1000, WORLD_RING_BYTES = 1 << 20, WORLD_TTL_S = 60 };
 
-#define WORLD_NAMES                                                                                \
-    "receive_2h_ko,home,half_seconds_remaining,game_seconds_remaining,Diff_Time_Ratio,"            \
-    "score_differential,down,ydstogo,yardline_100,posteam_timeouts_remaining,"                     \
-    "defteam_timeouts_remaining"
+static const char world_names[] =
+    "receive_2h_ko,home,half_seconds_remaining,game_seconds_remaining,Diff_Time_Ratio,"
+    "score_differential,down,ydstogo,yardline_100,posteam_timeouts_remaining,"
+    "defteam_timeouts_remaining";
 
 /* down is a whole number and never missing, home a boolean, receive_2h_ko one of two levels. */
 #define WORLD_SCHEMA                                                                               \
@@ -117,7 +118,7 @@ world_read_column(const char *name, float *out_values)
 static inline void
 world_import(struct world *world, const char *name, const char *schema)
 {
-    struct model_import_options options = {.names = WORLD_NAMES};
+    struct model_import_options options = {.names = world_names};
     struct registry_entry entry;
     struct buf file;
     struct err err;
