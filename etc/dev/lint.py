@@ -66,7 +66,8 @@ class Lint:
         return self.report(*run([sys.executable, script] + self.files, self.source))
 
     def flags(self):
-        flags = ["-std=gnu11", "-D_GNU_SOURCE", "-DPACKAGE_VERSION=\"0\"", "-Iinclude", "-include", "src/base/banned.h"]
+        flags = ["-std=gnu11", "-D_GNU_SOURCE", "-DPACKAGE_VERSION=\"0\"",
+                 "-DAUGURY_CONF_FILE=\"\"", "-DAUGURY_BUILT_WITH=\"\"", "-Iinclude", "-include", "src/base/banned.h"]
         for module in MODULES:
             code, output = run(["pkg-config", "--cflags", module], self.source)
             flags += output.split() if code == 0 else []

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * conf.h - the configuration file as one const struct, from one table of options.
- * Room: conf (floor 1, uses base). Library: libconfuse, here only. Process: master reads it; children inherit it.
- * The table (conf_options) drives the parser, the check that reports every error with its line, `auguryd -t` and `-T`,
- * the environment overrides, the man page and docs. There is no second default elsewhere.
+ * Room: conf (floor 1, uses base). Library: libconfuse, here only. Process: master reads it;
+ * children inherit it. The table (conf_options) drives the parser, the check that reports every
+ * error with its line, `auguryd -t` and `-T`, the environment overrides, the man page and docs.
+ * There is no second default elsewhere.
  */
 #pragma once
 
@@ -118,17 +119,20 @@ struct conf_source {
     char *const *environment; /* environ, or NULL */
 };
 
-/* The text of an option's value, as the file would have it ("256MiB", "10s"); base: struct conf or struct conf_listen. */
+/* The text of an option's value, as the file would have it ("256MiB", "10s"); base: struct conf or
+ * struct conf_listen. */
 void conf_put_value(const struct conf_option *option, const void *base, struct buf *buf);
 /* "cache.size" → its row; AUGURY_NOT_FOUND. */
 AUGURY_MUST_USE int conf_option_find(const char *path, const struct conf_option **out_option);
 
-/* Reads file, environment (AUGURY_CACHE_SIZE, aliases) and overrides, checks every value and reports every error with
- * its place. 0, or AUGURY_ERR_INVALID with at least one error in *out_errors. */
+/* Reads file, environment (AUGURY_CACHE_SIZE, aliases) and overrides, checks every value and
+ * reports every error with its place. 0, or AUGURY_ERR_INVALID with at least one error in
+ * *out_errors. */
 AUGURY_MUST_USE int conf_load(const struct conf_source *source, struct conf **out_conf,
                               struct conf_errors *out_errors);
 void conf_free(struct conf **conf);
-/* The effective configuration in the file's own syntax, each line with its origin as a comment (-T). conf: of conf_load(). */
+/* The effective configuration in the file's own syntax, each line with its origin as a comment
+ * (-T). conf: of conf_load(). */
 void conf_put_effective(const struct conf *conf, struct buf *buf);
 /* Every option with its help, commented out at its default: etc/augury.conf is this text. */
 void conf_put_sample(struct buf *buf);

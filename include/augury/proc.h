@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * proc.h - processes: forking, ready pipes, back-off, pidfile, rights, signals, CPUs; and the board that shows them.
- * Room: proc (floor 1, uses base). Library: libc only. Process: said at each function.
- * The board lies in shared memory; the master writes a slot's life cycle, the process in it its heartbeat and state.
+ * proc.h - processes: forking, ready pipes, back-off, pidfile, rights, signals, CPUs; and the board
+ * that shows them. Room: proc (floor 1, uses base). Library: libc only. Process: said at each
+ * function. The board lies in shared memory; the master writes a slot's life cycle, the process in
+ * it its heartbeat and state.
  */
 #pragma once
 
@@ -12,7 +13,7 @@
 
 #include "augury/base.h"
 
-/* ---- the board ------------------------------------------------------------------------------ */
+/* ---- the board ------------------------------------------------------------------------------- */
 
 enum {
     PROC_SLOTS = 160,
@@ -50,16 +51,17 @@ struct proc_board {
     _Atomic uint32_t workers_wanted;
     _Atomic uint32_t reloads;
     _Atomic uint32_t reload_failures;
-    char last_reload_error
-        [512]; /* written by the master, under reload_failures as a sequence word */
+    char last_reload_error[512]; /* written by the master, under reload_failures as a sequence word
+                                  */
     struct proc_slot slots[PROC_SLOTS];
 };
 
 /* ---- start-up -------------------------------------------------------------------------------- */
 
-/* Detaches; standard input, output and error become /dev/null. The first process stays until the final one calls proc_ready_tell(), prints its text on stderr and exits with
- * its status; so the command returns 0 only when workers serve. Returns only in the final process; *out_ready_fd is kept
- * for proc_ready_tell. Process: the one that becomes the master. */
+/* Detaches; standard input, output and error become /dev/null. The first process stays until the
+ * final one calls proc_ready_tell(), prints its text on stderr and exits with its status; so the
+ * command returns 0 only when workers serve. Returns only in the final process; *out_ready_fd is
+ * kept for proc_ready_tell. Process: the one that becomes the master. */
 AUGURY_MUST_USE int proc_daemonize(int *out_ready_fd, struct err *err);
 /* status 0: ready; else the exit status, with the reason. Closes *ready_fd and sets it to -1. */
 void proc_ready_tell(int *ready_fd, int status, const char *reason);
@@ -69,29 +71,32 @@ struct proc_pidfile {
     int fd;
     pid_t pid;
 };
-/* Made with O_CREAT, locked for the life of the process, 0644. AUGURY_ERR_BUSY names the pid that holds it. */
+/* Made with O_CREAT, locked for the life of the process, 0644. AUGURY_ERR_BUSY names the pid that
+ * holds it. */
 AUGURY_MUST_USE int proc_pidfile_open(struct proc_pidfile *pidfile, const char *path,
                                       struct err *err);
 void proc_pidfile_close(
     struct proc_pidfile *pidfile); /* removes it only if it holds our pid; no-op in a child */
 
-/* Drops to user and group (empty: nothing to do; a name that does not exist or a missing right is an error), verifies that
- * root cannot be regained, sets no_new_privs. group empty: the user's. */
+/* Drops to user and group (empty: nothing to do; a name that does not exist or a missing right is
+ * an error), verifies that root cannot be regained, sets no_new_privs. group empty: the user's. */
 AUGURY_MUST_USE int proc_drop_rights(const char *user, const char *group, struct err *err);
 AUGURY_MUST_USE int proc_find_user(const char *user, const char *group, uid_t *out_uid,
                                    gid_t *out_gid, struct err *err);
-/* Makes dir (0700) and its parents (0755). What it makes as root is given to uid:gid; a folder that is there already is left
- * as it is. */
+/* Makes dir (0700) and its parents (0755). What it makes as root is given to uid:gid; a folder that
+ * is there already is left as it is. */
 AUGURY_MUST_USE int proc_make_dir(const char *dir, uid_t uid, gid_t gid, struct err *err);
-/* The same for the folder that a file is to lie in: 0755, for what is private in it has its own mode. */
+/* The same for the folder that a file is to lie in: 0755, for what is private in it has its own
+ * mode. */
 AUGURY_MUST_USE int proc_make_parent(const char *file, uid_t uid, gid_t gid, struct err *err);
 AUGURY_MUST_USE int proc_raise_file_limit(unsigned wanted); /* as far as the hard limit allows */
 
-/* CPUs that this process may use: affinity, and cgroup quota (v1, hybrid, v2) rounded up; at least 1.
- * root: prefix of /proc and /sys, "" outside tests. */
+/* CPUs that this process may use: affinity, and cgroup quota (v1, hybrid, v2) rounded up; at
+ * least 1. root: prefix of /proc and /sys, "" outside tests. */
 unsigned proc_cpu_count(const char *root);
 
-/* The memory of argv and environ, for titles. setup: once, at the start of main; it moves the environment elsewhere. */
+/* The memory of argv and environ, for titles. setup: once, at the start of main; it moves the
+ * environment elsewhere. */
 struct proc_title {
     char *area;
     size_t size;
@@ -100,9 +105,10 @@ void proc_title_setup(struct proc_title *title, int argc, char **argv);
 /* What ps shows: "auguryd: …". Any process that inherits the struct. */
 void proc_title_set(const struct proc_title *title, const char *fmt, ...) AUGURY_PRINTF(2, 3);
 
-/* ---- children --------------------------------------------------------------------------------- */
+/* ---- children -------------------------------------------------------------------------------- */
 
-/* How children learn that the master died: it holds the only write end of one pipe, so all of them read end of file. */
+/* How children learn that the master died: it holds the only write end of one pipe, so all of them
+ * read end of file. */
 struct proc_life {
     int read_fd;
     int write_fd;
@@ -127,15 +133,16 @@ struct proc_spawn {
     const int *close_fds; /* the master's own descriptors; -1 are skipped */
     size_t close_count;
 };
-/* Forks. In the child: every signal has its default action and none is blocked (SIGPIPE is ignored), close_fds and the
- * life pipe's write end are closed, child_main runs and its result is the exit status. In the master: the pid, and a
- * non-blocking descriptor that gives 'R' when the child is ready and end of file when it died before. */
+/* Forks. In the child: every signal has its default action and none is blocked (SIGPIPE is
+ * ignored), close_fds and the life pipe's write end are closed, child_main runs and its result is
+ * the exit status. In the master: the pid, and a non-blocking descriptor that gives 'R' when the
+ * child is ready and end of file when it died before. */
 AUGURY_MUST_USE int proc_spawn(const struct proc_spawn *spawn, pid_t *out_pid, int *out_ready_fd,
                                struct err *err);
 
-/* Back-off of one slot, a pure function of times: 0 for the first death in a healthy life, then 100 ms doubling to 30 s
- * (to 1 s after a death by SIGKILL, which is never the program's own doing); a life of 60 s resets it.
- * wait_status: as waitpid() gives it. */
+/* Back-off of one slot, a pure function of times: 0 for the first death in a healthy life, then 100
+ * ms doubling to 30 s (to 1 s after a death by SIGKILL, which is never the program's own doing); a
+ * life of 60 s resets it. wait_status: as waitpid() gives it. */
 struct proc_backoff {
     uint32_t failures;
 };

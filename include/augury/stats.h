@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * stats.h - counters, gauges and latency histograms in shared memory, one slot a worker slot.
- * Room: stats (floor 1, uses base). Process: made by the master before the forks; written by each child in its own slot
- * (relaxed atomics, one writer a slot), read by anyone as sums.
- * Counters belong to the slot, not to the process in it: they survive a respawn and never go backwards. Gauges of a slot
- * are zeroed when its process ends.
- * One table (stats_table.def beside this header) gives name, kind, unit and one sentence, and drives /metrics, `augury stats`, the docs.
+ * Room: stats (floor 1, uses base). Process: made by the master before the forks; written by each
+ * child in its own slot (relaxed atomics, one writer a slot), read by anyone as sums. Counters
+ * belong to the slot, not to the process in it: they survive a respawn and never go backwards.
+ * Gauges of a slot are zeroed when its process ends. One table (stats_table.def beside this header)
+ * gives name, kind, unit and one sentence, and drives /metrics, `augury stats`, the docs.
  */
 #pragma once
 
@@ -64,5 +64,6 @@ struct stats_summary {
 void stats_summarise(const struct stats *stats, enum stats_id id,
                      struct stats_summary *out_summary);
 
-/* Prometheus text format 0.0.4 of everything: HELP, TYPE, samples; histograms with cumulative buckets. */
+/* Prometheus text format 0.0.4 of everything: HELP, TYPE, samples; histograms with cumulative
+ * buckets. */
 void stats_put_prometheus(const struct stats *stats, struct buf *buf);

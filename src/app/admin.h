@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * admin.h - commands of the admin socket: one line in, one document out, as text or (-j) JSON. Private to app.
- * Process: supervisor.
+ * admin.h - commands of the admin socket: one line in, one document out, as text or (-j) JSON.
+ * Private to app. Process: supervisor.
  */
 #pragma once
 
@@ -46,8 +46,8 @@ void admin_free(struct admin **admin);
 int admin_on_line(void *arg, const struct net_line_peer *peer, struct bytes line,
                   struct buf *out_body);
 
-/* Splits a line into words, in place: blanks separate; '…' is taken literally; "…" knows \\ \" \n \t. NUL bytes and an open
- * quote are errors. words: at most ADMIN_ARGS_MAX. */
+/* Splits a line into words, in place: blanks separate; '…' is taken literally; "…" knows \\ \" \n
+ * \t. NUL bytes and an open quote are errors. words: at most ADMIN_ARGS_MAX. */
 AUGURY_MUST_USE int admin_split(char *line, size_t len, const char **out_words, int *out_count,
                                 struct err *err);
 /* The longest verb that the words begin with; *out_used words belong to it. AUGURY_NOT_FOUND. */

@@ -27,7 +27,7 @@ admin_role_name(enum admin_role role)
     return "unknown";
 }
 
-/* ---- words ---------------------------------------------------------------------------------------- */
+/* ---- words ----------------------------------------------------------------------------------- */
 
 static char
 unescape(char c)
@@ -130,7 +130,7 @@ admin_find(const char *const *words, int count, const struct admin_verb **out_ve
     return best > 0 ? 0 : AUGURY_NOT_FOUND;
 }
 
-/* ---- roles ------------------------------------------------------------------------------------------- */
+/* ---- roles ----------------------------------------------------------------------------------- */
 
 static bool
 is_member(const char *group, const struct net_line_peer *peer)
@@ -171,7 +171,7 @@ admin_role_of(const struct conf *conf, const struct net_line_peer *peer)
     return ADMIN_ROLE_READER;
 }
 
-/* ---- answering ------------------------------------------------------------------------------------------ */
+/* ---- answering ------------------------------------------------------------------------------- */
 
 static int
 answer_error(enum admin_code code, bool is_json, const struct err *err, struct buf *out_body)
@@ -232,6 +232,7 @@ run_verb(struct admin *admin, const struct admin_verb *verb, struct admin_call *
             rc = document_to_text(admin, buf_view(&document), out_body, err);
         }
     }
+    call->writer = NULL;
     buf_fini(&document);
     return rc;
 }

@@ -31,7 +31,7 @@ put_one(struct wire_writer *writer, const char *key, const char *text)
     wire_end(writer);
 }
 
-/* ---- looking ------------------------------------------------------------------------------------------ */
+/* ---- looking --------------------------------------------------------------------------------- */
 
 static int
 verb_ping(struct admin_call *call, struct err *err)
@@ -110,7 +110,7 @@ verb_metrics(struct admin_call *call, struct err *err)
     return 0;
 }
 
-/* ---- cache ------------------------------------------------------------------------------------------------ */
+/* ---- cache ----------------------------------------------------------------------------------- */
 
 static int
 verb_cache_stats(struct admin_call *call, struct err *err)
@@ -229,7 +229,7 @@ verb_cache_get(struct admin_call *call, struct err *err)
     return rc == 0 ? 0 : err_set(err, rc, "cache", "the cache: %s", augury_strerror(rc));
 }
 
-/* ---- models --------------------------------------------------------------------------------------------------- */
+/* ---- models ---------------------------------------------------------------------------------- */
 
 /* The verb's second word is api's verb; it stands before the arguments. */
 static int
@@ -239,7 +239,7 @@ verb_model(struct admin_call *call, struct err *err)
                           call->now_wall_ms, call->writer, err);
 }
 
-/* ---- the daemon --------------------------------------------------------------------------------------------------- */
+/* ---- the daemon ------------------------------------------------------------------------------ */
 
 static void
 sleep_ms(long ms)
@@ -299,7 +299,7 @@ verb_stop(struct admin_call *call, struct err *err)
     return rc;
 }
 
-/* ---- the table ------------------------------------------------------------------------------------------------------ */
+/* ---- the table ------------------------------------------------------------------------------- */
 
 enum { ANY = ADMIN_ARGS_MAX };
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* check.c - whether a start with this configuration would work here, as far as can be told without starting. */
+/* check.c - whether a start with this configuration would work here, as far as can be told without
+ * starting. */
 #include "check.h"
 
 #include <errno.h>

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * heritage.h - everything that crosses fork: configuration, listeners, shared memory, the descriptors of pipes and events.
- * Private to app. Process: the master makes it before the first fork and sets slot, number, generation, conf and listeners
- * for each child; a child has its own copy and changes nothing shared but what is its own (its slots, its heartbeat).
+ * heritage.h - everything that crosses fork: configuration, listeners, shared memory, the
+ * descriptors of pipes and events. Private to app. Process: the master makes it before the first
+ * fork and sets slot, number, generation, conf and listeners for each child; a child has its own
+ * copy and changes nothing shared but what is its own (its slots, its heartbeat).
  */
 #pragma once
 
@@ -16,10 +17,12 @@ enum { HERITAGE_FAILURE_BYTES = 512 };
 /* In shared memory, beside stats and rings, which have maps of their own. */
 struct heritage_shared {
     struct proc_board board;
-    /* The configuration in force, for the supervisor, which outlives generations; even sequence: complete. */
+    /* The configuration in force, for the supervisor, which outlives generations; even sequence:
+     * complete. */
     _Atomic uint32_t conf_sequence;
     struct conf conf;
-    /* Why a child could not start: written by it before it exits, read by the master when it has. */
+    /* Why a child could not start: written by it before it exits, read by the master when it has.
+     */
     char failure[HERITAGE_FAILURE_BYTES];
 };
 
@@ -29,7 +32,8 @@ struct heritage_listener {
     int fd;
 };
 
-/* What the supervisor writes to the master's command pipe; it may not be allowed to send signals. */
+/* What the supervisor writes to the master's command pipe; it may not be allowed to send signals.
+ */
 enum heritage_command {
     HERITAGE_RELOAD = 'H',
     HERITAGE_STOP_GRACEFULLY = 'Q',
@@ -56,7 +60,8 @@ struct heritage {
     struct proc_title title;
 };
 
-/* Maps the shared memory, makes rings, eventfd and command pipe. title and log are left as they are. */
+/* Maps the shared memory, makes rings, eventfd and command pipe. title and log are left as they
+ * are. */
 AUGURY_MUST_USE int heritage_setup(struct heritage *heritage, const struct conf *conf,
                                    struct err *err);
 void heritage_teardown(struct heritage *heritage);
@@ -66,7 +71,8 @@ void heritage_conf_put(struct heritage_shared *shared, const struct conf *conf);
 /* Process: supervisor. Copies when the sequence differs from *sequence; true when it did. */
 bool heritage_conf_get(struct heritage_shared *shared, uint32_t *sequence, struct conf *out_conf);
 
-/* Process: a child that cannot start. Logs, leaves the reason for the master, and returns status. */
+/* Process: a child that cannot start. Logs, leaves the reason for the master, and returns status.
+ */
 int heritage_fail(struct heritage *heritage, int status, const char *what, const struct err *err);
 /* Process: child. First steps of every child: name, title, rights. */
 AUGURY_MUST_USE int heritage_child_begin(struct heritage *heritage, const char *kind,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * main.c - the daemon's command line: check, show, or run.
- * Exit status: 0 the workers serve, or the check found nothing; 1 the daemon could not start, or the configuration has errors;
- * 2 the command line is wrong.
+ * Exit status: 0 the workers serve, or the check found nothing; 1 the daemon could not start, or
+ * the configuration has errors; 2 the command line is wrong.
  */
 #include <getopt.h>
 #include <limits.h>
@@ -232,7 +232,8 @@ main(int argc, char **argv)
         conf_free(&conf);
     } else {
         proc_title_setup(&title, argc, argv);
-        /* The title takes the place of the words and of the environment; -c and -o may point into them. */
+        /* The title takes the place of the words and of the environment; -c and -o may point into
+         * them. */
         source.environment = environ;
         status = master_main(&source, conf, &title);
     }

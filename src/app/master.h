@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * master.h - the master: owns listeners and shared memory, forks, respawns, reloads by generations, takes the signals.
- * Private to app. Process: master. It opens no LMDB and no event loop: poll() over a signal descriptor, a command pipe and
- * the children's ready pipes. It must be too simple to fail.
+ * master.h - the master: owns listeners and shared memory, forks, respawns, reloads by generations,
+ * takes the signals. Private to app. Process: master.
+ * It opens no LMDB and no event loop: poll() over a signal descriptor, a command pipe and the
+ * children's ready pipes. It must be too simple to fail.
  *
  *      starting ──(all workers of generation 1 ready)──► running ──QUIT──► draining ──┐
  *          │                                                └────TERM──► stopping ───┴──► done
@@ -81,13 +82,14 @@ struct master {
     struct child children[PROC_SLOTS];
 };
 
-/* ---- master_start.c ------------------------------------------------------------------------------- */
+/* ---- master_start.c -------------------------------------------------------------------------- */
 
-/* Runs the daemon with the first configuration until it has ended; the exit status. conf: taken over. */
+/* Runs the daemon with the first configuration until it has ended; the exit status. conf: taken
+ * over. */
 int master_main(const struct conf_source *source, struct conf *conf,
                 const struct proc_title *title);
 
-/* ---- master_loop.c -------------------------------------------------------------------------------- */
+/* ---- master_loop.c --------------------------------------------------------------------------- */
 
 void master_run(struct master *master);
 /* Ends the daemon with status 1; reason goes to the log and to whoever waits for the start. */
@@ -95,12 +97,12 @@ void master_give_up(struct master *master, const char *reason);
 void master_drain(struct master *master);
 void master_stop(struct master *master);
 
-/* ---- master_children.c ------------------------------------------------------------------------------ */
+/* ---- master_children.c ----------------------------------------------------------------------- */
 
 const char *child_kind_name(enum child_kind_id kind);
 void child_name(const struct child *child, char *out, size_t size); /* "worker 3 gen 2" */
 /* Takes a slot and forks into it; AUGURY_ERR_FULL: no slot is free. */
-AUGURY_MUST_USE int children_start_supervisor(struct master *master);
+void children_start_supervisor(struct master *master);
 AUGURY_MUST_USE int children_start_worker(struct master *master, struct generation *generation,
                                           unsigned number);
 void children_on_ready(struct master *master, struct child *child); /* its ready pipe is readable */
@@ -115,7 +117,7 @@ size_t children_count(const struct master *master, const struct generation *gene
                       bool only_ready); /* generation NULL: workers of all */
 struct child *children_supervisor(struct master *master);
 
-/* ---- master_generations.c ---------------------------------------------------------------------------- */
+/* ---- master_generations.c -------------------------------------------------------------------- */
 
 /* The first generation: opens the listeners. */
 AUGURY_MUST_USE int generations_first(struct master *master, struct conf *conf, struct err *err);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * master_children.c - forking into slots, reaping, respawning with back-off, ending what does not end.
+ * master_children.c - forking into slots, reaping, respawning with back-off, ending what does not
+ * end.
  */
 #include <errno.h>
 #include <signal.h>
@@ -60,7 +61,7 @@ set_state(struct master *master, const struct child *child, enum proc_state stat
     atomic_store(&board_of(master, child)->state, (uint32_t)state);
 }
 
-/* ---- forking -------------------------------------------------------------------------------------- */
+/* ---- forking --------------------------------------------------------------------------------- */
 
 static bool
 is_listener_of(const struct generation *generation, int fd)
@@ -75,8 +76,8 @@ is_listener_of(const struct generation *generation, int fd)
 
 enum { CLOSE_MAX = 8 + PROC_SLOTS + MASTER_GENERATIONS * CONF_LISTEN_MAX };
 
-/* What the child must not keep: above all listeners of other generations, which would go on taking connections that
- * nobody accepts, and the pidfile with its lock. */
+/* What the child must not keep: above all listeners of other generations, which would go on taking
+ * connections that nobody accepts, and the pidfile with its lock. */
 static size_t
 list_foreign(const struct master *master, const struct child *child, int *out_fds)
 {
@@ -190,7 +191,7 @@ slot_free(struct master *master, struct child *child)
     set_state(master, child, PROC_STATE_NONE);
 }
 
-int
+void
 children_start_supervisor(struct master *master)
 {
     struct child *child = children_supervisor(master);
@@ -198,7 +199,6 @@ children_start_supervisor(struct master *master)
     AUGURY_ASSERT(!child->is_taken);
     slot_take(master, child, CHILD_SUPERVISOR, NULL);
     child_fork(master, child);
-    return 0;
 }
 
 int
@@ -216,7 +216,7 @@ children_start_worker(struct master *master, struct generation *generation, unsi
     return AUGURY_ERR_FULL;
 }
 
-/* ---- ready ------------------------------------------------------------------------------------------ */
+/* ---- ready ----------------------------------------------------------------------------------- */
 
 void
 children_on_ready(struct master *master, struct child *child)
@@ -246,7 +246,7 @@ children_on_ready(struct master *master, struct child *child)
     }
 }
 
-/* ---- death ------------------------------------------------------------------------------------------- */
+/* ---- death ----------------------------------------------------------------------------------- */
 
 static void
 log_death(struct master *master, const struct child *child, int status)
@@ -381,7 +381,7 @@ children_reap(struct master *master)
     }
 }
 
-/* ---- ending and watching ------------------------------------------------------------------------------ */
+/* ---- ending and watching --------------------------------------------------------------------- */
 
 void
 child_end(struct master *master, struct child *child, int signal_number, uint64_t kill_after_ms)

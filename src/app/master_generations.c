@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * master_generations.c - reload by generations. A new configuration is validated and its listeners are opened before
- * anything changes; its workers must all be ready before the old ones are told to drain; listeners that both have are the
- * same descriptors, so a queued connection is served by whichever generation accepts it. A listener that is gone is closed
- * when the last generation that has it has drained.
+ * master_generations.c - reload by generations. A new configuration is validated and its listeners
+ * are opened before anything changes; its workers must all be ready before the old ones are told to
+ * drain; listeners that both have are the same descriptors, so a queued connection is served by
+ * whichever generation accepts it. A listener that is gone is closed when the last generation that
+ * has it has drained.
  */
 #include <stdio.h>
 #include <string.h>
@@ -24,7 +25,7 @@ generations_find(struct master *master, enum generation_state state)
     return NULL;
 }
 
-/* ---- listeners ------------------------------------------------------------------------------------- */
+/* ---- listeners ------------------------------------------------------------------------------- */
 
 static const struct heritage_listener *
 find_listener(const struct master *master, const char *address)
@@ -102,7 +103,7 @@ open_listeners(struct master *master, struct generation *generation, struct err 
     return 0;
 }
 
-/* ---- starting ---------------------------------------------------------------------------------------- */
+/* ---- starting -------------------------------------------------------------------------------- */
 
 /* Takes conf over in every case. */
 static int
@@ -148,7 +149,7 @@ generations_first(struct master *master, struct conf *conf, struct err *err)
     return generation_make(master, conf, &generation, err);
 }
 
-/* ---- the outcome of a reload --------------------------------------------------------------------------- */
+/* ---- the outcome of a reload ----------------------------------------------------------------- */
 
 static void
 reload_failed(struct master *master, const char *reason)
@@ -310,7 +311,7 @@ generation_on_death(struct master *master, struct generation *generation, bool w
     }
 }
 
-/* ---- reload --------------------------------------------------------------------------------------------- */
+/* ---- reload ---------------------------------------------------------------------------------- */
 
 /* First option that only a restart can change; NULL: none. */
 static const char *

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* master_loop.c - the master's loop: signals, commands, ready pipes and what is due; and its ways to an end. */
+/* master_loop.c - the master's loop: signals, commands, ready pipes and what is due; and its ways
+ * to an end. */
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -11,7 +12,7 @@
 
 enum { TICK_MS = 1000, POLL_FIXED = 2 };
 
-/* ---- ways to an end ------------------------------------------------------------------------------- */
+/* ---- ways to an end -------------------------------------------------------------------------- */
 
 void
 master_give_up(struct master *master, const char *reason)
@@ -89,7 +90,7 @@ master_stop(struct master *master)
     end_workers(master, SIGTERM, MASTER_KILL_AFTER_MS);
 }
 
-/* ---- signals and commands ----------------------------------------------------------------------------- */
+/* ---- signals and commands -------------------------------------------------------------------- */
 
 static void
 reopen_logs(struct master *master)
@@ -151,7 +152,7 @@ read_commands(struct master *master)
     }
 }
 
-/* ---- the loop ------------------------------------------------------------------------------------------- */
+/* ---- the loop -------------------------------------------------------------------------------- */
 
 static int
 poll_timeout(const struct master *master)
@@ -199,6 +200,7 @@ master_tick(struct master *master)
 {
     uint64_t now = clock_mono_ms();
 
+    atomic_store(&master->heritage.shared->board.slots[PROC_SLOT_MASTER].heartbeat_mono_ms, now);
     children_tick(master, now);
     generations_tick(master, now);
     if (master->phase == MASTER_STARTING && now > master->started_mono_ms + MASTER_START_MAX_MS) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * master_start.c - the order of the start: detach, pidfile, log, folders, limits, shared memory, listeners, admin socket,
- * then the first children; and the same backwards at the end. What fails before the workers serve is told to whoever typed
- * the command.
+ * master_start.c - the order of the start: detach, pidfile, log, folders, limits, shared memory,
+ * listeners, admin socket, then the first children; and the same backwards at the end. What fails
+ * before the workers serve is told to whoever typed the command.
  */
 #include <errno.h>
 #include <grp.h>
@@ -221,7 +221,7 @@ master_main(const struct conf_source *source, struct conf *conf, const struct pr
         log_event(&master->heritage.log, LOG_LEVEL_INFO, "start", "version=%s uid=%u",
                   PACKAGE_VERSION, (unsigned)master->uid);
         proc_title_set(title, "auguryd: master gen 1");
-        rc = children_start_supervisor(master);
+        children_start_supervisor(master);
         master_run(master);
     } else {
         master_give_up(master, err.reason);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * supervisor.h - the cache's only writer and the door of the admin socket. Private to app. Process: supervisor.
+ * supervisor.h - the cache's only writer and the door of the admin socket. Private to app. Process:
+ * supervisor.
  */
 #pragma once
 
@@ -28,5 +29,6 @@ struct supervisor {
 
 /* A proc_child_main. arg: struct heritage. */
 int supervisor_main(void *arg, struct proc_link link);
-/* Drains rings for a bounded time; what is left wakes the loop again. Also called while a command waits. */
+/* Drains rings for a bounded time; what is left wakes the loop again. Also called while a command
+ * waits. */
 void supervisor_pump(struct supervisor *supervisor);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * supervisor_main.c - the loop around the cache's keeper: rings wake it, a tick sweeps, clears readers of the dead and
- * follows the configuration, and the admin socket asks for the rest.
- * It may die anywhere: an entry leaves its ring only after the commit, and workers go on reading meanwhile.
+ * supervisor_main.c - the loop around the cache's keeper: rings wake it, a tick sweeps, clears
+ * readers of the dead and follows the configuration, and the admin socket asks for the rest. It may
+ * die anywhere: an entry leaves its ring only after the commit, and workers go on reading
+ * meanwhile.
  */
 #include "supervisor.h"
 
@@ -19,7 +20,7 @@ enum { TICK_MS = 1000, BEAT_MS = 500, TURNS_MAX = 16 };
 
 #define GREETING "augury-admin/1 " PACKAGE_VERSION
 
-/* ---- the keeper's work ---------------------------------------------------------------------------- */
+/* ---- the keeper's work ----------------------------------------------------------------------- */
 
 static void
 note_commit(struct supervisor *supervisor, int rc)
@@ -112,7 +113,7 @@ on_beat(void *arg)
     heritage_heartbeat(supervisor->heritage);
 }
 
-/* ---- signals and the master's death ------------------------------------------------------------------ */
+/* ---- signals and the master's death ---------------------------------------------------------- */
 
 static void
 stop(struct supervisor *supervisor)
@@ -152,7 +153,7 @@ on_master_death(void *arg, int fd, enum net_watch_what what)
     stop(supervisor);
 }
 
-/* ---- set-up ---------------------------------------------------------------------------------------------- */
+/* ---- set-up ---------------------------------------------------------------------------------- */
 
 static int
 open_environments(struct supervisor *supervisor, struct err *err)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * version.c - versions for `auguryd -V`. Libraries belong to their rooms, so they are not asked here: the build's versions
- * come from configure, the running ones are the names of the files that the kernel has mapped.
+ * version.c - versions for `auguryd -V`. Libraries belong to their rooms, so they are not asked
+ * here: the build's versions come from configure, the running ones are the names of the files that
+ * the kernel has mapped.
  */
 #include "version.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * worker_main.c - one worker's life: open models and cache read-only, serve the inherited listeners, drain on QUIT or when
- * the master dies, end at once on TERM.
- * A worker without its models cannot serve; one without the cache can, slower.
+ * worker_main.c - one worker's life: open models and cache read-only, serve the inherited
+ * listeners, drain on QUIT or when the master dies, end at once on TERM. A worker without its
+ * models cannot serve; one without the cache can, slower.
  */
 #include "worker.h"
 
@@ -31,7 +31,7 @@ struct worker {
     bool is_draining;
 };
 
-/* ---- the end ------------------------------------------------------------------------------------------ */
+/* ---- the end --------------------------------------------------------------------------------- */
 
 static void
 on_drained(void *arg)
@@ -93,7 +93,7 @@ on_beat(void *arg)
     heritage_heartbeat(worker->heritage);
 }
 
-/* ---- set-up --------------------------------------------------------------------------------------------- */
+/* ---- set-up ---------------------------------------------------------------------------------- */
 
 static void
 open_cache(struct worker *worker)

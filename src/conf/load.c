@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * load.c - one const struct from four sources, the later over the earlier: defaults, file, environment, command line.
- * Every error is collected; nothing is handed out when there is one.
+ * load.c - one const struct from four sources, the later over the earlier: defaults, file,
+ * environment, command line. Every error is collected; nothing is handed out when there is one.
  */
 #include "private.h"
 
@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- errors and suggestions ------------------------------------------------------------------- */
+/* ---- errors and suggestions ------------------------------------------------------------------ */
 
 struct err *
 errors_next(struct conf_errors *errors)
@@ -85,7 +85,7 @@ nearest_section(const char *name)
     return best;
 }
 
-/* ---- setting one option ------------------------------------------------------------------------- */
+/* ---- setting one option ---------------------------------------------------------------------- */
 
 struct load {
     struct loaded *loaded;
@@ -93,7 +93,8 @@ struct load {
     const char *path;
 };
 
-/* The listener of that name, made with its defaults when there is none yet; NULL when the table is full. */
+/* The listener of that name, made with its defaults when there is none yet; NULL when the table is
+ * full. */
 static struct conf_listen *
 listen_of(struct loaded *loaded, const char *name, struct origin origin)
 {
@@ -168,7 +169,7 @@ set_option(struct load *load, const struct conf_option *option, const char *list
     loaded->listen_origins[listen - loaded->conf.listen][row] = origin;
 }
 
-/* ---- the four sources ------------------------------------------------------------------------------ */
+/* ---- the four sources ------------------------------------------------------------------------ */
 
 static void
 load_defaults(struct load *load)
@@ -361,7 +362,7 @@ load_override(struct load *load, const char *text)
                (struct origin){CONF_FROM_COMMAND_LINE, 0}, at);
 }
 
-/* ---- rules between options ------------------------------------------------------------------------- */
+/* ---- rules between options ------------------------------------------------------------------- */
 
 static void
 check_together(struct load *load)

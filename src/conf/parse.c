@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * parse.c - the file's syntax, by libconfuse, into a flat list of settings with their lines.
- * The parser's option arrays are made from the table at run time. Every value is read as text: values are checked later, so
- * that one bad value does not hide the next. libconfuse stops at an unknown name; that statement is then blanked in our copy
- * of the text and the text is parsed again, so that each unknown name is reported, with its line.
- * libconfuse also takes the end of the file for the end of every open section. A mark that we append must therefore be met
- * at the top level.
+ * The parser's option arrays are made from the table at run time. Every value is read as text:
+ * values are checked later, so that one bad value does not hide the next. libconfuse stops at an
+ * unknown name; that statement is then blanked in our copy of the text and the text is parsed
+ * again, so that each unknown name is reported, with its line. libconfuse also takes the end of the
+ * file for the end of every open section. A mark that we append must therefore be met at the top
+ * level.
  */
 #include "private.h"
 
@@ -30,8 +31,9 @@ struct parse {
     bool is_out_of_memory;
 };
 
-/* libconfuse hands its callbacks no argument of ours; but it hands every section the search path of the root, and reads
- * that only for files given by relative name, which cfg_parse_fp() has none of. So the path carries our context. */
+/* libconfuse hands its callbacks no argument of ours; but it hands every section the search path of
+ * the root, and reads that only for files given by relative name, which cfg_parse_fp() has none of.
+ * So the path carries our context. */
 static struct parse *
 context_of(const cfg_t *cfg)
 {
@@ -47,7 +49,7 @@ report(struct parse *parse, int line, const char *text)
     err_at(err, "%s:%d", parse->path, line);
 }
 
-/* ---- the table's name of a section ------------------------------------------------------------ */
+/* ---- the table's name of a section ----------------------------------------------------------- */
 
 /* class "prediction" inside cache is "cache.prediction". */
 static void
@@ -81,7 +83,7 @@ report_unknown(struct parse *parse, const cfg_t *cfg, const char *name)
     report(parse, cfg->line, text);
 }
 
-/* ---- callbacks -------------------------------------------------------------------------------- */
+/* ---- callbacks ------------------------------------------------------------------------------- */
 
 __attribute__((format(printf, 2, 0))) static void
 on_error(cfg_t *cfg, const char *fmt, va_list args)
@@ -159,7 +161,7 @@ on_section(cfg_t *cfg, cfg_opt_t *opt)
     return section == NULL ? 0 : add_setting(context_of(cfg), section, "", "");
 }
 
-/* ---- option arrays from the table ---------------------------------------------------------------- */
+/* ---- option arrays from the table ------------------------------------------------------------ */
 
 static size_t
 add_values(cfg_opt_t *opts, const char *section, const char *prefix)
@@ -232,9 +234,10 @@ grammar_make(struct grammar *grammar)
     }
 }
 
-/* ---- the text ----------------------------------------------------------------------------------- */
+/* ---- the text -------------------------------------------------------------------------------- */
 
-/* End of the statement that begins at `at`: its line's end, or the brace that closes the block it opens. */
+/* End of the statement that begins at `at`: its line's end, or the brace that closes the block it
+ * opens. */
 static char *
 statement_end(char *at)
 {
@@ -261,7 +264,8 @@ statement_end(char *at)
     return at;
 }
 
-/* Blanks the statement of that name on that line, keeping line numbers. False when it is not found. */
+/* Blanks the statement of that name on that line, keeping line numbers. False when it is not found.
+ */
 static bool
 blank_statement(char *text, const char *name, int line)
 {

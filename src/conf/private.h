@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * private.h - what the files of room conf share: the settings that a file gives, as texts with their lines; the error list;
- * and the const struct together with the origins of its values.
+ * private.h - what the files of room conf share: the settings that a file gives, as texts with
+ * their lines; the error list; and the const struct together with the origins of its values.
  */
 #pragma once
 
@@ -24,8 +24,8 @@ struct settings {
     size_t capacity;
 };
 
-/* Reads a file with libconfuse. Syntax errors and unknown names go to errors; the settings around them are still given.
- * settings: zeroed; settings_fini in every case. */
+/* Reads a file with libconfuse. Syntax errors and unknown names go to errors; the settings around
+ * them are still given. settings: zeroed; settings_fini in every case. */
 void parse_file(const char *path, struct settings *settings, struct conf_errors *errors);
 void settings_fini(struct settings *settings);
 
@@ -43,7 +43,8 @@ struct loaded {
 };
 
 struct err *errors_next(struct conf_errors *errors); /* the slot for one more; NULL: list is full */
-/* Parses text into the option's place in base. On failure nothing is stored and err has code and reason. */
+/* Parses text into the option's place in base. On failure nothing is stored and err has code and
+ * reason. */
 AUGURY_MUST_USE int value_set(const struct conf_option *option, void *base, const char *text,
                               struct err *err);
 /* The nearest of the table's names in that section, for "did you mean"; NULL when none is near. */

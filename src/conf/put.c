@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* put.c - the table as text: effective values with their origins, the sample file, markdown and mdoc. */
+/* put.c - the table as text: effective values with their origins, the sample file, markdown and
+ * mdoc. */
 #include "private.h"
 
 #include <string.h>
 
-/* ---- sections as the file nests them ------------------------------------------------------------ */
+/* ---- sections as the file nests them --------------------------------------------------------- */
 
 /* Writes one option's line; indent is the depth of its section. */
 typedef void put_line_fn(const struct conf_option *option, const void *arg, unsigned indent,
@@ -66,7 +67,7 @@ put_sections(size_t i, put_line_fn *put_line, const void *arg, struct buf *buf)
     }
 }
 
-/* ---- the effective configuration ---------------------------------------------------------------- */
+/* ---- the effective configuration ------------------------------------------------------------- */
 
 struct effective {
     const struct loaded *loaded;
@@ -116,7 +117,7 @@ conf_put_effective(const struct conf *conf, struct buf *buf)
     put_sections(next, put_effective_line, &effective, buf);
 }
 
-/* ---- the sample file ------------------------------------------------------------------------------ */
+/* ---- the sample file ------------------------------------------------------------------------- */
 
 static bool
 is_text(const struct conf_option *option)
@@ -149,7 +150,7 @@ conf_put_sample(struct buf *buf)
     put_sections(next, put_sample_line, NULL, buf);
 }
 
-/* ---- documentation ---------------------------------------------------------------------------------- */
+/* ---- documentation --------------------------------------------------------------------------- */
 
 static const char *
 type_name(const struct conf_option *option)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * table.c - every option of the configuration, once: name, type, place, default, bounds and one sentence.
- * Rows of one section stand together; a nested section ("cache.prediction") follows its parent.
+ * table.c - every option of the configuration, once: name, type, place, default, bounds and one
+ * sentence. Rows of one section stand together; a nested section ("cache.prediction") follows its
+ * parent.
  */
 #include "augury/conf.h"
 

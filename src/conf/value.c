@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* value.c - one value: text to its place in the struct, and back. Bounds and choices come from the option's row. */
+/* value.c - one value: text to its place in the struct, and back. Bounds and choices come from the
+ * option's row. */
 #include "private.h"
 
 #include <inttypes.h>
@@ -171,7 +172,8 @@ is_choice(const char *choices, const char *text)
     return false;
 }
 
-/* host:port, where an IPv6 address stands in brackets. Names are resolved when the socket is made. */
+/* host:port, where an IPv6 address stands in brackets. Names are resolved when the socket is made.
+ */
 static bool
 is_address(const char *text)
 {

@@ -27,7 +27,8 @@ proc_state_name(enum proc_state state)
 uint32_t
 proc_backoff_next_ms(struct proc_backoff *backoff, uint64_t lived_ms, int wait_status)
 {
-    /* Nothing in a program ends it by SIGKILL: a person or the kernel did. Waiting long would mend nothing. */
+    /* Nothing in a program ends it by SIGKILL: a person or the kernel did. Waiting long would mend
+     * nothing. */
     bool is_killed = WIFSIGNALED(wait_status) && WTERMSIG(wait_status) == SIGKILL;
     uint32_t max_ms = is_killed ? BACKOFF_KILLED_MAX_MS : BACKOFF_MAX_MS;
     uint32_t wait_ms = 0;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * child.c - forking a child with its two pipes, and the master's signal descriptor.
- * The life pipe has one writer, the master: a child that kept the write end would hide the master's death from all.
+ * The life pipe has one writer, the master: a child that kept the write end would hide the master's
+ * death from all.
  */
 #include "augury/proc.h"
 

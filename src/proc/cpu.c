@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cpu.c - how many CPUs this process may use: the affinity mask, limited by the smallest quota on the way from our
- * control group up to its mount (v1, v2, or both on a hybrid machine).
- * All is read from files, below a root that tests choose. A missing file is no limit.
+ * cpu.c - how many CPUs this process may use: the affinity mask, limited by the smallest quota on
+ * the way from our control group up to its mount (v1, v2, or both on a hybrid machine). All is read
+ * from files, below a root that tests choose. A missing file is no limit.
  */
 #include "augury/proc.h"
 
@@ -45,7 +45,7 @@ read_line(const char *root, const char *dir, const char *name, char *line, size_
     return is_read;
 }
 
-/* ---- affinity ----------------------------------------------------------------------------------- */
+/* ---- affinity -------------------------------------------------------------------------------- */
 
 /* "0-3,7" → 5 */
 static unsigned
@@ -90,7 +90,7 @@ affinity_count(const char *root)
     return count;
 }
 
-/* ---- control groups ------------------------------------------------------------------------------- */
+/* ---- control groups -------------------------------------------------------------------------- */
 
 static bool
 has_word(const char *list, const char *word)
@@ -155,7 +155,8 @@ unescape(const char *field, char *out, size_t size)
     out[n] = '\0';
 }
 
-/* One line of mountinfo (proc(5)): id parent major:minor root point options [more]… - type source superoptions. */
+/* One line of mountinfo (proc(5)): id parent major:minor root point options [more]… - type source
+ * superoptions. */
 static bool
 parse_mount(char *line, bool is_v2, struct mount *out_mount)
 {
@@ -243,7 +244,8 @@ group_count(const char *root, bool is_v2)
     if (!find_group(root, is_v2, group, sizeof(group)) || !find_mount(root, is_v2, &mount)) {
         return UINT32_MAX;
     }
-    /* In a container the mount shows a part of the hierarchy; a group outside of it (or "/../…") is seen at its top. */
+    /* In a container the mount shows a part of the hierarchy; a group outside of it (or "/../…") is
+     * seen at its top. */
     size_t root_len = strcmp(mount.root, "/") == 0 ? 0 : strlen(mount.root);
     bool is_below = strncmp(group, mount.root, root_len) == 0 && strstr(group, "..") == NULL;
     snprintf(dir, sizeof(dir), "%s%s", mount.point, is_below ? group + root_len : "");

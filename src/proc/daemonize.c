@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * daemonize.c - leaving the terminal, with a pipe on which the first process learns how the start ended.
- * The news is one write of at most PIPE_BUF bytes: a status byte and the reason.
+ * daemonize.c - leaving the terminal, with a pipe on which the first process learns how the start
+ * ended. The news is one write of at most PIPE_BUF bytes: a status byte and the reason.
  */
 #include "augury/proc.h"
 

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* title.c - what ps shows: the memory of argv and of the environment behind it, overwritten in place. */
+/* title.c - what ps shows: the memory of argv and of the environment behind it, overwritten in
+ * place. */
 #include "augury/proc.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-/* Copies the environment to the heap, so that its old place may be overwritten. False: left as it was. */
+/* Copies the environment to the heap, so that its old place may be overwritten. False: left as it
+ * was. */
 static bool
 move_environment(void)
 {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * buckets.h - the fine buckets of a histogram: log-linear, 16 steps a power of two, and their sum over all slots.
- * Private to room stats.
- * Values 0 to 15 ns have a bucket each; from 16 ns each power of two is cut into 16 equal steps, so that a bucket's
- * width is at most 1/16 of its lower edge (6.25 %). What reaches 2^42 ns (73 minutes) falls into the last bucket.
+ * buckets.h - the fine buckets of a histogram: log-linear, 16 steps a power of two, and their sum
+ * over all slots. Private to room stats. Values 0 to 15 ns have a bucket each; from 16 ns each
+ * power of two is cut into 16 equal steps, so that a bucket's width is at most 1/16 of its lower
+ * edge (6.25 %). What reaches 2^42 ns (73 minutes) falls into the last bucket.
  */
 #pragma once
 
@@ -48,5 +48,6 @@ struct stats_total {
     uint64_t sum_ns;
     uint64_t buckets[STATS_BUCKETS];
 };
-/* Adds up one histogram over all slots; count is the sum of the buckets that were read, so that both agree. */
+/* Adds up one histogram over all slots; count is the sum of the buckets that were read, so that
+ * both agree. */
 void stats_gather(const struct stats *stats, enum stats_id id, struct stats_total *out_total);

@@ -2,8 +2,9 @@
 /*
  * prometheus.c - the board in Prometheus' text format 0.0.4
  * (prometheus.io/docs/instrumenting/exposition_formats).
- * The le edges are round numbers of seconds; a fine bucket counts for an edge when it lies wholly below it, so a value may
- * be counted one edge late when it is within 6.25 % under that edge, and never early.
+ * The le edges are round numbers of seconds; a fine bucket counts for an edge when it lies wholly
+ * below it, so a value may be counted one edge late when it is within 6.25 % under that edge, and
+ * never early.
  */
 #include "augury/stats.h"
 

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * stats.c - the board of counters, gauges and histograms.
- * 1. A slot has one writer, so an addition is a relaxed load and a relaxed store: no locked instruction on the hot path.
+ * 1. A slot has one writer, so an addition is a relaxed load and a relaxed store: no locked
+ * instruction on the hot path.
  * 2. Slots start on cache lines of their own; a writer never shares a line with another.
- * 3. A slot that was never asked for is never read: its pages are not taken from the system by a scrape.
+ * 3. A slot that was never asked for is never read: its pages are not taken from the system by a
+ * scrape.
  */
 #include "augury/stats.h"
 

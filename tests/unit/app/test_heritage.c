@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* test_heritage.c - what crosses fork: the configuration's sequence, the reason of a failed start, the heartbeat. */
+/* test_heritage.c - what crosses fork: the configuration's sequence, the reason of a failed start,
+ * the heartbeat. */
 #include "../../tap.h"
 
 #include <fcntl.h>
