@@ -9,6 +9,7 @@
 
 #include "augury/cache.h"
 #include "augury/conf.h"
+#include "augury/net.h"
 #include "augury/proc.h"
 #include "augury/stats.h"
 
@@ -17,6 +18,7 @@ enum { HERITAGE_FAILURE_BYTES = 512 };
 /* In shared memory, beside stats and rings, which have maps of their own. */
 struct heritage_shared {
     struct proc_board board;
+    struct net_share share; /* how workers divide the connections of their listeners */
     /* The configuration in force, for the supervisor, which outlives generations; even sequence:
      * complete. */
     _Atomic uint32_t conf_sequence;

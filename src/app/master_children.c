@@ -332,6 +332,7 @@ on_death(struct master *master, struct child *child, int status)
     atomic_store(&slot->pid, 0);
     atomic_store(&slot->last_exit, status);
     stats_slot_gauges_zero(stats_slot(master->heritage.stats, slot_of(master, child)));
+    atomic_store(&master->heritage.shared->share.load[slot_of(master, child)], 0);
     if (child->ready_fd >= 0) {
         close(child->ready_fd);
         child->ready_fd = -1;

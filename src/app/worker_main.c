@@ -170,6 +170,8 @@ make_server(struct worker *worker, struct err *err)
         .handler_arg = worker->api,
         .stats = worker->stats,
         .log = &worker->heritage->log,
+        .share = &worker->heritage->shared->share,
+        .share_slot = worker->heritage->slot,
     };
 
     int rc = net_server_new(&options, &worker->server, err);

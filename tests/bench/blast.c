@@ -318,6 +318,23 @@ bucket_us(uint64_t bucket)
     return (bucket - shift * (STEPS / 2)) << shift;
 }
 
+/* The value of a header field, by its name in any case, or NULL. head ends with an empty line. */
+static const char *
+field_find(const char *head, size_t head_len, const char *name)
+{
+    size_t name_len = strlen(name);
+    const char *line = memchr(head, '\n', head_len);
+
+    while (line != NULL && (size_t)(head + head_len - line) > name_len + 2) {
+        if (strncasecmp(line + 1, name, name_len) == 0 && line[1 + name_len] == ':') {
+            const char *value = line + 2 + name_len;
+            return value + strspn(value, " ");
+        }
+        line = memchr(line + 1, '\n', (size_t)(head + head_len - line - 1));
+    }
+    return NULL;
+}
+
 /* One answer at the start of data: its length, or 0 when it is not whole. */
 static size_t
 frame(const char *data, size_t len, size_t *out_head_len)
@@ -328,8 +345,8 @@ frame(const char *data, size_t len, size_t *out_head_len)
         return 0;
     }
     size_t head_len = (size_t)(end - data) + 4;
-    const char *field = memmem(data, head_len, "\r\nContent-Length:", 17);
-    size_t body_len = field == NULL ? 0 : strtoul(field + 17, NULL, 10);
+    const char *field = field_find(data, head_len, "Content-Length");
+    size_t body_len = field == NULL ? 0 : strtoul(field, NULL, 10);
     *out_head_len = head_len;
     return head_len + body_len <= len ? head_len + body_len : 0;
 }
@@ -349,7 +366,8 @@ judge(struct blast *blast, struct conn *conn, const char *answer, size_t head_le
                 memcmp(wanted->data, answer + head_len, wanted->len) != 0)) {
         blast->totals.mismatches++;
     }
-    if (memmem(answer, head_len, "\r\nConnection: close", 19) != NULL) {
+    const char *connection = field_find(answer, head_len, "Connection");
+    if (connection != NULL && strncasecmp(connection, "close", 5) == 0) {
         conn->is_closing = true;
     }
 }
