@@ -66,8 +66,8 @@ struct store_usage {
     uint64_t free_pages;
     uint64_t page_bytes;
     uint64_t file_blocks_bytes; /* what the file really takes from the system */
-    unsigned readers;
-    uint64_t txn_id; /* of the last commit: changes whenever anyone writes */
+    unsigned reader_slots; /* most in use at once; grows for ever if dead readers are not cleared */
+    uint64_t txn_id;       /* of the last commit: changes whenever anyone writes */
 };
 AUGURY_MUST_USE int store_usage(struct store *store, struct store_usage *out_usage);
 

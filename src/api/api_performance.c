@@ -146,7 +146,7 @@ api_put_cache(struct wire_writer *writer, struct cache *cache, const struct stat
     if (rc != 0) {
         return rc;
     }
-    wire_object(writer, 15);
+    wire_object(writer, 16);
     wire_key(writer, "entries");
     wire_put_u64(writer, usage.entries);
     wire_key(writer, "used_bytes");
@@ -157,6 +157,8 @@ api_put_cache(struct wire_writer *writer, struct cache *cache, const struct stat
     wire_put_u64(writer, usage.map_bytes);
     wire_key(writer, "file_blocks_bytes");
     wire_put_u64(writer, usage.file_blocks_bytes);
+    wire_key(writer, "reader_slots");
+    wire_put_u64(writer, usage.reader_slots);
     wire_key(writer, "oldest");
     if (usage.oldest_created_wall_ms > 0) {
         api_put_time(writer, usage.oldest_created_wall_ms);

@@ -494,6 +494,7 @@ cache_usage(struct cache *cache, struct cache_usage *out_usage)
     usage.used_bytes = store.used_pages * store.page_bytes;
     usage.map_bytes = store.map_bytes;
     usage.file_blocks_bytes = store.file_blocks_bytes;
+    usage.reader_slots = store.reader_slots;
     *out_usage = usage;
     return 0;
 }
