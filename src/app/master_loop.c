@@ -22,7 +22,7 @@ master_give_up(struct master *master, const char *reason)
     log_event(&master->heritage.log, LOG_LEVEL_ERROR, "start_failed", "reason=%s",
               log_quote(bytes_of_text(reason), quoted, sizeof(quoted)));
     if (master->ready_fd >= 0) {
-        proc_ready_tell(&master->ready_fd, PROC_EXIT_FAILED, reason);
+        snprintf(master->failure, sizeof(master->failure), "%s", reason);
     } else if (master->phase == MASTER_STARTING) {
         fprintf(stderr, "auguryd: %s\n", reason);
     }
@@ -83,7 +83,6 @@ master_stop(struct master *master)
     }
     log_event(&master->heritage.log, LOG_LEVEL_INFO, "stop", "status=%d", master->exit_status);
     if (master->ready_fd >= 0) {
-        proc_ready_tell(&master->ready_fd, PROC_EXIT_FAILED, "stopped before it was ready");
         master->exit_status = PROC_EXIT_FAILED;
     }
     master->phase = MASTER_STOPPING;

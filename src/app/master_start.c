@@ -175,8 +175,13 @@ master_teardown(struct master *master, const char *admin_socket)
     heritage_teardown(&master->heritage);
     log_event(&master->heritage.log, LOG_LEVEL_INFO, "end", "status=%d", master->exit_status);
     log_close(&master->heritage.log);
-    /* Last: whoever waits for the pidfile to go finds everything gone. */
+    /* Whoever waits for the pidfile to go, or for the command to return, finds everything gone. */
     proc_pidfile_close(&master->pidfile);
+    if (master->ready_fd >= 0) {
+        bool has_reason = master->failure[0] != '\0';
+        proc_ready_tell(&master->ready_fd, PROC_EXIT_FAILED,
+                        has_reason ? master->failure : "stopped before it was ready");
+    }
 }
 
 static struct master *
