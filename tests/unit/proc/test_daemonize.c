@@ -25,13 +25,14 @@ run_daemon(enum daemon_does does, int out)
     char seen[64];
     struct stat null;
     struct stat standard;
+    pid_t before = getsid(0);
 
     if (proc_daemonize(&ready_fd, &err) != 0) {
         _exit(99);
     }
     bool is_null = stat("/dev/null", &null) == 0 && fstat(STDERR_FILENO, &standard) == 0 &&
                    null.st_rdev == standard.st_rdev && null.st_ino == standard.st_ino;
-    int len = snprintf(seen, sizeof(seen), "%d %d %d\n", getsid(0) != getppid(), is_null,
+    int len = snprintf(seen, sizeof(seen), "%d %d %d\n", getsid(0) != before, is_null,
                        getsid(0) != getpid());
     ssize_t written = write(out, seen, (size_t)len);
     (void)written;
