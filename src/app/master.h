@@ -68,7 +68,7 @@ struct master {
     struct proc_pidfile pidfile;
     struct proc_life life;
     int signal_fd;
-    int ready_fd; /* of proc_daemonize; -1 in the foreground or when told */
+    int ready_fd;                         /* of proc_daemonize; -1 in the foreground or when told */
     char failure[HERITAGE_FAILURE_BYTES]; /* why the start failed; told at the very end */
     enum master_phase phase;
     bool is_done;
