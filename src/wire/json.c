@@ -9,6 +9,7 @@
  */
 #include "decode.h"
 
+#include <math.h>
 #include <string.h>
 #include <yyjson.h>
 
@@ -198,6 +199,32 @@ convert_number(yyjson_val *val)
     }
 }
 
+/* The text of a number: for the reader to choose, or because it is beyond what yyjson's own types
+ * hold. The latter is a double, if there is one: 1e999 must not become infinity unsaid, which has
+ * words of its own. */
+static int
+convert_number_text(const struct conversion *conv, yyjson_val *val, struct wire_value *out_value)
+{
+    struct wire_value text = {.type = WIRE_NUMBER,
+                              .count = (uint32_t)yyjson_get_len(val),
+                              .as.text = yyjson_get_raw(val)};
+    double number = 0;
+
+    if ((conv->decode->limits->flags & WIRE_NUMBERS_AS_TEXT) != 0) {
+        *out_value = text;
+        return 0;
+    }
+    int rc = wire_to_f64(&text, &number);
+    char first = text.as.text[text.as.text[0] == '-'];
+    bool is_word = first < '0' || first > '9';
+    if (rc != 0 || (!is_word && !isfinite(number))) {
+        return decode_invalid(conv->decode, (size_t)(text.as.text - conv->text),
+                              "the number is too large for a double");
+    }
+    *out_value = (struct wire_value){.type = WIRE_REAL, .as.real = number};
+    return 0;
+}
+
 static int
 convert(struct conversion *conv, yyjson_val *val, unsigned depth, struct wire_value *out_value)
 {
@@ -207,11 +234,7 @@ convert(struct conversion *conv, yyjson_val *val, unsigned depth, struct wire_va
         *out_value = (struct wire_value){.type = WIRE_BOOL, .as.boolean = yyjson_get_bool(val)};
         return 0;
     case YYJSON_TYPE_NUM: *out_value = convert_number(val); return 0;
-    case YYJSON_TYPE_RAW:
-        *out_value = (struct wire_value){.type = WIRE_NUMBER,
-                                         .count = (uint32_t)yyjson_get_len(val),
-                                         .as.text = yyjson_get_raw(val)};
-        return 0;
+    case YYJSON_TYPE_RAW: return convert_number_text(conv, val, out_value);
     case YYJSON_TYPE_STR:
         *out_value = (struct wire_value){.type = WIRE_STRING,
                                          .count = (uint32_t)yyjson_get_len(val),
@@ -256,7 +279,7 @@ refuse_text(const struct decode *decode, const yyjson_read_err *why)
 static yyjson_read_flag
 read_flags(enum wire_flags flags)
 {
-    yyjson_read_flag read = YYJSON_READ_INSITU;
+    yyjson_read_flag read = YYJSON_READ_INSITU | YYJSON_READ_BIGNUM_AS_RAW;
 
     if ((flags & WIRE_NUMBERS_AS_TEXT) != 0) {
         read |= YYJSON_READ_NUMBER_AS_RAW;

@@ -100,7 +100,7 @@ what_is_not_json_is_refused_with_its_place(void)
         {"[\"\\ud800\"]", "byte 8", "surrogate"},
         {"\xef\xbb\xbf{}", "byte 0", "byte order mark"},
         {"['a']", "byte 1", "got '''"},
-        {"[1e999]", "byte 1", "inf"},
+        {"[1e999]", "byte 1", "too large"},
         {"[\"a\nb\"]", "byte 3", "control character"},
     };
 
@@ -289,6 +289,36 @@ numbers_can_stay_text_for_the_reader_to_choose(void)
     fini(&fix);
 }
 
+/* Python's json reads 1e999 as infinity; a server that predicts with it would answer nonsense. */
+static void
+a_number_beyond_a_double_is_refused_with_its_place(void)
+{
+    static const struct wire_limits finite = {.depth = 4, .values = 100};
+    static const struct wire_limits nonfinite = {
+        .depth = 4, .values = 100, .flags = WIRE_NONFINITE};
+    static const char *const texts[] = {"[1,1e309]", "[1,-1e999999]", "[1,-17976931348623157e400]"};
+    const struct wire_limits *limits[] = {&finite, &nonfinite};
+    struct fixture fix;
+
+    for (size_t i = 0; i < AUGURY_COUNT(texts); i++) {
+        for (size_t j = 0; j < AUGURY_COUNT(limits); j++) {
+            decode_with(&fix, bytes_of_text(texts[i]), limits[j]);
+            CHECK_INT(fix.rc, AUGURY_ERR_INVALID);
+            CHECK_TEXT(fix.err.at, "byte 3");
+            fini(&fix);
+        }
+    }
+    decode_with(&fix,
+                bytes_of_text("[-Infinity, 1.7976931348623157e308, 123456789012345678901234]"),
+                &nonfinite);
+    CHECK_INT(fix.rc, 0);
+    CHECK(isinf(fix.root.as.items[0].as.real));
+    CHECK(fix.root.as.items[1].as.real == 1.7976931348623157e308);
+    CHECK_INT(fix.root.as.items[2].type, WIRE_REAL);
+    CHECK(fix.root.as.items[2].as.real == 123456789012345678901234.0);
+    fini(&fix);
+}
+
 static void
 a_number_that_does_not_fit_is_refused(void)
 {
@@ -360,6 +390,7 @@ main(void)
     TAP_RUN(a_million_brackets_are_refused_in_a_moment);
     TAP_RUN(values_and_memory_end_at_the_limit);
     TAP_RUN(numbers_can_stay_text_for_the_reader_to_choose);
+    TAP_RUN(a_number_beyond_a_double_is_refused_with_its_place);
     TAP_RUN(a_number_that_does_not_fit_is_refused);
     TAP_RUN(a_needed_member_names_itself);
     TAP_RUN(a_long_document_reads_as_a_short_one);
