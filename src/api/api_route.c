@@ -157,8 +157,15 @@ answer_route(struct api_call *call, const struct route *route, struct bytes para
     size_t len = 0;
 
     if (parameter.len > 0 && memchr(parameter.data, '%', parameter.len) != NULL) {
-        if (parameter.len > sizeof(decoded) || http_path_decode(parameter, decoded, &len) != 0) {
-            return api_refuse_as(call, 400, "invalid_path", "the path has a bad %%-escape");
+        if (parameter.len > sizeof(decoded)) {
+            return api_refuse_as(call, 400, "invalid_path",
+                                 "a name in a path with %%-escapes is not longer than %d bytes",
+                                 PARAMETER_MAX);
+        }
+        if (http_path_decode(parameter, decoded, &len) != 0) {
+            return api_refuse_as(call, 400, "invalid_path",
+                                 "the path has a %%-escape that is not two hexadecimal digits, or "
+                                 "stands for no UTF-8, a control character or \"/\"");
         }
         parameter = bytes_of(decoded, len);
     }

@@ -288,6 +288,18 @@ rows_from_data(struct maker *maker, struct arena *arena)
 
 /* ---- the question as a whole ----------------------------------------------------------------- */
 
+static int
+check_member(const struct maker *maker, const char *name, const struct wire_value *value,
+             enum wire_type type, const char *wants)
+{
+    if (value == NULL || value->type == type) {
+        return 0;
+    }
+    int rc = refuse_shape(maker, name, wants, value);
+    (void)err_at(maker->err, "%s", name);
+    return rc;
+}
+
 /* Types of the members, and exactly one form. */
 static int
 check_form(const struct maker *maker)
@@ -305,19 +317,17 @@ check_form(const struct maker *maker)
         return err_set(maker->err, AUGURY_ERR_INVALID, "invalid_request",
                        "\"columns\" goes with \"data\"");
     }
-    if (question->features != NULL && question->features->type != WIRE_OBJECT) {
-        return refuse_shape(maker, "features", "an object", question->features);
+    int rc = check_member(maker, "features", question->features, WIRE_OBJECT, "an object");
+    if (rc == 0) {
+        rc = check_member(maker, "rows", question->rows, WIRE_ARRAY, "an array of objects");
     }
-    if (question->rows != NULL && question->rows->type != WIRE_ARRAY) {
-        return refuse_shape(maker, "rows", "an array of objects", question->rows);
+    if (rc == 0) {
+        rc = check_member(maker, "columns", question->columns, WIRE_ARRAY, "an array of names");
     }
-    if (question->columns != NULL && question->columns->type != WIRE_ARRAY) {
-        return refuse_shape(maker, "columns", "an array of names", question->columns);
+    if (rc == 0) {
+        rc = check_member(maker, "data", question->data, WIRE_ARRAY, "an array of arrays");
     }
-    if (question->data != NULL && question->data->type != WIRE_ARRAY) {
-        return refuse_shape(maker, "data", "an array of arrays", question->data);
-    }
-    return 0;
+    return rc;
 }
 
 static int
@@ -331,8 +341,10 @@ alloc_matrix(struct maker *maker, const struct predict_context *context, struct 
     size_t bytes;
 
     if (rows > context->rows_max) {
-        return err_set(maker->err, AUGURY_ERR_LIMIT, "too_many_rows",
-                       "%zu rows; one request may ask for %u", rows, context->rows_max);
+        err_set(maker->err, AUGURY_ERR_LIMIT, "too_many_rows",
+                "%zu rows; one request may ask for %u", rows, context->rows_max);
+        (void)err_at(maker->err, question->rows != NULL ? "rows" : "data");
+        return AUGURY_ERR_LIMIT;
     }
     /* At most 2^32 rows of 2^16 features of 4 bytes: no overflow in 64 bits. */
     bytes = rows * width * sizeof(float);

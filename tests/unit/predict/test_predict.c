@@ -166,9 +166,9 @@ static const struct {
     {"nfl-wp", "{\"features\":{},\"rows\":[]}", "invalid_request", "", "exactly one"},
     {"nfl-wp", "{\"columns\":[]}", "invalid_request", "", "exactly one"},
     {"nfl-wp", "{\"rows\":[],\"columns\":[]}", "invalid_request", "", "goes with"},
-    {"nfl-wp", "{\"features\":[]}", "invalid_request", "", "an object"},
-    {"nfl-wp", "{\"rows\":{}}", "invalid_request", "", "an array"},
-    {"nfl-wp", "{\"data\":7}", "invalid_request", "", "an array"},
+    {"nfl-wp", "{\"features\":[]}", "invalid_request", "features", "an object"},
+    {"nfl-wp", "{\"rows\":{}}", "invalid_request", "rows", "an array"},
+    {"nfl-wp", "{\"data\":7}", "invalid_request", "data", "an array"},
     {"nfl-wp", "{\"rows\":[{},[1]]}", "invalid_request", "rows[1]", "an object"},
     {"nfl-wp", "{\"data\":[{}]}", "invalid_request", "data[0]", "an array"},
     {"nfl-wp", "{\"columns\":[1],\"data\":[]}", "invalid_request", "columns[0]", "name"},
@@ -233,6 +233,7 @@ more_rows_than_allowed_are_refused(void)
 
     CHECK_INT(reply.rc, AUGURY_ERR_LIMIT);
     CHECK_TEXT(reply.err.code, "too_many_rows");
+    CHECK_TEXT(reply.err.at, "rows");
 }
 
 static void
