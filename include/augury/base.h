@@ -61,7 +61,7 @@ struct err {
 };
 
 /* Fills *err (which may be NULL) and returns rc, so that `return err_set(...)` reads as one
- * step. Clears `at`. */
+ * step. Clears `at`. Reason and place are UTF-8 without control characters: others become '?'. */
 int err_set(struct err *err, int rc, const char *code, const char *fmt, ...) AUGURY_PRINTF(4, 5);
 /* Sets the place of an error that has been set; returns err->rc (or 0 when err is NULL). */
 int err_at(struct err *err, const char *fmt, ...) AUGURY_PRINTF(2, 3);

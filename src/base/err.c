@@ -38,6 +38,25 @@ augury_strerror(int rc)
     }
 }
 
+/* Messages quote what clients sent, cut to a length: bytes that are no UTF-8 (or half of a
+ * character) and control characters become '?', so that every message is one line of text,
+ * whatever prints it. */
+static void
+make_printable(char *text)
+{
+    size_t left = strlen(text);
+    size_t len = 1;
+
+    for (; left > 0; text += len, left -= len) {
+        uint8_t c = (uint8_t)*text;
+        len = c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : c >= 0xc0 ? 2 : 1;
+        if (c < 0x20 || c == 0x7f || len > left || !utf8_is_valid(bytes_of(text, len))) {
+            *text = '?';
+            len = 1;
+        }
+    }
+}
+
 int
 err_set(struct err *err, int rc, const char *code, const char *fmt, ...)
 {
@@ -51,6 +70,7 @@ err_set(struct err *err, int rc, const char *code, const char *fmt, ...)
     va_start(args, fmt);
     vsnprintf(err->reason, sizeof(err->reason), fmt, args);
     va_end(args);
+    make_printable(err->reason);
     return rc;
 }
 
@@ -64,5 +84,6 @@ err_at(struct err *err, const char *fmt, ...)
     va_start(args, fmt);
     vsnprintf(err->at, sizeof(err->at), fmt, args);
     va_end(args);
+    make_printable(err->at);
     return err->rc;
 }

@@ -77,6 +77,27 @@ a_broken_assertion_names_its_line_and_aborts(void)
     CHECK_CONTAINS(said, "1 + 1 == 3");
 }
 
+/* "\xc3\xa9" is one character; the reason is cut after its first byte. */
+static void
+a_message_is_one_line_of_text_whatever_it_quotes(void)
+{
+    struct err err;
+
+    err_set(&err, AUGURY_ERR_INVALID, "x", "%.*s|", 4, "abc\xc3\xa9");
+    CHECK_TEXT(err.reason, "abc?|");
+    err_set(&err, AUGURY_ERR_INVALID, "x",
+            "\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80 \x1b[2J\r\n\x7f");
+    CHECK_TEXT(err.reason, "\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80 ?[2J???");
+    (void)err_at(&err, "\xff\xfe\xc0\x80\xed\xa0\x80 %s", "\xf0\x9f\x98");
+    CHECK_TEXT(err.at, "??????? ???");
+    char long_text[sizeof(err.reason) + 8];
+    memset(long_text, 'a', sizeof(long_text));
+    memcpy(long_text + sizeof(err.reason) - 2, "\xc3\xa9", 3); /* the cut parts the two bytes */
+    err_set(&err, AUGURY_ERR_INVALID, "x", "%s", long_text);
+    CHECK_INT(strlen(err.reason), sizeof(err.reason) - 1);
+    CHECK_INT(err.reason[sizeof(err.reason) - 2], '?');
+}
+
 int
 main(void)
 {
@@ -84,6 +105,7 @@ main(void)
     TAP_RUN(setting_an_error_is_one_step_with_returning_its_code);
     TAP_RUN(nobody_need_listen);
     TAP_RUN(a_long_reason_is_cut_and_still_ends);
+    TAP_RUN(a_message_is_one_line_of_text_whatever_it_quotes);
     TAP_RUN(a_broken_assertion_names_its_line_and_aborts);
     return tap_done();
 }
