@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* api_files.c - whole files that a verb or the command line names: models and schemas. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "augury/api.h"
 
@@ -29,18 +32,47 @@ read_stream(FILE *file, const char *path, struct buf *out, struct err *err)
     return 0;
 }
 
+/* A pipe whose other end is silent, or a device without end, would hold up the process that serves
+ * the admin socket; so it is opened without waiting and must be a regular file. */
+static int
+open_regular(const char *path, FILE **out_file, struct err *err)
+{
+    struct stat status = {.st_mode = 0};
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    FILE *file = NULL;
+    int rc = 0;
+
+    if (fd < 0 || fstat(fd, &status) != 0) {
+        rc = err_set(err, errno == EACCES ? AUGURY_ERR_DENIED : AUGURY_ERR_IO, "unreadable_file",
+                     "%s: %s", path, strerror(errno));
+    } else if (S_ISDIR(status.st_mode)) {
+        rc = err_set(err, AUGURY_ERR_IO, "unreadable_file", "%s: %s", path, strerror(EISDIR));
+    } else if (!S_ISREG(status.st_mode)) {
+        rc =
+            err_set(err, AUGURY_ERR_IO, "unreadable_file",
+                    "%s is no regular file; a pipe's content has to be written to one first", path);
+    } else if ((file = fdopen(fd, "r")) == NULL) {
+        rc = err_set(err, AUGURY_ERR_NOMEM, "no_memory", "%s: %s", path, strerror(errno));
+    }
+    if (rc != 0 && fd >= 0) {
+        close(fd);
+    }
+    *out_file = file;
+    return rc;
+}
+
 int
 api_read_file(const char *path, size_t max_bytes, struct buf *out_text, struct err *err)
 {
-    FILE *file = fopen(path, "re");
+    FILE *file = NULL;
+    int rc = open_regular(path, &file, err);
 
-    if (file == NULL) {
-        return err_set(err, errno == EACCES ? AUGURY_ERR_DENIED : AUGURY_ERR_IO, "unreadable_file",
-                       "%s: %s", path, strerror(errno));
+    if (rc != 0) {
+        return rc;
     }
     buf_fini(out_text);
     buf_init(out_text, max_bytes + READ_BYTES); /* the last read asks for room before it knows */
-    int rc = read_stream(file, path, out_text, err);
+    rc = read_stream(file, path, out_text, err);
     fclose(file);
     return rc;
 }
