@@ -39,7 +39,8 @@ struct model_feature {
 
 struct model_import_options {
     const char *names; /* "a,b,c", or NULL */
-    /* JSON text of a schema file, or empty: {"features":[{"name","type","levels","missing"}]} */
+    /* JSON text of a schema file: {"features":[{"name","type","levels","missing"}]}. data NULL:
+     * there is none. */
     struct bytes schema;
     bool is_best_iteration; /* only the trees up to attributes.best_iteration (inclusive) */
 };

@@ -66,6 +66,8 @@ static const struct {
      "a joblib file is a pickle and executes code when it is read, so augury never does; write "
      "the model with save_model('m.json')"},
     {"\x1f\x8b", 2, "gzip", "gzip data: unpack it first (gunzip)"},
+    {"\xef\xbb\xbf", 3, "byte_order_mark",
+     "the file begins with a byte order mark, which is no JSON: write it without one"},
     {"PK\x03\x04", 4, "zip", "a zip archive: unpack it first"},
 };
 
@@ -90,7 +92,7 @@ find_format(struct bytes file, enum wire_format *out_format, struct err *err)
 {
     struct bytes text = text_trim(file);
 
-    if (file.len == 0) {
+    if (text.len == 0) {
         return err_set(err, AUGURY_ERR_INVALID, "empty_file", "the file is empty");
     }
     if (has_prefix(text, "{", 1) &&

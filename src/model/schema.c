@@ -170,7 +170,7 @@ apply_feature(struct import *import, const struct wire_value *value, uint32_t nu
 }
 
 static int
-apply_file(struct import *import, struct neutral_model *model, struct err *err)
+apply_document(struct import *import, struct neutral_model *model, struct err *err)
 {
     struct bytes text = import->options->schema;
     const struct wire_limits limits = {.depth = SCHEMA_DEPTH, .values = text.len};
@@ -193,6 +193,20 @@ apply_file(struct import *import, struct neutral_model *model, struct err *err)
     }
     for (uint32_t i = 0; i < features->count && rc == 0; i++) {
         rc = apply_feature(import, &features->as.items[i], i, model, err);
+    }
+    return rc;
+}
+
+/* The message says that it is about the schema: the model's file stands beside it in the command. */
+static int
+apply_file(struct import *import, struct neutral_model *model, struct err *err)
+{
+    char at[sizeof(err->at)];
+    int rc = apply_document(import, model, err);
+
+    if (rc != 0) {
+        memcpy(at, err->at, sizeof(at));
+        (void)err_at(err, "schema%s%s", at[0] == '\0' ? "" : ", ", at);
     }
     return rc;
 }
@@ -240,7 +254,7 @@ schema_apply(struct import *import, struct neutral_model *model, struct err *err
     if (import->options->names != NULL) {
         rc = apply_names(import->options->names, model, err);
     }
-    if (rc == 0 && import->options->schema.len > 0) {
+    if (rc == 0 && import->options->schema.data != NULL) {
         rc = apply_file(import, model, err);
     }
     if (rc == 0) {
