@@ -277,7 +277,7 @@ dispatch(struct admin *admin, const struct net_line_peer *peer, const char *cons
         code = ADMIN_USAGE;
         err_set(&err, AUGURY_ERR_INVALID, "usage", "usage: %s %s", verb->name, verb->args);
     } else if (run_verb(admin, verb, &call, is_json, out_body, &err) != 0) {
-        code = ADMIN_FAILED;
+        code = err.code != NULL && strcmp(err.code, "usage") == 0 ? ADMIN_USAGE : ADMIN_FAILED;
     }
     log_command(admin, peer, verb, code);
     return code == ADMIN_OK ? (int)ADMIN_OK : answer_error(code, is_json, &err, out_body);

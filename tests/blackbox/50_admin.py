@@ -61,7 +61,7 @@ def test_errors_have_a_code_a_reason_and_a_json_form(daemon):
     equal(code, 2)
     contains(text, "is not closed")
     equal(daemon.admin(b"ping\0")[0], 2)
-    equal(daemon.admin("stop now")[0], 1)
+    equal(daemon.admin("stop now")[0], 2)
     equal(daemon.get("/ping")[0], 200)
     daemon.stop()
 
