@@ -6,6 +6,7 @@
  */
 #include <getopt.h>
 #include <limits.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +18,7 @@
 #include "master.h"
 #include "version.h"
 
-enum { EXIT_USAGE = 2, OVERRIDES_MAX = 64, TEXT_MAX = 1 << 20 };
+enum { EXIT_USAGE = 2, OVERRIDES_MAX = 64, TEXT_MAX = 1 << 20, MMAP_BLOCK_BYTES = 1 << 20 };
 
 enum long_only { OPTION_SAMPLE_CONFIG = 256 };
 
@@ -206,6 +207,15 @@ free_overrides(struct command_line *line)
     }
 }
 
+/* Left alone, glibc raises the size from which a block is mapped to that of the largest that was
+ * freed; from then on a process keeps what one large request took. */
+static void
+give_large_blocks_back(void)
+{
+    (void)mallopt(M_MMAP_THRESHOLD, MMAP_BLOCK_BYTES);
+    (void)mallopt(M_TRIM_THRESHOLD, 2 * MMAP_BLOCK_BYTES);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -231,6 +241,7 @@ main(int argc, char **argv)
         status = check(&line, conf);
         conf_free(&conf);
     } else {
+        give_large_blocks_back();
         proc_title_setup(&title, argc, argv);
         /* The title takes the place of the words and of the environment; -c and -o may point into
          * them. */
