@@ -56,6 +56,7 @@ struct child {
     bool is_leaving; /* asked to end: not respawned */
     bool is_hung;
     unsigned deaths;
+    unsigned log_reopens; /* the master's, when this one was forked */
     uint64_t started_mono_ms;
     uint64_t respawn_mono_ms; /* when pid is 0 and the slot is taken */
     uint64_t kill_mono_ms;    /* 0: none; else KILL then */
@@ -77,7 +78,8 @@ struct master {
     uint64_t started_mono_ms;
     uint64_t reload_mono_ms;
     uint32_t last_generation;
-    uid_t uid; /* of the children, for files that they must open anew */
+    unsigned log_reopens; /* by USR1 */
+    uid_t uid;            /* of the children, for files that they must open anew */
     gid_t gid;
     struct generation generations[MASTER_GENERATIONS];
     struct child children[PROC_SLOTS];
@@ -97,6 +99,13 @@ void master_run(struct master *master);
 void master_give_up(struct master *master, const char *reason);
 void master_drain(struct master *master);
 void master_stop(struct master *master);
+
+/* ---- master_log.c ---------------------------------------------------------------------------- */
+
+/* Makes the log what conf says; on failure it stays what it was. */
+AUGURY_MUST_USE int master_log_adopt(struct master *master, const struct conf *conf,
+                                     struct err *err);
+void master_log_reopen(struct master *master); /* USR1: the children too */
 
 /* ---- master_children.c ----------------------------------------------------------------------- */
 

@@ -167,6 +167,7 @@ child_fork(struct master *master, struct child *child)
     child->started_mono_ms = clock_mono_ms();
     child->respawn_mono_ms = child->kill_mono_ms = 0;
     child->is_ready = child->is_leaving = child->is_hung = false;
+    child->log_reopens = master->log_reopens;
     atomic_store(&slot->started_mono_ms, child->started_mono_ms);
     atomic_store(&slot->heartbeat_mono_ms, child->started_mono_ms);
     atomic_store(&slot->pid, (int32_t)child->pid);
@@ -234,6 +235,9 @@ children_on_ready(struct master *master, struct child *child)
         return; /* it died: SIGCHLD tells the rest */
     }
     child->is_ready = true;
+    if (child->log_reopens != master->log_reopens) {
+        kill(child->pid, SIGUSR1); /* it was forked with the old file */
+    }
     set_state(master, child, child->is_leaving ? PROC_STATE_DRAINING : PROC_STATE_READY);
     child_name(child, name, sizeof(name));
     log_event(&master->heritage.log, LOG_LEVEL_INFO, "child_ready",

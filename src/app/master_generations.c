@@ -164,9 +164,24 @@ reload_failed(struct master *master, const char *reason)
     stats_add(stats_slot(master->heritage.stats, PROC_SLOT_MASTER), STATS_PROC_RELOAD_FAILURES, 1);
 }
 
+/* The log is what the serving generation's configuration says; a failure leaves the other one. */
+static void
+return_to_log(struct master *master)
+{
+    const struct generation *serving = generations_find(master, GENERATION_SERVING);
+    struct err err;
+    char quoted[400];
+
+    if (serving != NULL && master_log_adopt(master, serving->conf, &err) != 0) {
+        log_event(&master->heritage.log, LOG_LEVEL_ERROR, "log_open_failed", "reason=%s",
+                  log_quote(bytes_of_text(err.reason), quoted, sizeof(quoted)));
+    }
+}
+
 static void
 abandon(struct master *master, struct generation *generation, const char *reason)
 {
+    return_to_log(master);
     reload_failed(master, reason);
     generation->state = GENERATION_DRAINING;
     for (size_t i = PROC_SLOT_WORKER_FIRST; i < PROC_SLOTS; i++) {
@@ -175,33 +190,6 @@ abandon(struct master *master, struct generation *generation, const char *reason
         }
     }
     generation_on_death(master, generation, false);
-}
-
-/* The log follows the configuration; a file that cannot be opened leaves the old one. */
-static void
-adopt_log(struct master *master, const struct conf *conf)
-{
-    struct log *log = &master->heritage.log;
-    enum log_level level = log->level;
-    struct log fresh;
-    struct err err;
-    char quoted[400];
-
-    if (log_level_find(conf->log.level, &level) == 0) {
-        log->level = level;
-    }
-    const char *path = strcmp(conf->log.file, "stderr") == 0 ? "" : conf->log.file;
-    if (strcmp(path, log->path) == 0) {
-        return;
-    }
-    if (log_open(&fresh, path, log->level, &err) != 0) {
-        log_event(log, LOG_LEVEL_ERROR, "log_open_failed", "reason=%s",
-                  log_quote(bytes_of_text(err.reason), quoted, sizeof(quoted)));
-        return;
-    }
-    log_close(log);
-    *log = fresh;
-    log_name(log, "master", master->last_generation);
 }
 
 static void
@@ -270,7 +258,6 @@ generation_take_over(struct master *master, struct generation *generation)
         return;
     }
     heritage_conf_put(master->heritage.shared, generation->conf);
-    adopt_log(master, generation->conf);
     log_event(&master->heritage.log, LOG_LEVEL_INFO, "reload_done", "workers=%u ms=%llu",
               generation->workers, (unsigned long long)(clock_mono_ms() - master->reload_mono_ms));
     if (old != NULL) {
@@ -390,6 +377,12 @@ generations_reload(struct master *master)
         return;
     }
     if (generation_make(master, conf, &generation, &err) != 0) {
+        reload_failed(master, err.reason);
+        return;
+    }
+    /* Before the fork: the new workers inherit it. */
+    if (master_log_adopt(master, generation->conf, &err) != 0) {
+        generation_forget(master, generation);
         reload_failed(master, err.reason);
         return;
     }

@@ -92,23 +92,6 @@ master_stop(struct master *master)
 /* ---- signals and commands -------------------------------------------------------------------- */
 
 static void
-reopen_logs(struct master *master)
-{
-    struct log *log = &master->heritage.log;
-
-    if (log_reopen(log) != 0) {
-        log_event(log, LOG_LEVEL_ERROR, "log_reopen_failed", "errno=%d", errno);
-        return;
-    }
-    /* The children open it themselves, with their own rights. */
-    if (log->path[0] != '\0' && geteuid() == 0 && fchown(log->fd, master->uid, master->gid) != 0) {
-        log_event(log, LOG_LEVEL_WARN, "log_chown_failed", "errno=%d", errno);
-    }
-    children_signal(master, SIGUSR1);
-    log_event(log, LOG_LEVEL_INFO, "log_reopened", "path=%s", log->path);
-}
-
-static void
 on_signal(struct master *master, int number)
 {
     if (number != SIGCHLD) {
@@ -117,7 +100,7 @@ on_signal(struct master *master, int number)
     switch (number) {
     case SIGCHLD: children_reap(master); break;
     case SIGHUP: master->is_reload_wanted = true; break;
-    case SIGUSR1: reopen_logs(master); break;
+    case SIGUSR1: master_log_reopen(master); break;
     case SIGQUIT: master_drain(master); break;
     case SIGTERM:
     case SIGINT: master_stop(master); break;

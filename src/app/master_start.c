@@ -18,39 +18,17 @@
 
 enum { ADMIN_SOCKET_MODE = 0660, SPARE_DESCRIPTORS = 256 };
 
+/* The daemon's user gets the folders that it writes to. In those of pidfile, socket and log it could
+ * lay links in root's way. */
 static int
 make_folders(const struct master *master, const struct conf *conf, struct err *err)
 {
-    int rc = proc_make_parent(conf->admin.socket, master->uid, master->gid, err);
+    int rc = proc_make_parent(conf->admin.socket, geteuid(), getegid(), err);
 
     if (rc == 0) {
         rc = proc_make_dir(conf->models.dir, master->uid, master->gid, err);
     }
     return rc != 0 ? rc : proc_make_dir(conf->cache.dir, master->uid, master->gid, err);
-}
-
-static int
-open_log(struct master *master, const struct conf *conf, struct err *err)
-{
-    struct log *log = &master->heritage.log;
-    enum log_level level = LOG_LEVEL_INFO;
-    bool is_file = strcmp(conf->log.file, "stderr") != 0;
-
-    int rc = log_level_find(conf->log.level, &level);
-    AUGURY_ASSERT(rc == 0); /* conf allows no other word */
-    rc = is_file ? proc_make_parent(conf->log.file, master->uid, master->gid, err) : 0;
-    if (rc == 0) {
-        rc = log_open(log, is_file ? conf->log.file : "", level, err);
-    }
-    if (rc != 0) {
-        return rc;
-    }
-    if (is_file && geteuid() == 0 && fchown(log->fd, master->uid, master->gid) != 0) {
-        return err_set(err, AUGURY_ERR_IO, "log_open", "log file %s: %s", conf->log.file,
-                       strerror(errno));
-    }
-    log_name(log, "master", 1);
-    return 0;
 }
 
 /* Made by root, used by the daemon's user and the operators. */
@@ -84,6 +62,7 @@ take_signals(struct master *master, struct err *err)
     sigset_t set;
 
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGUSR2, SIG_IGN); /* elsewhere it asks for an upgrade; it must not end us */
     sigemptyset(&set);
     for (size_t i = 0; i < AUGURY_COUNT(numbers); i++) {
         sigaddset(&set, numbers[i]);
@@ -125,13 +104,13 @@ master_setup(struct master *master, struct conf **conf, struct err *err)
     umask(027);
     int rc = proc_find_user(read->user, read->group, &master->uid, &master->gid, err);
     if (rc == 0) {
-        rc = proc_make_parent(read->pidfile, master->uid, master->gid, err);
+        rc = proc_make_parent(read->pidfile, geteuid(), getegid(), err);
     }
     if (rc == 0) {
         rc = proc_pidfile_open(&master->pidfile, read->pidfile, err);
     }
     if (rc == 0) {
-        rc = open_log(master, read, err);
+        rc = master_log_adopt(master, read, err);
     }
     if (rc == 0) {
         rc = make_folders(master, read, err);
@@ -198,6 +177,7 @@ master_new(const struct conf_source *source, const struct proc_title *title)
     master->heritage.admin_fd = master->heritage.wake_fd = -1;
     master->heritage.command_read_fd = master->heritage.command_write_fd = -1;
     master->heritage.log = (struct log){.fd = STDERR_FILENO, .level = LOG_LEVEL_ERROR};
+    log_name(&master->heritage.log, "master", 1);
     master->heritage.title = *title;
     master->started_mono_ms = clock_mono_ms();
     for (size_t i = 0; i < PROC_SLOTS; i++) {

@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -78,6 +79,31 @@ check_readers(struct supervisor *supervisor)
     }
 }
 
+/* Level and file. The master has made the file and given it to our user. */
+static void
+follow_log(struct supervisor *supervisor)
+{
+    struct log *log = &supervisor->heritage->log;
+    const char *file = supervisor->conf.log.file;
+    const char *path = strcmp(file, "stderr") == 0 ? "" : file;
+    struct log fresh;
+    struct err err;
+    char quoted[400];
+
+    int rc = log_level_find(supervisor->conf.log.level, &log->level);
+    AUGURY_ASSERT(rc == 0); /* conf allows no other word */
+    if (strcmp(path, log->path) == 0) {
+        return;
+    }
+    if (log_open(&fresh, path, log->level, &err) != 0) {
+        log_event(log, LOG_LEVEL_ERROR, "log_open_failed", "reason=%s",
+                  log_quote(bytes_of_text(err.reason), quoted, sizeof(quoted)));
+        return;
+    }
+    log_close(log);
+    *log = fresh;
+}
+
 /* What a reload changes for this process. */
 static void
 follow_conf(struct supervisor *supervisor)
@@ -88,8 +114,7 @@ follow_conf(struct supervisor *supervisor)
         return;
     }
     cache_keeper_quota(supervisor->cache, supervisor->conf.cache.size_bytes);
-    int rc = log_level_find(supervisor->conf.log.level, &heritage->log.level);
-    AUGURY_ASSERT(rc == 0); /* conf allows no other word */
+    follow_log(supervisor);
     heritage->generation = atomic_load(&heritage->shared->board.generation);
     log_name(&heritage->log, "supervisor", heritage->generation);
     log_event(&heritage->log, LOG_LEVEL_INFO, "conf_adopted", "cache_bytes=%llu",

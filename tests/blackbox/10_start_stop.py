@@ -142,6 +142,32 @@ def test_usr1_makes_every_process_open_the_log_anew(daemon):
     daemon.wait_gone(pids)
 
 
+def test_usr1_reaches_children_that_are_only_starting(daemon):
+    daemon.options["workers"] = "32"
+    daemon.start()
+    master, pids = daemon.pid(), daemon.all_pids()
+    os.kill(master, signal.SIGHUP)
+    while not daemon.events("child_start", child="worker 0 gen 2"):
+        pass
+    os.rename(daemon.log_path, daemon.log_path + ".1")
+    os.kill(master, signal.SIGUSR1)
+    wait_for(lambda: daemon.admin_json("status")["generation"] == 2, "the reload is over")
+    children = [int(entry["pid"]) for entry in daemon.admin_json("workers")]
+    wait_for(lambda: all(daemon.log_files(pid) in ([daemon.log_path], []) for pid in children
+                         if harness.is_alive(pid)), "all have the new file")
+    daemon.send(signal.SIGTERM)
+    daemon.wait_gone(pids + children)
+
+
+def test_usr2_does_not_end_the_daemon(daemon):
+    daemon.start()
+    daemon.send(signal.SIGUSR2)
+    daemon.send(signal.SIGUSR1)
+    daemon.wait_event("log_reopened")
+    equal(daemon.get("/ping")[0], 200)
+    daemon.stop()
+
+
 def test_started_by_root_the_children_run_as_the_user(daemon):
     if os.geteuid() != 0:
         raise harness.Skip("needs root")

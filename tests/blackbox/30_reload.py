@@ -148,6 +148,37 @@ def test_listeners_come_and_go(daemon):
     daemon.stop()
 
 
+def test_every_process_follows_a_change_of_the_log(daemon):
+    daemon.start()
+    old = daemon.all_pids()
+    daemon.sections["log"] = {"file": f'"{daemon.dir}/log.new"', "level": "info"}
+    daemon.write_conf()
+    daemon.send(signal.SIGHUP)
+    daemon.log_path = f"{daemon.dir}/log.new"
+    daemon.wait_event("generation_end", old=1)
+    new = sorted(daemon.children("worker"))
+    equal(new, ["worker 0 gen 2", "worker 1 gen 2"])
+    pids = [daemon.pid()] + [int(entry["pid"]) for entry in daemon.admin_json("workers")]
+    wait_for(lambda: all(daemon.log_files(pid) == [daemon.log_path] for pid in pids),
+             "all write to the new file")
+    daemon.send(signal.SIGTERM)
+    daemon.wait_gone(daemon.all_pids() + old)
+
+
+def test_a_log_that_cannot_be_opened_fails_the_reload(daemon):
+    daemon.expect_error("reload_failed")
+    daemon.start()
+    daemon.sections["log"] = {"file": f'"{daemon.dir}/models"'}
+    daemon.write_conf()
+    code, text = daemon.admin("reload")
+    equal(code, 1)
+    contains(text, "log file")
+    for pid in [daemon.pid(), *daemon.children().values()]:
+        equal(daemon.log_files(pid), [daemon.log_path])
+    equal(daemon.get("/ping")[0], 200)
+    daemon.stop()
+
+
 def test_the_supervisor_follows_a_reload_without_a_restart(daemon):
     daemon.start()
     supervisor = daemon.children()["supervisor"]

@@ -157,6 +157,14 @@ class Daemon:
         pairs = re.compile(r'(\w+)=("(?:[^"\\]|\\.)*"|\S*)')
         return [{key: value.strip('"') for key, value in pairs.findall(line)} for line in lines]
 
+    def log_files(self, pid):
+        """The log files of this daemon's folder that a process has open."""
+        try:
+            links = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
+        except FileNotFoundError:
+            return []
+        return [link for link in links if link.startswith(os.path.join(self.dir, "log"))]
+
     def events(self, event, **values):
         return [line for line in self.log() if line.get("event") == event and
                 all(line.get(key) == str(value) for key, value in values.items())]
