@@ -39,6 +39,7 @@ struct conf_limits {
     uint32_t send_timeout_ms;
     uint32_t keepalive_timeout_ms;
     uint32_t drain_timeout_ms; /* an old generation is ended after it */
+    uint32_t hang_timeout_ms;  /* a process without a heartbeat is replaced after it */
     uint32_t connections;      /* per worker */
     uint32_t headers;          /* count */
     uint64_t head_bytes;

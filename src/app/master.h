@@ -16,7 +16,6 @@
 enum {
     MASTER_OLD_GENERATIONS_MAX = 2,
     MASTER_GENERATIONS = MASTER_OLD_GENERATIONS_MAX + 3, /* serving, starting, one being killed */
-    MASTER_HEARTBEAT_MAX_MS = 30000,
     MASTER_KILL_AFTER_MS = 1000,
     MASTER_START_MAX_MS = 60000,
     MASTER_EARLY_MS = 5000
@@ -77,6 +76,8 @@ struct master {
     int exit_status;
     uint64_t started_mono_ms;
     uint64_t reload_mono_ms;
+    uint64_t ticked_mono_ms; /* the last turn of the loop */
+    uint64_t awake_mono_ms;  /* since then without a gap: a paused machine is no hung child */
     uint32_t last_generation;
     unsigned log_reopens; /* by USR1 */
     uid_t uid;            /* of the children, for files that they must open anew */

@@ -420,9 +420,11 @@ static void
 check_heartbeat(struct master *master, struct child *child, uint64_t now_mono_ms)
 {
     uint64_t beat = atomic_load(&board_of(master, child)->heartbeat_mono_ms);
+    uint64_t since = beat > master->awake_mono_ms ? beat : master->awake_mono_ms;
     char name[64];
 
-    if (!child->is_ready || child->is_hung || now_mono_ms < beat + MASTER_HEARTBEAT_MAX_MS) {
+    if (!child->is_ready || child->is_hung ||
+        now_mono_ms < since + master->heritage.shared->conf.limits.hang_timeout_ms) {
         return;
     }
     child_name(child, name, sizeof(name));

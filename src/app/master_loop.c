@@ -10,7 +10,7 @@
 
 #include "master.h"
 
-enum { TICK_MS = 1000, POLL_FIXED = 2 };
+enum { TICK_MS = 1000, GAP_MS = 2 * TICK_MS, POLL_FIXED = 2 };
 
 /* ---- ways to an end -------------------------------------------------------------------------- */
 
@@ -182,6 +182,12 @@ master_tick(struct master *master)
 {
     uint64_t now = clock_mono_ms();
 
+    /* When we did not run, nor did they: what froze us and thawed us must not look like their
+     * fault. */
+    if (now > master->ticked_mono_ms + GAP_MS) {
+        master->awake_mono_ms = now;
+    }
+    master->ticked_mono_ms = now;
     atomic_store(&master->heritage.shared->board.slots[PROC_SLOT_MASTER].heartbeat_mono_ms, now);
     children_tick(master, now);
     generations_tick(master, now);

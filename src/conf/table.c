@@ -76,6 +76,8 @@ const struct conf_option conf_options[] = {
      "Time that a connection may be idle between requests."},
     {"limits", "drain_timeout", CONF_MS, PLACE(limits.drain_timeout_ms), "30s", 100, 3600000, NULL, NULL,
      "Time for an old generation of workers to end its connections."},
+    {"limits", "hang_timeout", CONF_MS, PLACE(limits.hang_timeout_ms), "30s", 2000, 3600000, NULL, NULL,
+     "Silence after which a process that hangs is ended and replaced."},
     {"limits", "connections", CONF_NUMBER, PLACE(limits.connections), "4096", 1, 1000000, NULL, NULL,
      "Connections of one worker."},
     {"limits", "headers", CONF_NUMBER, PLACE(limits.headers), "100", 8, 100, NULL, NULL,

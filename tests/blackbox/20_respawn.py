@@ -70,6 +70,40 @@ def test_a_crash_is_replaced_with_growing_waits(daemon):
     daemon.stop()
 
 
+def test_a_hung_process_is_ended_and_replaced(daemon):
+    daemon.expect_error("child_hung")
+    daemon.sections["limits"]["hang_timeout"] = "2s"
+    daemon.start()
+    for name in ("worker 0 gen 1", "supervisor"):
+        hung = daemon.children()[name]
+        os.kill(hung, signal.SIGSTOP)
+        daemon.wait_event("child_hung", child=name, child_pid=hung)
+        # A stopped process takes no ABRT; KILL follows.
+        wait_for(lambda: daemon.children().get(name, hung) != hung, f"{name} is back")
+        daemon.wait_event("child_ready", child=name, child_pid=daemon.children()[name])
+    equal(daemon.metrics()["augury_process_hung_total"], 2)
+    daemon.stop()
+
+
+def test_a_pause_of_the_whole_daemon_is_no_hang(daemon):
+    daemon.sections["limits"]["hang_timeout"] = "2s"
+    daemon.start()
+    before = daemon.children()
+    everybody = [*before.values(), daemon.pid()]
+    for pid in everybody:
+        os.kill(pid, signal.SIGSTOP)
+    time.sleep(3)  # time is what is tested
+    for pid in reversed(everybody):
+        os.kill(pid, signal.SIGCONT)
+    for _ in range(3):  # turns of the master's loop
+        done = len(daemon.events("log_reopened"))
+        daemon.send(signal.SIGUSR1)
+        daemon.wait_event("log_reopened", count=done + 1)
+    equal(daemon.children(), before)
+    equal(daemon.events("child_hung"), [])
+    daemon.stop()
+
+
 def test_counters_survive_the_process_and_gauges_do_not(daemon):
     daemon.options["workers"] = "1"
     daemon.start()
