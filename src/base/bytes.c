@@ -1,32 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* bytes.c - borrowed views of bytes, little-endian fields, UTF-8. */
+/* bytes.c - borrowed views of bytes, UTF-8; the smallest functions are in base.h. */
 #include "augury/base.h"
 
 #include <string.h>
-
-struct bytes
-bytes_of(const void *data, size_t len)
-{
-    return (struct bytes){.data = data, .len = len};
-}
-
-struct bytes
-bytes_of_text(const char *text)
-{
-    return (struct bytes){.data = (const uint8_t *)text, .len = strlen(text)};
-}
-
-bool
-bytes_equal(struct bytes a, struct bytes b)
-{
-    return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
-}
-
-bool
-bytes_equal_text(struct bytes a, const char *text)
-{
-    return bytes_equal(a, bytes_of_text(text));
-}
 
 static uint8_t
 lower(uint8_t c)
@@ -120,43 +96,4 @@ utf8_is_valid(struct bytes text)
         i += len;
     }
     return true;
-}
-
-uint16_t
-le16_get(const uint8_t *p)
-{
-    return (uint16_t)(p[0] | (unsigned)p[1] << 8);
-}
-
-uint32_t
-le32_get(const uint8_t *p)
-{
-    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-}
-
-uint64_t
-le64_get(const uint8_t *p)
-{
-    return (uint64_t)le32_get(p) | (uint64_t)le32_get(p + 4) << 32;
-}
-
-void
-le16_put(uint8_t *p, uint16_t value)
-{
-    p[0] = (uint8_t)value;
-    p[1] = (uint8_t)(value >> 8);
-}
-
-void
-le32_put(uint8_t *p, uint32_t value)
-{
-    le16_put(p, (uint16_t)value);
-    le16_put(p + 2, (uint16_t)(value >> 16));
-}
-
-void
-le64_put(uint8_t *p, uint64_t value)
-{
-    le32_put(p, (uint32_t)value);
-    le32_put(p + 4, (uint32_t)(value >> 32));
 }

@@ -22,6 +22,12 @@ clock_mono_ns(void)
 }
 
 uint64_t
+clock_mono_coarse_ns(void)
+{
+    return clock_read_ns(CLOCK_MONOTONIC_COARSE);
+}
+
+uint64_t
 clock_mono_ms(void)
 {
     return clock_mono_ns() / 1000000u;

@@ -42,14 +42,25 @@ hex_encode(struct bytes data, char *out_hex)
     }
 }
 
+/* Eight digits, most significant first: every cached row has its digest in its key, so all eight
+ * nibbles become characters at once, a byte each. */
+static void
+word_to_hex(uint32_t word, char *out_hex)
+{
+    uint64_t x = __builtin_bswap32(word);
+
+    x = (x | x << 16) & 0x0000ffff0000ffffu;
+    x = (x | x << 8) & 0x00ff00ff00ff00ffu;
+    x = (x >> 4 & 0x000f000f000f000fu) | (x & 0x000f000f000f000fu) << 8;
+    uint64_t is_letter = (x + 0x0606060606060606u) >> 4 & 0x0101010101010101u;
+    le64_put((uint8_t *)out_hex, x + 0x3030303030303030u + is_letter * ('a' - '0' - 10));
+}
+
 void
 digest_to_hex(struct digest digest, char *out_hex)
 {
-    uint8_t raw[16];
-
-    for (size_t i = 0; i < 8; i++) {
-        raw[i] = (uint8_t)(digest.hi >> (56 - 8 * i));
-        raw[8 + i] = (uint8_t)(digest.lo >> (56 - 8 * i));
-    }
-    hex_encode(bytes_of(raw, sizeof(raw)), out_hex);
+    word_to_hex((uint32_t)(digest.hi >> 32), out_hex);
+    word_to_hex((uint32_t)digest.hi, out_hex + 8);
+    word_to_hex((uint32_t)(digest.lo >> 32), out_hex + 16);
+    word_to_hex((uint32_t)digest.lo, out_hex + 24);
 }

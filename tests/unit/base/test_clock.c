@@ -57,6 +57,18 @@ the_monotonic_clock_follows_a_sleep(void)
 }
 
 static void
+the_coarse_clock_lags_the_monotonic_one_by_little(void)
+{
+    uint64_t before_ns = clock_mono_ns();
+    uint64_t coarse_ns = clock_mono_coarse_ns();
+    struct timespec pause = {.tv_nsec = 20000000};
+    CHECK(coarse_ns <= clock_mono_ns());
+    CHECK(coarse_ns + 20000000u >= before_ns);
+    nanosleep(&pause, NULL);
+    CHECK(clock_mono_coarse_ns() > coarse_ns);
+}
+
+static void
 the_wall_clock_is_that_of_time(void)
 {
     time_t before = time(NULL);
@@ -73,6 +85,7 @@ main(void)
     TAP_RUN(iso_dates_carry_milliseconds);
     TAP_RUN(dates_are_those_of_libc);
     TAP_RUN(the_monotonic_clock_follows_a_sleep);
+    TAP_RUN(the_coarse_clock_lags_the_monotonic_one_by_little);
     TAP_RUN(the_wall_clock_is_that_of_time);
     return tap_done();
 }
