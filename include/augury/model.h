@@ -35,6 +35,13 @@ struct model_feature {
     uint32_t level_count; /* of MODEL_CATEGORY with named levels: level i has code i */
 };
 
+/* The same without the name, in one register: a question asks it of every feature. */
+struct model_feature_kind {
+    uint32_t level_count;
+    uint8_t type; /* enum model_feature_type */
+    bool is_missing_allowed;
+};
+
 /* ---- import ------------------------------------------------------------------------------ */
 
 struct model_import_options {
@@ -87,6 +94,7 @@ AUGURY_MUST_USE int model_open(struct bytes blob, enum model_blob_check check,
                                struct model *out_model, struct err *err);
 
 struct model_feature model_feature(const struct model *model, uint32_t feature);
+struct model_feature_kind model_feature_kind(const struct model *model, uint32_t feature);
 /* The feature of that name, or -1. hint: where it is likely (the one after the last found). */
 int32_t model_feature_find(const struct model *model, struct bytes name, uint32_t hint);
 struct bytes model_feature_level(const struct model *model, uint32_t feature, uint32_t level);

@@ -80,6 +80,20 @@ model_feature(const struct model *model, uint32_t feature)
     };
 }
 
+struct model_feature_kind
+model_feature_kind(const struct model *model, uint32_t feature)
+{
+    AUGURY_ASSERT(feature < model->feature_count);
+    const struct blob_feature *stored =
+        (const struct blob_feature *)blob_section(model, BLOB_FEATURES) + feature;
+
+    return (struct model_feature_kind){
+        .level_count = stored->level_count,
+        .type = (uint8_t)stored->type,
+        .is_missing_allowed = stored->is_missing_allowed != 0,
+    };
+}
+
 static bool
 feature_has_name(const struct model *model, uint32_t feature, struct bytes name)
 {

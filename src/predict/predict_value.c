@@ -199,14 +199,14 @@ cell_to_number(struct bytes cell, double *out_number)
 struct predict_slot
 predict_slot_of(const struct model *model, uint32_t feature, uint32_t decimals)
 {
-    struct model_feature schema = model_feature(model, feature);
-    bool is_rounded = schema.type == MODEL_FLOAT && decimals < PREDICT_NOT_ROUNDED;
+    struct model_feature_kind kind = model_feature_kind(model, feature);
+    bool is_rounded = kind.type == MODEL_FLOAT && decimals < PREDICT_NOT_ROUNDED;
 
     return (struct predict_slot){
-        .type = (uint8_t)schema.type,
-        .level_count = schema.level_count,
+        .type = kind.type,
+        .level_count = kind.level_count,
         .decimals = is_rounded ? (uint8_t)decimals : (uint8_t)PREDICT_NOT_ROUNDED,
-        .is_missing_allowed = schema.is_missing_allowed,
+        .is_missing_allowed = kind.is_missing_allowed,
     };
 }
 
@@ -224,36 +224,33 @@ int
 predict_value(const struct predict_slot *slot, struct predict_place place,
               const struct wire_value *value, float *out_value, struct err *err)
 {
-    int rc = 0;
-    double number;
+    double number = NAN;
+    int rc;
 
     switch ((enum wire_type)value->type) {
-    case WIRE_NULL: *out_value = NAN; break;
-    case WIRE_INT: rc = from_number(slot, place, (double)value->as.integer, out_value, err); break;
-    case WIRE_UINT:
-        rc = from_number(slot, place, (double)value->as.uinteger, out_value, err);
-        break;
-    case WIRE_REAL: rc = from_number(slot, place, value->as.real, out_value, err); break;
+    case WIRE_NULL: break;
+    case WIRE_INT: number = (double)value->as.integer; break;
+    case WIRE_UINT: number = (double)value->as.uinteger; break;
+    case WIRE_REAL: number = value->as.real; break;
     case WIRE_BOOL:
         if (slot->type == MODEL_CATEGORY) {
             return refuse_category(slot, place, wire_type_name(value), err);
         }
         *out_value = value->as.boolean ? 1.0f : 0.0f;
-        break;
+        return 0;
     case WIRE_STRING:
         if (slot->type != MODEL_CATEGORY) {
             return refuse_text(slot, place, wire_string(value), err);
         }
-        rc = category_from_text(slot, place, wire_string(value), out_value, err);
-        break;
+        return category_from_text(slot, place, wire_string(value), out_value, err);
     case WIRE_NUMBER:
         if (wire_to_f64(value, &number) != 0) {
             return refuse_text(slot, place, wire_string(value), err);
         }
-        rc = from_number(slot, place, number, out_value, err);
         break;
     default: return refuse_value(slot, place, wire_type_name(value), err);
     }
+    rc = from_number(slot, place, number, out_value, err);
     if (rc == 0 && isnan(*out_value) && !slot->is_missing_allowed) {
         return predict_missing(place, err);
     }
