@@ -114,7 +114,9 @@ api_negotiate(struct api_call *call)
     const struct http_request *request = call->request;
     struct bytes parameters;
     enum wire_format format = WIRE_JSON;
+    /* What nearly every request says is compared before it is taken apart. */
     bool is_known = request->content_type.len == 0 ||
+                    bytes_equal_text(request->content_type, "application/json") ||
                     format_of_type(cut(request->content_type, ';', &parameters), &format);
 
     call->body_format = format;

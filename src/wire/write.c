@@ -116,14 +116,18 @@ put_json_escape(struct buf *buf, uint8_t c)
     }
 }
 
+/* 1: stands in JSON as it is. The others are controls, the quote, the backslash and what is not
+ * ASCII. */
+static const uint8_t is_plain[256] = {
+    [0x20 ... 0x21] = 1, [0x23 ... 0x5b] = 1, [0x5d ... 0x7f] = 1};
+
 /* The first bytes that go into JSON as they are. */
 static size_t
 plain_len(struct bytes text)
 {
     size_t len = 0;
 
-    while (len < text.len && text.data[len] >= 0x20 && text.data[len] < 0x80 &&
-           text.data[len] != '"' && text.data[len] != '\\') {
+    while (len < text.len && is_plain[text.data[len]] != 0) {
         len++;
     }
     return len;

@@ -61,6 +61,24 @@ text_is_escaped_and_made_utf8(void)
     buf_fini(&buf);
 }
 
+/* RFC 8259 7: quotation mark, reverse solidus and the controls must be escaped, nothing else. */
+static void
+every_ascii_character_but_those_of_the_rfc_stands_as_it_is(void)
+{
+    for (unsigned c = 0; c < 0x80; c++) {
+        struct wire_writer writer;
+        struct buf buf;
+        uint8_t text[] = {'a', (uint8_t)c, 'b'};
+        buf_init(&buf, 64);
+        wire_writer_init(&writer, WIRE_JSON, &buf);
+        wire_put_string(&writer, bytes_of(text, sizeof(text)));
+        bool must_escape = c < 0x20 || c == '"' || c == '\\';
+        CHECK_INT(buf.data[2] == '\\', must_escape);
+        CHECK_INT(buf.len == 5 && buf.data[2] == c, !must_escape);
+        buf_fini(&buf);
+    }
+}
+
 static void
 scalars_are_written_as_json_knows_them(void)
 {
@@ -158,6 +176,7 @@ main(void)
 {
     TAP_RUN(an_answer_is_written_as_compact_json);
     TAP_RUN(text_is_escaped_and_made_utf8);
+    TAP_RUN(every_ascii_character_but_those_of_the_rfc_stands_as_it_is);
     TAP_RUN(scalars_are_written_as_json_knows_them);
     TAP_RUN(a_full_buffer_keeps_its_code);
     TAP_RUN(floats_at_every_edge_read_back_bit_for_bit);
