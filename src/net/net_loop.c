@@ -10,11 +10,18 @@
 
 enum { LOOP_MAGIC = 0x4c4f4f50, WATCH_MAGIC = 0x57415443 };
 
-uint64_t
+void
 net_loop_turn(struct net_loop *loop)
 {
     loop->now_ns = clock_mono_ns();
-    return loop->now_ns;
+}
+
+void
+net_loop_turn_coarse(struct net_loop *loop)
+{
+    uint64_t now_ns = clock_mono_coarse_ns();
+
+    loop->now_ns = now_ns > loop->now_ns ? now_ns : loop->now_ns;
 }
 
 struct timeval

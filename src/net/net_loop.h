@@ -14,6 +14,8 @@ struct net_loop {
     uint64_t now_ns; /* monotonic, as of this turn */
 };
 
-/* Reads the clock: the first thing of every callback. Returns nanoseconds. */
-uint64_t net_loop_turn(struct net_loop *loop);
+/* Takes the time: the first thing of every callback. */
+void net_loop_turn(struct net_loop *loop);
+/* The same by the kernel's last tick, for callbacks of every request; never goes back. */
+void net_loop_turn_coarse(struct net_loop *loop);
 struct timeval net_timeval_of_ms(uint32_t ms);

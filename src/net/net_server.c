@@ -45,16 +45,15 @@ server_now_ms(const struct net_server *server)
     return net_loop_now_ms(server->loop);
 }
 
-uint64_t
+void
 server_turn(struct net_server *server)
 {
-    uint64_t now_ns = net_loop_turn(server->loop);
+    net_loop_turn_coarse(server->loop);
     uint64_t now_ms = server_now_ms(server);
 
     if (now_ms >= server->date_until_ms) {
         write_date(server, now_ms);
     }
-    return now_ns;
 }
 
 uint64_t

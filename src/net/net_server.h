@@ -12,9 +12,10 @@
 #include <netinet/in.h>
 
 enum {
-    SCRATCH_BYTES = 128 * 1024,          /* most that one turn reads from one connection */
-    TURN_OUT_BYTES = 256 * 1024,         /* a turn answers no further request beyond this */
-    TURN_REQUESTS = 256,                 /* nor more than these */
+    SCRATCH_BYTES = 128 * 1024,  /* most that one turn reads from one connection */
+    TURN_OUT_BYTES = 256 * 1024, /* a turn answers no further request beyond this */
+    TURN_REQUESTS = 256,         /* nor more than these */
+    TURN_TIMED_ONE_IN = 16,
     ANSWER_BODY_MAX = 256 * 1024 * 1024, /* a larger answer becomes status 500 */
     ANSWER_HEADERS_MAX = 64 * 1024,
     KEEP_BYTES = 1024 * 1024, /* shared buffers above this are given back after the turn */
@@ -68,15 +69,15 @@ struct net_server {
     struct buf chunked_body;
     struct http_request request;
 
+    unsigned turn_count;     /* one in TURN_TIMED_ONE_IN is timed */
     uint64_t wall_offset_ms; /* wall clock less monotonic clock, of this second */
     uint64_t date_until_ms;  /* monotonic: when lines are due again */
     uint8_t lines_len;
     char lines[SERVER_LINES_MAX + 1]; /* "Date: …\r\nServer: augury\r\n" */
 };
 
-/* First thing of every callback: takes the time and, once a second, writes the date. Returns
- * nanoseconds. */
-uint64_t server_turn(struct net_server *server);
+/* First thing of every callback: takes the time and, once a second, writes the date. */
+void server_turn(struct net_server *server);
 uint64_t server_now_ms(const struct net_server *server);
 /* One connection more, or less; the last one of a drain ends it. */
 void server_remember(struct net_server *server);
