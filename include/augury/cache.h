@@ -34,6 +34,9 @@ size_t cache_rings_bytes(size_t ring_bytes, unsigned slots);
  * keeper sleeps. */
 struct cache_rings *cache_rings_attach(void *shared_memory, size_t ring_bytes, unsigned slots,
                                        int wake_fd);
+/* Process: master. The keeper has died by its own doing (a signal, not SIGKILL). If it was inside
+ * LMDB, and that three times, the next one begins with a new environment. */
+void cache_rings_keeper_crashed(struct cache_rings *rings);
 
 /* ---- a process's view ---------------------------------------------------------------------- */
 

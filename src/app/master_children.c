@@ -341,6 +341,9 @@ on_death(struct master *master, struct child *child, int status)
         close(child->ready_fd);
         child->ready_fd = -1;
     }
+    if (child->kind == CHILD_SUPERVISOR && WIFSIGNALED(status) && WTERMSIG(status) != SIGKILL) {
+        cache_rings_keeper_crashed(master->heritage.rings);
+    }
     child->pid = 0;
     child->kill_mono_ms = 0;
     child->deaths++;

@@ -113,7 +113,10 @@ cache_write_begin(struct cache *cache, struct store_txn **out_txn, struct cache_
 static bool
 deaths_are_too_many(struct cache *cache)
 {
-    if (atomic_exchange(&cache->rings->in_commit, 0) == 0) {
+    bool has_crashed = atomic_exchange(&cache->rings->has_crashed, 0) != 0;
+    bool was_inside = atomic_exchange(&cache->rings->in_commit, 0) != 0;
+
+    if (!has_crashed || !was_inside) {
         return false;
     }
     if (atomic_fetch_add(&cache->rings->deaths, 1) + 1 < DEATHS_MAX) {

@@ -115,9 +115,10 @@ struct cache_rings {
     _Alignas(CACHE_LINE) atomic_uint_least64_t epoch;
     atomic_uint off;              /* 1: the file system refused a commit; lookups miss, puts drop */
     atomic_uint_least64_t damage; /* epoch + 1 of an environment that a worker found damaged */
-    atomic_uint
-        in_commit;      /* 1: the keeper works inside LMDB; found set at a start: it died there */
-    atomic_uint deaths; /* of keepers inside LMDB since the last CACHE_COMMITS_HEALTHY */
+    /* 1: the keeper works inside LMDB; found set at a start: it died there. */
+    atomic_uint in_commit;
+    atomic_uint has_crashed; /* 1: the last keeper died by its own doing; set by the master */
+    atomic_uint deaths;      /* of keepers that crashed inside LMDB since COMMITS_HEALTHY commits */
     struct cache_ring ring[]; /* slots of them, then slots × ring_bytes of data */
 };
 

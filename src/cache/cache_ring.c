@@ -58,6 +58,12 @@ cache_rings_attach(void *shared_memory, size_t ring_bytes, unsigned slots, int w
     return rings;
 }
 
+void
+cache_rings_keeper_crashed(struct cache_rings *rings)
+{
+    atomic_store(&rings->has_crashed, 1);
+}
+
 static uint8_t *
 ring_data(struct cache_rings *rings, unsigned slot)
 {

@@ -276,8 +276,25 @@ a_worker_opens_anew_when_the_keeper_replaces_the_environment(void)
     case_fini(&c);
 }
 
+/* One keeper that opens a sound environment and dies inside LMDB; false when it was not sound. */
+static bool
+keeper_dies_inside_lmdb(struct cache_case *c)
+{
+    int status = 0;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        bool was_damaged = true;
+        bool good = case_open(c, true, 0, &was_damaged) == 0 && !was_damaged;
+        atomic_store(&c->rings->in_commit, 1);
+        kill(getpid(), good ? SIGKILL : SIGTERM);
+    }
+    waitpid(pid, &status, 0);
+    return WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+}
+
 static void
-a_keeper_that_keeps_dying_in_lmdb_gets_a_new_environment(void)
+a_keeper_that_keeps_crashing_in_lmdb_gets_a_new_environment(void)
 {
     struct cache_case c;
     bool was_damaged = true;
@@ -285,20 +302,28 @@ a_keeper_that_keeps_dying_in_lmdb_gets_a_new_environment(void)
     CHECK(case_begin(&c, 64 * MIB, 256 * 1024));
     cache_close(&c.cache);
     for (int death = 0; death < 3; death++) {
-        pid_t pid = fork();
-        if (pid == 0) {
-            was_damaged = true;
-            bool good = case_open(&c, true, 0, &was_damaged) == 0 && !was_damaged;
-            atomic_store(&c.rings->in_commit, 1);
-            kill(getpid(), good ? SIGKILL : SIGTERM);
-        }
-        int status = 0;
-        waitpid(pid, &status, 0);
-        CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+        CHECK(keeper_dies_inside_lmdb(&c));
+        cache_rings_keeper_crashed(c.rings);
     }
     CHECK_INT(case_open(&c, true, 0, &was_damaged), 0);
     CHECK(was_damaged);
     cache_close(&c.cache);
+    CHECK_INT(case_open(&c, true, 0, &was_damaged), 0);
+    CHECK(!was_damaged);
+    case_fini(&c);
+}
+
+static void
+a_keeper_killed_inside_lmdb_keeps_its_environment_however_often(void)
+{
+    struct cache_case c;
+    bool was_damaged = true;
+
+    CHECK(case_begin(&c, 64 * MIB, 256 * 1024));
+    cache_close(&c.cache);
+    for (int death = 0; death < 10; death++) {
+        CHECK(keeper_dies_inside_lmdb(&c));
+    }
     CHECK_INT(case_open(&c, true, 0, &was_damaged), 0);
     CHECK(!was_damaged);
     case_fini(&c);
@@ -331,7 +356,8 @@ main(void)
     TAP_RUN(workers_killed_at_any_time_harm_nothing);
     TAP_RUN(a_keeper_killed_in_the_middle_of_commits_loses_nothing_that_was_committed);
     TAP_RUN(a_worker_opens_anew_when_the_keeper_replaces_the_environment);
-    TAP_RUN(a_keeper_that_keeps_dying_in_lmdb_gets_a_new_environment);
+    TAP_RUN(a_keeper_that_keeps_crashing_in_lmdb_gets_a_new_environment);
+    TAP_RUN(a_keeper_killed_inside_lmdb_keeps_its_environment_however_often);
     TAP_RUN(a_worker_waits_for_the_keeper_to_make_the_environment);
     return tap_done();
 }
