@@ -126,6 +126,15 @@ round_to(double number, uint8_t decimals)
 }
 
 static int
+refuse_size(struct predict_place place, const char *number, struct err *err)
+{
+    struct bytes name = model_feature(place.model, place.feature).name;
+
+    return err_set(err, AUGURY_ERR_INVALID, "invalid_feature",
+                   "feature \"%.*s\": %s does not fit a float32", PREDICT_SHOWN(name), number);
+}
+
+static int
 float_from_number(const struct predict_slot *slot, struct predict_place place, double number,
                   float *out_value, struct err *err)
 {
@@ -134,10 +143,9 @@ float_from_number(const struct predict_slot *slot, struct predict_place place, d
     }
     float value = (float)number;
     if (isinf(value) && !isinf(number)) {
-        struct bytes name = model_feature(place.model, place.feature).name;
-        return err_set(err, AUGURY_ERR_INVALID, "invalid_feature",
-                       "feature \"%.*s\": %.17g does not fit a float32", PREDICT_SHOWN(name),
-                       number);
+        char text[32];
+        snprintf(text, sizeof(text), "%.17g", number);
+        return refuse_size(place, text, err);
     }
     *out_value = value + 0.0f; /* -0 + 0 is +0 */
     return 0;
@@ -194,6 +202,15 @@ cell_to_number(struct bytes cell, double *out_number)
     char *end = NULL;
     *out_number = strtod(text, &end);
     return end == text + cell.len;
+}
+
+/* Tells 1e999 from inf. */
+static bool
+has_digits(struct bytes cell)
+{
+    uint8_t last = cell.data[cell.len - 1];
+
+    return (last >= '0' && last <= '9') || last == '.';
 }
 
 struct predict_slot
@@ -272,6 +289,11 @@ predict_cell(const struct model *model, uint32_t feature, struct bytes cell, flo
     bool is_level =
         slot.type == MODEL_CATEGORY && model_feature_level_find(model, feature, cell) >= 0;
     if (!is_level && cell_to_number(cell, &number)) {
+        if (isinf(number) && has_digits(cell)) {
+            char text[72];
+            snprintf(text, sizeof(text), "%.*s", PREDICT_SHOWN(cell));
+            return refuse_size(place, text, err);
+        }
         value.type = WIRE_REAL;
         value.as.real = number;
     } else if (slot.type != MODEL_CATEGORY &&

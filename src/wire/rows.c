@@ -384,21 +384,36 @@ read_entry(struct rows_reader *reader, struct bytes word, size_t place, struct e
     return add_cell(reader, (uint32_t)index, value, err);
 }
 
+/* The label, or label:weight as XGBoost reads it, is dropped; anything else in its place is a sign
+ * that the line is no LibSVM. */
+static int
+check_label(const struct rows_reader *reader, struct bytes label, struct err *err)
+{
+    bool is_label = bytes_equal_nocase(label, "nan");
+    size_t i = 0;
+
+    while (i < label.len && memchr("0123456789+-.eE:", label.data[i], 16) != NULL) {
+        i++;
+    }
+    if (!is_label && i < label.len) {
+        return refuse_cell(reader, err, 1, "a line begins with a label, which is a number");
+    }
+    return 0;
+}
+
 static int
 read_libsvm(struct rows_reader *reader, struct bytes record, struct err *err)
 {
     size_t place = 2;
 
     reader->cell_count = 0;
-    take_word(&record); /* the label */
-    for (struct bytes word = take_word(&record); word.len > 0; word = take_word(&record)) {
-        int rc = bytes_start_with(word, "qid:") ? 0 : read_entry(reader, word, place, err);
-        if (rc != 0) {
-            return rc;
-        }
+    int rc = check_label(reader, take_word(&record), err);
+    for (struct bytes word = take_word(&record); rc == 0 && word.len > 0;
+         word = take_word(&record)) {
+        rc = bytes_start_with(word, "qid:") ? 0 : read_entry(reader, word, place, err);
         place++;
     }
-    return 0;
+    return rc;
 }
 
 /* Without the comment; empty when nothing else is there. */

@@ -165,6 +165,8 @@ damage_is_refused_with_its_line(void)
         {&libsvm, "1 4294967296:1\n", 0, ":1, column 2", "no number"},
         {&libsvm, "1 3:\n", 0, ":1, column 2", "no value"},
         {&libsvm, "1 3\n", 0, ":1, column 2", "index:value"},
+        {&libsvm, "1 3:1\ncat 3:1\n", 0, ":2, column 1", "a label, which is a number"},
+        {&libsvm, "1,0:1\n", 0, ":1, column 1", "a label, which is a number"},
     };
 
     for (size_t i = 0; i < AUGURY_COUNT(cases); i++) {
