@@ -46,6 +46,7 @@ AUGURY_MUST_USE int registry_snapshot_begin(struct registry *registry);
 void registry_snapshot_end(struct registry *registry);
 uint64_t registry_change_id(
     const struct registry *registry); /* of the snapshot; differs after any commit */
+size_t registry_version_count(const struct registry *registry); /* of all models together */
 
 struct registry_model {
     struct registry_entry entry;

@@ -104,6 +104,17 @@ follow_log(struct supervisor *supervisor)
     *log = fresh;
 }
 
+/* One process says how many versions there are: workers would each say it, when asked. */
+static void
+publish_models(struct supervisor *supervisor)
+{
+    if (registry_snapshot_begin(supervisor->registry) == 0) {
+        stats_set(supervisor->stats, STATS_MODEL_VERSIONS,
+                  registry_version_count(supervisor->registry));
+        registry_snapshot_end(supervisor->registry);
+    }
+}
+
 /* What a reload changes for this process. */
 static void
 follow_conf(struct supervisor *supervisor)
@@ -128,6 +139,7 @@ on_tick(void *arg)
 
     follow_conf(supervisor);
     check_readers(supervisor);
+    publish_models(supervisor);
     supervisor_pump(supervisor); /* a wake that a dying worker never sent is made up for */
 }
 
@@ -206,6 +218,7 @@ open_environments(struct supervisor *supervisor, struct err *err)
     }
     if (rc == 0) {
         cache_keeper_quota(supervisor->cache, conf->cache.size_bytes);
+        publish_models(supervisor);
     }
     return rc;
 }

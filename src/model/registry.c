@@ -167,7 +167,6 @@ registry_resolve(struct registry *registry)
     registry->resolved_txn_id = store_txn_id(registry->snapshot);
     registry->is_resolved = true;
     stats_add(registry->stats, STATS_MODEL_RELOADS, 1);
-    stats_set(registry->stats, STATS_MODEL_VERSIONS, fresh->count);
     return 0;
 }
 
@@ -204,6 +203,13 @@ registry_change_id(const struct registry *registry)
 {
     AUGURY_ASSERT(registry->is_in_snapshot);
     return registry->resolved_txn_id;
+}
+
+size_t
+registry_version_count(const struct registry *registry)
+{
+    AUGURY_ASSERT(registry->is_in_snapshot);
+    return registry_table(registry)->count;
 }
 
 /* ---- finding --------------------------------------------------------------------------------- */

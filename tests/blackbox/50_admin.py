@@ -72,6 +72,21 @@ def test_flush_says_how_many(daemon):
     daemon.stop()
 
 
+def test_status_counts_each_model_version_once(daemon):
+    source = os.path.abspath(os.path.join(harness.SOURCE, "tests/data/nfl-wp/model.json"))
+    daemon.start()
+    for version in (1, 2, 3):
+        equal(daemon.admin(f"model import wp {source}")[0], 0)
+        daemon.get("/api/v1/models/wp")
+    wait_for(lambda: daemon.admin_json("status")["model_versions"] == 3, "three versions")
+    equal(daemon.admin_json("reload")["reloaded"], True)
+    equal(daemon.admin_json("status")["model_versions"], 3)
+    daemon.stop()
+    daemon.start()
+    equal(daemon.admin_json("status")["model_versions"], 3, "known from the start")
+    daemon.stop()
+
+
 def test_reload_answers_with_the_outcome(daemon):
     daemon.expect_error("reload_failed")
     daemon.start()
