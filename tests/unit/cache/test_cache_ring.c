@@ -149,13 +149,25 @@ what_was_not_taken_is_read_again(void)
     rings_fini(&c);
 }
 
+/* Takes what producer 2 has published, checks and counts it. */
+static void
+take_whole_records(struct cache_rings *rings, uint64_t *records, unsigned *bad)
+{
+    struct cache_ring_record record;
+    uint64_t tail = cache_ring_tail(rings, 2);
+
+    while (cache_ring_peek(rings, 2, &tail, &record, bad) == 0) {
+        CHECK(number_is(&record, record.created_wall_ms));
+        (*records)++;
+    }
+    cache_ring_take(rings, 2, tail);
+}
+
 static void
 a_producer_killed_anywhere_publishes_only_whole_records(void)
 {
     struct ring_case c;
-    struct cache_ring_record record;
     unsigned bad = 0;
-    uint64_t records = 0;
 
     CHECK(rings_init(&c, RING));
     for (int round = 0; round < 150; round++) {
@@ -166,27 +178,22 @@ a_producer_killed_anywhere_publishes_only_whole_records(void)
             }
         }
         CHECK(pid > 0);
-        uint64_t until = clock_mono_ns() + 100000 + (uint64_t)round * 7000;
+        /* Its time counts from its first record: a busy machine may let it wait before that. */
+        uint64_t records = 0;
+        while (records == 0) {
+            take_whole_records(c.rings, &records, &bad);
+            sched_yield();
+        }
+        uint64_t until = clock_mono_ns() + (uint64_t)round * 7000;
         while (clock_mono_ns() < until) {
-            uint64_t tail = cache_ring_tail(c.rings, 2);
-            while (cache_ring_peek(c.rings, 2, &tail, &record, &bad) == 0) {
-                CHECK(number_is(&record, record.created_wall_ms));
-                records++;
-            }
-            cache_ring_take(c.rings, 2, tail);
+            take_whole_records(c.rings, &records, &bad);
         }
         kill(pid, SIGKILL);
         waitpid(pid, NULL, 0);
-        uint64_t tail = cache_ring_tail(c.rings, 2);
-        while (cache_ring_peek(c.rings, 2, &tail, &record, &bad) == 0) {
-            CHECK(number_is(&record, record.created_wall_ms));
-            records++;
-        }
-        cache_ring_take(c.rings, 2, tail);
+        take_whole_records(c.rings, &records, &bad);
         CHECK(cache_rings_are_empty(c.rings));
     }
     CHECK_INT(bad, 0);
-    CHECK(records > 150);
     rings_fini(&c);
 }
 
