@@ -57,10 +57,20 @@ struct registry_model {
 AUGURY_MUST_USE int registry_find(struct registry *registry, struct bytes name,
                                   struct bytes selector, const struct registry_model **out_model,
                                   struct err *err);
+/* The same without opening the model, so that a damaged version is found too. */
+AUGURY_MUST_USE int registry_find_entry(struct registry *registry, struct bytes name,
+                                        struct bytes selector,
+                                        const struct registry_entry **out_entry, struct err *err);
 /* Every version, by name then number; pass 0 first. AUGURY_END after the last. A failure is that of
- * one damaged version: the next ones can still be asked for. */
+ * one damaged version: its entry is there all the same, and the next ones can still be asked
+ * for. */
 AUGURY_MUST_USE int registry_each(struct registry *registry, size_t i,
                                   const struct registry_model **out_model, struct err *err);
+/* The same without opening any; NULL after the last. */
+const struct registry_entry *registry_entry_at(const struct registry *registry, size_t i);
+/* Whether no version can be opened though there are some, as far as this process has tried. */
+enum registry_damage { REGISTRY_WHOLE, REGISTRY_DAMAGED_IN_PART, REGISTRY_DAMAGED };
+enum registry_damage registry_damage(const struct registry *registry);
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
@@ -74,7 +84,8 @@ AUGURY_MUST_USE int registry_import(struct registry *registry, const char *name,
                                     struct bytes file, const struct model_import_options *options,
                                     enum registry_import_flags flags, uint64_t now_wall_ms,
                                     struct registry_entry *out_entry, struct err *err);
-/* Points a label at a version, away from the one that had it. */
+/* Points a label at a version, away from the one that had it. A damaged version gets none:
+ * AUGURY_ERR_CORRUPT. */
 AUGURY_MUST_USE int registry_use(struct registry *registry, const char *name, uint32_t version,
                                  const char *label, struct err *err);
 /* Takes a version and its labels out (0: all of the name). Refused (AUGURY_ERR_STATE) for a

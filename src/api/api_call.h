@@ -57,10 +57,9 @@ unsigned api_negotiate(struct api_call *call);
 /* "name@selector" in its parts; the selector may be empty. */
 void api_split_name(struct bytes text, struct bytes *out_name, struct bytes *out_selector);
 /* Every version of every model as one table. The registry's snapshot is open. */
-AUGURY_MUST_USE int api_put_models(struct wire_writer *writer, struct registry *registry,
-                                   struct err *err);
+void api_put_models(struct wire_writer *writer, struct registry *registry);
 /* One version with its schema, and the versions beside it. The registry's snapshot is open. */
-AUGURY_MUST_USE int api_put_model(struct wire_writer *writer, struct registry *registry,
-                                  const struct registry_model *model, struct err *err);
+void api_put_model(struct wire_writer *writer, const struct registry *registry,
+                   const struct registry_model *model);
 void api_put_time(struct wire_writer *writer, uint64_t wall_ms); /* ISO 8601 */
 void api_put_version(struct wire_writer *writer, uint32_t version);

@@ -4,7 +4,7 @@
  * prediction, 503 with reasons when it cannot. That it answers at all says that its loop turns;
  * what can be wrong beyond that is the model environment. The body has both members that clients of
  * other servers look for: "live" and "ready". Warnings do not make a worker unhealthy: with its
- * cache or its supervisor gone it still answers.
+ * cache or its supervisor gone, or one of its models damaged, it still answers.
  */
 #include "api_call.h"
 
@@ -35,10 +35,13 @@ check_registry(const struct api_options *api, struct notes *reasons, struct note
         return;
     }
     int rc = registry_each(registry, 0, &found, &err);
+    enum registry_damage damage = registry_damage(registry);
     if (rc == AUGURY_END) {
         note(warnings, "no model has been imported");
-    } else if (rc != 0) {
-        note(reasons, "a stored model is damaged");
+    } else if (damage == REGISTRY_DAMAGED) {
+        note(reasons, "every stored model is damaged");
+    } else if (damage == REGISTRY_DAMAGED_IN_PART) {
+        note(warnings, "a stored model is damaged; `augury model verify` says which");
     }
     registry_snapshot_end(registry);
 }

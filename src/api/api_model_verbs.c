@@ -129,7 +129,7 @@ put_found(struct verb_call *call, struct bytes name, struct bytes selector)
     }
     rc = registry_find(call->registry, name, selector, &found, call->err);
     if (rc == 0) {
-        rc = api_put_model(call->writer, call->registry, found, call->err);
+        api_put_model(call->writer, call->registry, found);
     }
     registry_snapshot_end(call->registry);
     return rc;
@@ -140,7 +140,7 @@ put_found(struct verb_call *call, struct bytes name, struct bytes selector)
 static int
 resolve(struct verb_call *call, const char *word, char *out_name, uint32_t *out_version)
 {
-    const struct registry_model *found;
+    const struct registry_entry *entry;
     struct bytes name;
     struct bytes selector;
 
@@ -149,10 +149,10 @@ resolve(struct verb_call *call, const char *word, char *out_name, uint32_t *out_
     if (rc != 0) {
         return rc;
     }
-    rc = registry_find(call->registry, name, selector, &found, call->err);
+    rc = registry_find_entry(call->registry, name, selector, &entry, call->err);
     if (rc == 0) {
-        memcpy(out_name, found->entry.name, sizeof(found->entry.name));
-        *out_version = selector.len > 0 ? found->entry.version : 0;
+        memcpy(out_name, entry->name, sizeof(entry->name));
+        *out_version = selector.len > 0 ? entry->version : 0;
     }
     registry_snapshot_end(call->registry);
     return rc;
@@ -208,7 +208,7 @@ verb_list(struct verb_call *call)
     int rc = snapshot_begin(call);
 
     if (rc == 0) {
-        rc = api_put_models(call->writer, call->registry, call->err);
+        api_put_models(call->writer, call->registry);
         registry_snapshot_end(call->registry);
     }
     return rc;
@@ -313,7 +313,7 @@ static int
 list_versions(struct verb_call *call, const struct version_name *wanted, size_t *next,
               struct version_name *out_list, uint32_t *out_count)
 {
-    const struct registry_model *found;
+    const struct registry_entry *entry;
     int rc = snapshot_begin(call);
 
     *out_count = 0;
@@ -321,19 +321,55 @@ list_versions(struct verb_call *call, const struct version_name *wanted, size_t 
         return rc;
     }
     while (*out_count < VERSIONS_AT_ONCE &&
-           (rc = registry_each(call->registry, *next, &found, call->err)) == 0) {
+           (entry = registry_entry_at(call->registry, *next)) != NULL) {
         bool is_wanted = wanted->name[0] == '\0' ||
-                         (strcmp(wanted->name, found->entry.name) == 0 &&
-                          (wanted->version == 0 || wanted->version == found->entry.version));
+                         (strcmp(wanted->name, entry->name) == 0 &&
+                          (wanted->version == 0 || wanted->version == entry->version));
         (*next)++;
         if (is_wanted) {
             struct version_name *item = &out_list[(*out_count)++];
-            memcpy(item->name, found->entry.name, sizeof(item->name));
-            item->version = found->entry.version;
+            memcpy(item->name, entry->name, sizeof(item->name));
+            item->version = entry->version;
         }
     }
     registry_snapshot_end(call->registry);
-    return rc == AUGURY_END ? 0 : rc;
+    return 0;
+}
+
+/* The first damage is told in full, of the others the names, as far as there is room. */
+static void
+add_damage(struct err *all, const struct err *one)
+{
+    if (all->rc == 0) {
+        *all = *one;
+        return;
+    }
+    size_t used = strlen(all->reason);
+    bool is_first = strstr(all->reason, "; damaged too: ") == NULL;
+    if (used + strlen(one->at) + 32 < sizeof(all->reason)) {
+        snprintf(all->reason + used, sizeof(all->reason) - used, "%s%s",
+                 is_first ? "; damaged too: " : ", ", one->at);
+    }
+}
+
+/* A version that was unloaded since it was listed is no failure, nor is it counted. */
+static int
+verify_list(struct verb_call *call, const struct version_name *list, uint32_t count,
+            struct err *damage, uint64_t *verified)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        struct err err;
+        int rc = registry_verify(call->registry, list[i].name, list[i].version, &err);
+        if (rc == 0) {
+            (*verified)++;
+        } else if (rc == AUGURY_ERR_CORRUPT || rc == AUGURY_ERR_UNSUPPORTED) {
+            add_damage(damage, &err);
+        } else if (rc != AUGURY_NOT_FOUND) {
+            *call->err = err;
+            return rc;
+        }
+    }
+    return 0;
 }
 
 static int
@@ -341,6 +377,7 @@ verb_verify(struct verb_call *call)
 {
     struct version_name wanted = {.version = 0};
     struct version_name list[VERSIONS_AT_ONCE];
+    struct err damage = {.rc = 0};
     uint32_t count = 0;
     uint64_t verified = 0;
     size_t next = 0;
@@ -349,13 +386,12 @@ verb_verify(struct verb_call *call)
 
     do {
         rc = rc == 0 ? list_versions(call, &wanted, &next, list, &count) : rc;
-        for (uint32_t i = 0; rc == 0 && i < count; i++, verified++) {
-            rc = registry_verify(call->registry, list[i].name, list[i].version, call->err);
-            if (rc != 0) {
-                (void)err_at(call->err, "%s@%u", list[i].name, list[i].version);
-            }
-        }
+        rc = rc == 0 ? verify_list(call, list, count, &damage, &verified) : rc;
     } while (rc == 0 && count == VERSIONS_AT_ONCE);
+    if (rc == 0 && damage.rc != 0) {
+        *call->err = damage;
+        rc = damage.rc;
+    }
     if (rc == 0) {
         wire_object(call->writer, 1);
         wire_key(call->writer, "verified");

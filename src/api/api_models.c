@@ -56,7 +56,7 @@ put_version_members(struct wire_writer *writer, const struct registry_model *fou
     wire_key(writer, "labels");
     put_labels(writer, found->entry.labels);
     wire_key(writer, "ready");
-    wire_put_bool(writer, true); /* a version that does not open is not handed out */
+    wire_put_bool(writer, true); /* it has been opened */
     wire_key(writer, "objective");
     wire_put_string(writer, model_objective(&found->model));
     wire_key(writer, "trees");
@@ -65,6 +65,36 @@ put_version_members(struct wire_writer *writer, const struct registry_model *fou
     api_put_time(writer, found->entry.imported_wall_ms);
     wire_key(writer, "digest");
     put_digest(writer, found->model.content);
+}
+
+/* A version that does not open: what is known of it is what the record says. */
+static void
+put_damaged(struct wire_writer *writer, const struct registry_entry *entry)
+{
+    static const char *const unknown[] = {"objective", "trees"};
+
+    wire_object(writer, 8);
+    wire_key(writer, "name");
+    wire_put_text(writer, entry->name);
+    wire_key(writer, "version");
+    api_put_version(writer, entry->version);
+    wire_key(writer, "labels");
+    put_labels(writer, entry->labels);
+    wire_key(writer, "ready");
+    wire_put_bool(writer, false);
+    for (size_t i = 0; i < AUGURY_COUNT(unknown); i++) {
+        wire_key(writer, unknown[i]);
+        wire_put_null(writer);
+    }
+    wire_key(writer, "imported");
+    if (entry->imported_wall_ms > 0) {
+        api_put_time(writer, entry->imported_wall_ms);
+    } else {
+        wire_put_null(writer);
+    }
+    wire_key(writer, "digest");
+    wire_put_null(writer);
+    wire_end(writer);
 }
 
 static void
@@ -120,47 +150,39 @@ put_features(struct wire_writer *writer, const struct model *model)
 }
 
 /* How many versions there are: of one name, or of all when name is NULL. */
-static int
-count_versions(struct registry *registry, const char *name, uint32_t *out_count, struct err *err)
+static uint32_t
+count_versions(const struct registry *registry, const char *name)
 {
-    const struct registry_model *found;
+    const struct registry_entry *entry;
     uint32_t count = 0;
-    int rc = 0;
 
-    for (size_t i = 0; (rc = registry_each(registry, i, &found, err)) == 0; i++) {
-        count += name == NULL || strcmp(found->entry.name, name) == 0 ? 1 : 0;
+    for (size_t i = 0; (entry = registry_entry_at(registry, i)) != NULL; i++) {
+        count += name == NULL || strcmp(entry->name, name) == 0 ? 1 : 0;
     }
-    *out_count = count;
-    return rc == AUGURY_END ? 0 : rc;
+    return count;
 }
 
-static int
-put_versions(struct wire_writer *writer, struct registry *registry, const char *name,
-             struct err *err)
+/* None is opened: a damaged version does not hide its brothers. */
+static void
+put_versions(struct wire_writer *writer, const struct registry *registry, const char *name)
 {
-    const struct registry_model *found;
-    uint32_t count = 0;
-    int rc = count_versions(registry, name, &count, err);
+    const struct registry_entry *entry;
 
-    if (rc != 0) {
-        return rc;
-    }
-    wire_array(writer, count);
-    for (size_t i = 0; (rc = registry_each(registry, i, &found, err)) == 0; i++) {
-        if (strcmp(found->entry.name, name) != 0) {
+    wire_array(writer, count_versions(registry, name));
+    for (size_t i = 0; (entry = registry_entry_at(registry, i)) != NULL; i++) {
+        if (strcmp(entry->name, name) != 0) {
             continue;
         }
         wire_object(writer, 3);
         wire_key(writer, "version");
-        api_put_version(writer, found->entry.version);
+        api_put_version(writer, entry->version);
         wire_key(writer, "labels");
-        put_labels(writer, found->entry.labels);
+        put_labels(writer, entry->labels);
         wire_key(writer, "imported");
-        api_put_time(writer, found->entry.imported_wall_ms);
+        api_put_time(writer, entry->imported_wall_ms);
         wire_end(writer);
     }
     wire_end(writer);
-    return rc == AUGURY_END ? 0 : rc;
 }
 
 /* ---- documents ------------------------------------------------------------------------------- */
@@ -197,32 +219,32 @@ api_put_version(struct wire_writer *writer, uint32_t version)
     wire_put_string(writer, bytes_of(digits + first, sizeof(digits) - first));
 }
 
-int
-api_put_models(struct wire_writer *writer, struct registry *registry, struct err *err)
+void
+api_put_models(struct wire_writer *writer, struct registry *registry)
 {
     const struct registry_model *found;
-    uint32_t count = 0;
-    int rc = count_versions(registry, NULL, &count, err);
+    struct err damage;
+    int rc;
 
-    if (rc != 0) {
-        return rc;
-    }
     wire_object(writer, 1);
     wire_key(writer, "models");
-    wire_array(writer, count);
-    for (size_t i = 0; (rc = registry_each(registry, i, &found, err)) == 0; i++) {
+    wire_array(writer, count_versions(registry, NULL));
+    for (size_t i = 0; (rc = registry_each(registry, i, &found, &damage)) != AUGURY_END; i++) {
+        if (rc != 0) {
+            put_damaged(writer, &found->entry);
+            continue;
+        }
         wire_object(writer, 8);
         put_version_members(writer, found);
         wire_end(writer);
     }
     wire_end(writer);
     wire_end(writer);
-    return rc == AUGURY_END ? 0 : rc;
 }
 
-int
-api_put_model(struct wire_writer *writer, struct registry *registry,
-              const struct registry_model *found, struct err *err)
+void
+api_put_model(struct wire_writer *writer, const struct registry *registry,
+              const struct registry_model *found)
 {
     const struct model *model = &found->model;
 
@@ -243,14 +265,10 @@ api_put_model(struct wire_writer *writer, struct registry *registry,
     wire_key(writer, "outputs");
     put_outputs(writer, model);
     wire_key(writer, "versions");
-    int rc = put_versions(writer, registry, found->entry.name, err);
-    if (rc != 0) {
-        return rc;
-    }
+    put_versions(writer, registry, found->entry.name);
     wire_key(writer, "features");
     put_features(writer, model);
     wire_end(writer);
-    return 0;
 }
 
 /* ---- handlers -------------------------------------------------------------------------------- */
@@ -276,10 +294,9 @@ api_get_models(struct api_call *call)
     if (rc != 0) {
         return api_refuse(call, rc);
     }
-    rc = api_put_models(&call->writer, registry, &call->err);
-    unsigned status = rc == 0 ? 200 : api_refuse(call, rc);
+    api_put_models(&call->writer, registry);
     registry_snapshot_end(registry);
-    return status;
+    return 200;
 }
 
 unsigned
@@ -297,7 +314,7 @@ api_get_model(struct api_call *call)
     api_split_name(call->parameter, &name, &selector);
     rc = registry_find(registry, name, selector, &found, &call->err);
     if (rc == 0) {
-        rc = api_put_model(&call->writer, registry, found, &call->err);
+        api_put_model(&call->writer, registry, found);
     }
     unsigned status = rc == 0 ? 200 : api_refuse(call, rc);
     registry_snapshot_end(registry);

@@ -297,26 +297,50 @@ slot_of(struct bytes name, struct bytes selector)
     return (hash ^ hash >> 16) % FIND_SLOTS;
 }
 
+/* The version that is meant, opened or not. */
+static int
+find_version(const struct table *table, struct bytes name, struct bytes selector,
+             struct version **out_version, struct err *err)
+{
+    if (name.len == 0 || name.len > MODEL_NAME_MAX) {
+        return table_no_model(table, name, err);
+    }
+    struct version *version =
+        selector.len > MODEL_LABEL_MAX ? NULL : find_selected(table, name, selector);
+    if (version == NULL) {
+        return table_no_version(table, name, selector, err);
+    }
+    *out_version = version;
+    return 0;
+}
+
+int
+registry_find_entry(struct registry *registry, struct bytes name, struct bytes selector,
+                    const struct registry_entry **out_entry, struct err *err)
+{
+    struct version *version = NULL;
+
+    AUGURY_ASSERT(registry->is_in_snapshot);
+    int rc = find_version(registry_table(registry), name, selector, &version, err);
+    if (rc == 0) {
+        *out_entry = &version->shown.entry;
+    }
+    return rc;
+}
+
 int
 registry_find(struct registry *registry, struct bytes name, struct bytes selector,
               const struct registry_model **out_model, struct err *err)
 {
-    const struct table *table = registry_table(registry);
+    struct find_slot *slot = &registry->slots[slot_of(name, selector)];
 
     AUGURY_ASSERT(registry->is_in_snapshot);
-    if (name.len == 0 || name.len > MODEL_NAME_MAX) {
-        return table_no_model(table, name, err);
-    }
-    if (selector.len > MODEL_LABEL_MAX) {
-        return table_no_version(table, name, selector, err);
-    }
-    struct find_slot *slot = &registry->slots[slot_of(name, selector)];
     if (!slot_matches(slot, name, selector)) {
-        struct version *version = find_selected(table, name, selector);
-        if (version == NULL) {
-            return table_no_version(table, name, selector, err);
+        struct version *version = NULL;
+        int rc = find_version(registry_table(registry), name, selector, &version, err);
+        if (rc == 0) {
+            rc = version_open(version, err);
         }
-        int rc = version_open(version, err);
         if (rc != 0) {
             return rc;
         }
@@ -336,9 +360,32 @@ registry_each(struct registry *registry, size_t i, const struct registry_model *
     if (i >= table->count) {
         return AUGURY_END;
     }
-    int rc = version_open(&table->versions[i], err);
-    if (rc == 0) {
-        *out_model = &table->versions[i].shown;
+    *out_model = &table->versions[i].shown;
+    return version_open(&table->versions[i], err);
+}
+
+const struct registry_entry *
+registry_entry_at(const struct registry *registry, size_t i)
+{
+    const struct table *table = registry_table(registry);
+
+    AUGURY_ASSERT(registry->is_in_snapshot);
+    return i < table->count ? &table->versions[i].shown.entry : NULL;
+}
+
+enum registry_damage
+registry_damage(const struct registry *registry)
+{
+    const struct table *table = registry_table(registry);
+    size_t damaged = 0;
+
+    AUGURY_ASSERT(registry->is_in_snapshot);
+    for (size_t i = 0; i < table->count; i++) {
+        const struct version *version = &table->versions[i];
+        damaged += version->is_refused || version->rc < 0 ? 1 : 0;
     }
-    return rc;
+    if (damaged == 0) {
+        return REGISTRY_WHOLE;
+    }
+    return damaged < table->count ? REGISTRY_DAMAGED_IN_PART : REGISTRY_DAMAGED;
 }

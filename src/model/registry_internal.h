@@ -64,6 +64,7 @@ struct version {
     int rc;          /* of the records; < 0: they do not match their checksum or each other */
     bool is_open;    /* shown.model views `stored` */
     bool is_checked; /* this content passed MODEL_CHECK_ALL in this process */
+    bool is_refused; /* it could not be opened */
 };
 
 /* Ordered by name, then number. Everything in it lives in its arena. */

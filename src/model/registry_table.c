@@ -295,12 +295,13 @@ version_check(const struct version *version, enum model_blob_check check, struct
 
     if (version->rc < 0) {
         return err_set(err, version->rc, "corrupt_model",
-                       "the records of \"%s\" version %u do not match their checksum: import the "
-                       "model again",
+                       "what is stored of \"%s\" version %u does not match its checksum: import "
+                       "the model again",
                        entry->name, entry->version);
     }
     int rc = model_open(version->stored, check, &model, err);
     if (rc < 0) {
+        (void)err_at(err, "%s@%u", entry->name, entry->version);
         return rc;
     }
     if (!digest_equal(model.content, version->content)) {
@@ -323,6 +324,9 @@ version_open(struct version *version, struct err *err)
                            &version->shown.model, err);
     version->is_open = rc == 0;
     version->is_checked = version->is_checked || rc == 0;
+    version->is_refused = rc != 0;
+    /* Damage is looked for once: every request for the model would read all of it otherwise. */
+    version->rc = rc == AUGURY_ERR_CORRUPT ? rc : version->rc;
     return rc;
 }
 

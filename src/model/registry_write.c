@@ -150,6 +150,9 @@ registry_use(struct registry *registry, const char *name, uint32_t version, cons
                      "a label has 1 to %d characters as a name has, and not digits alone",
                      MODEL_LABEL_MAX);
     }
+    if (rc == 0) {
+        rc = registry_verify(registry, name, version, err);
+    }
     if (rc != 0) {
         return rc;
     }
@@ -324,7 +327,7 @@ verify_one(const struct version *version, struct err *err)
     struct model model;
     int rc = version_check(version, MODEL_CHECK_ALL, &model, err);
 
-    if (rc < 0 && err != NULL && err->at[0] == '\0') {
+    if (rc < 0) {
         (void)err_at(err, "%s@%u", version->shown.entry.name, version->shown.entry.version);
     }
     return rc;
