@@ -248,6 +248,10 @@ take_version(struct verb_call *call, char *out_name, uint32_t *out_version, cons
                        call->plain[next + 1]);
     }
     *out_label = call->plain_count > next ? call->plain[next] : REGISTRY_LABEL_STABLE;
+    if (name.len > MODEL_NAME_MAX) {
+        return err_set(call->err, AUGURY_ERR_INVALID, "usage",
+                       "a model's name has at most %d characters", MODEL_NAME_MAX);
+    }
     *out_version = (uint32_t)version;
     snprintf(out_name, MODEL_NAME_MAX + 1, "%.*s", (int)name.len, (const char *)name.data);
     return 0;

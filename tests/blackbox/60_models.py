@@ -126,6 +126,17 @@ def test_health_says_when_no_model_is_left(daemon):
     daemon.stop()
 
 
+def test_a_name_that_is_too_long_means_no_other_model(daemon):
+    daemon.start()
+    longest = "a" * 64
+    done(daemon, "model", "import", longest, STUMP)
+    done(daemon, "model", "import", longest, TWO_TREES)
+    refused(daemon, "model", "use", longest + "b@2")
+    refused(daemon, "model", "use", longest + "b", "2")
+    equal(json.loads(done(daemon, "-j", "model", "show", longest))["version"], "1")
+    daemon.stop()
+
+
 class Asker(threading.Thread):
     """Asks until told to stop; keeps what it was answered."""
 
