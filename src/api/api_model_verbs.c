@@ -50,12 +50,26 @@ usage_error(const struct verb *verb, struct err *err, const char *what, const ch
                    verb->usage);
 }
 
+/* Whether word is the option of that name; *out_value is what stands behind its "=", or NULL. */
+static bool
+option_is(const char *word, const char *name, const char **out_value)
+{
+    size_t len = strlen(name);
+
+    if (strncmp(word, name, len) != 0 || (word[len] != '\0' && word[len] != '=')) {
+        return false;
+    }
+    *out_value = word[len] == '=' ? word + len + 1 : NULL;
+    return true;
+}
+
 /* The options of import; *at moves past an option's value. */
 static int
 take_option(const struct verb *verb, int argc, const char *const *argv, int *at,
             struct verb_call *call)
 {
     const char *word = argv[*at];
+    const char *value = NULL;
     uint64_t version = 0;
 
     if (strcmp(word, "--best-iteration") == 0) {
@@ -66,17 +80,18 @@ take_option(const struct verb *verb, int argc, const char *const *argv, int *at,
         call->is_used = true;
         return 0;
     }
-    if (strcmp(word, "--features") != 0 && strcmp(word, "--schema") != 0 &&
-        strcmp(word, "--version") != 0) {
+    bool is_features = option_is(word, "--features", &value);
+    bool is_schema = option_is(word, "--schema", &value);
+    if (!is_features && !is_schema && !option_is(word, "--version", &value)) {
         return usage_error(verb, call->err, "unknown option ", word);
     }
-    if (*at + 1 >= argc) {
+    if (value == NULL && *at + 1 >= argc) {
         return usage_error(verb, call->err, "a value is missing after ", word);
     }
-    const char *value = argv[++*at];
-    if (strcmp(word, "--features") == 0) {
+    value = value != NULL ? value : argv[++*at];
+    if (is_features) {
         call->features = value;
-    } else if (strcmp(word, "--schema") == 0) {
+    } else if (is_schema) {
         call->schema_path = value;
     } else if (bytes_to_u64(bytes_of_text(value), UINT32_MAX, &version) != 0 || version == 0) {
         return usage_error(verb, call->err, "--version is a positive number, not ", value);

@@ -137,6 +137,15 @@ def test_a_name_that_is_too_long_means_no_other_model(daemon):
     daemon.stop()
 
 
+def test_an_option_takes_its_value_after_an_equals_sign_too(daemon):
+    daemon.start()
+    done(daemon, "model", "import", "m", STUMP, "--features=left,right", "--version=7")
+    shown = json.loads(done(daemon, "-j", "model", "show", "m"))
+    equal((shown["version"], [feature["name"] for feature in shown["features"]]), ("7", ["left", "right"]))
+    contains(refused(daemon, "model", "import", "m", STUMP, "--best-iteration=yes"), "--best-iteration")
+    daemon.stop()
+
+
 class Asker(threading.Thread):
     """Asks until told to stop; keeps what it was answered."""
 
