@@ -305,11 +305,13 @@ api_post_predict(struct api_call *call)
     unsigned status = 200;
     int rc = decode(call, &question);
 
-    if (rc != 0) {
+    if (rc == 0) {
+        rc = predict_answer(api->predict, &question, &call->api->arena, &answer, &call->err);
+    } else {
+        /* What does not decode is a request all the same: errors are a part of the requests. */
+        stats_add(api->slot, STATS_PREDICT_REQUESTS, 1);
         stats_add(api->slot, STATS_PREDICT_ERRORS, 1);
-        return api_refuse(call, rc);
     }
-    rc = predict_answer(api->predict, &question, &call->api->arena, &answer, &call->err);
     if (rc == 0) {
         put_answer(&call->writer, &answer);
         buf_put_text(call->answer->headers, x_cache_header(&answer));

@@ -10,7 +10,7 @@ import subprocess
 import threading
 
 import harness
-from harness import BUILD, SOURCE, check, contains, equal
+from harness import BUILD, SOURCE, check, contains, equal, wait_for
 
 AUGURY = os.path.join(BUILD, "augury")
 MODELS = os.path.join(SOURCE, "tests", "data", "models")
@@ -202,6 +202,27 @@ def test_changes_lose_no_request_and_mix_no_versions(daemon):
             equal(value, odd_even[int(answered) % 2], f"version {answered}")
             seen.add(answered)
     check(len(seen) >= 10, f"only versions {seen} were seen")
+    daemon.stop()
+
+
+def test_what_does_not_decode_is_a_request_too(daemon):
+    daemon.start()
+    done(daemon, "model", "import", "m", STUMP, "--features", "a,b")
+    connection = connect(daemon)
+    before = daemon.metrics()
+    for number in range(50):
+        equal(predict(connection, "m", b'{"data":[[%d,1],[%d,2]]}' % (number, number))[0], 200)
+    for body in (b"{", b'{"features":{"c":1}}', b"[]"):
+        equal(predict(connection, "m", body)[0], 400)
+    connection.close()
+    after = daemon.metrics()
+    grown = {name: after[name] - before.get(name, 0) for name in after}
+    equal(grown["augury_predict_requests_total"], 53)
+    equal(grown["augury_predict_errors_total"], 3)
+    equal(grown["augury_predict_rows_total"], 100)
+    equal(grown["augury_predict_seconds_count"], 53)
+    wait_for(lambda: daemon.metrics()['augury_http_requests_total{status="4xx"}'] == 3, "refusals in the counters")
+    equal(daemon.metrics()['augury_http_requests_total{status="2xx"}'], 50)
     daemon.stop()
 
 
