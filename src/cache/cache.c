@@ -19,6 +19,7 @@ enum {
     OPEN_PAUSE_MS = 5,
     REOPEN_PAUSE_MS = 100,
     TIMED_ONE_IN = 64,
+    FUTURE_MS = 5000, /* processes differ by a second at most: more is a clock put back */
 };
 
 static const struct store_table_spec tables[] = {
@@ -357,7 +358,7 @@ entry_get(struct cache *cache, enum cache_class class, struct bytes key, uint64_
         stats_add(cache->stats, STATS_CACHE_COLLISIONS, 1);
         return AUGURY_NOT_FOUND;
     }
-    if (entry.expires_wall_ms <= now_wall_ms) {
+    if (entry.expires_wall_ms <= now_wall_ms || entry.created_wall_ms > now_wall_ms + FUTURE_MS) {
         stats_add(cache->stats, STATS_CACHE_EXPIRED, 1);
         return AUGURY_NOT_FOUND;
     }

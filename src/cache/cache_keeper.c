@@ -19,7 +19,7 @@ enum {
     SWEEP_LOOK = 4096,               /* queue records looked at a slice */
     SWEEP_LOOK_NS = 4 * 1000 * 1000, /* a tick, while nothing is found */
     SWEEP_DEL_NS = 40 * 1000 * 1000,
-    PURGE_TURNS_MAX = 64,
+    SAME_EXPIRY_MS = 1000,
 };
 
 /* One commit's worth of ring records; texts and values still lie in the rings. */
@@ -145,7 +145,8 @@ group_take(struct cache *cache)
     }
 }
 
-/* Several workers that missed at once hand in the same answer: written once. */
+/* Several workers that missed at once hand in the same answer, some milliseconds apart: written
+ * once. */
 static bool
 is_there_already(struct store_txn *txn, uint64_t lo, const struct cache_entry *entry)
 {
@@ -154,12 +155,13 @@ is_there_already(struct store_txn *txn, uint64_t lo, const struct cache_entry *e
     return cache_entry_find(txn, lo, &old) == 0 && old.hi == entry->hi &&
            old.class == entry->class && old.value_check == entry->value_check &&
            old.value_len == entry->value.len && bytes_equal(old.text, entry->text) &&
-           old.expires_wall_ms == entry->expires_wall_ms;
+           old.expires_wall_ms <= entry->expires_wall_ms + SAME_EXPIRY_MS &&
+           entry->expires_wall_ms <= old.expires_wall_ms + SAME_EXPIRY_MS;
 }
 
 static int
 record_write(struct cache *cache, struct store_txn *txn, struct cache_state *state,
-             const struct cache_ring_record *record)
+             const struct cache_ring_record *record, uint64_t *written)
 {
     /* By the environment's own secret: it may be younger than the record. */
     struct digest digest = cache_digest(cache, record->text);
@@ -179,6 +181,7 @@ record_write(struct cache *cache, struct store_txn *txn, struct cache_state *sta
         return 0;
     }
     state->next_seq++;
+    (*written)++;
     return cache_entry_put(txn, state, &entry);
 }
 
@@ -217,8 +220,7 @@ group_write(struct cache *cache, const struct group *group, uint64_t now_wall_ms
     for (size_t i = 0; rc == 0 && i < group->count; i++) {
         const struct cache_ring_record *record = &group->records[i];
         if (record->expires_wall_ms > now_wall_ms) {
-            rc = record_write(cache, txn, &state, record);
-            tally.written++;
+            rc = record_write(cache, txn, &state, record, &tally.written);
         }
     }
     rc = cache_write_end(cache, &txn, rc, &state);
@@ -452,15 +454,21 @@ cache_keeper_quota(struct cache *cache, uint64_t quota_bytes)
     cache->keeper.state.quota_bytes = cache_quota_clamp(cache, quota_bytes);
 }
 
-/* What was put before the request must not appear after it. */
+/* What was put before the request must not appear after it. What comes in meanwhile is not waited
+ * for: workers may be faster than this. */
 static int
 rings_drain(struct cache *cache, uint64_t now_wall_ms)
 {
-    bool more = cache->rings != NULL;
+    struct cache_rings *rings = cache->rings;
+    bool more = true;
     int rc = 0;
 
-    for (int i = 0; rc == 0 && more && i < PURGE_TURNS_MAX; i++) {
-        rc = cache_keeper_turn(cache, now_wall_ms, &more);
+    for (unsigned slot = 0; rings != NULL && slot < rings->slots; slot++) {
+        uint64_t head = atomic_load_explicit(&rings->ring[slot].head, memory_order_acquire);
+        /* Signed: a tail that has passed the head of then is ahead of it. */
+        while (rc == 0 && more && (int64_t)(head - cache_ring_tail(rings, slot)) > 0) {
+            rc = cache_keeper_turn(cache, now_wall_ms, &more);
+        }
     }
     return rc;
 }

@@ -297,6 +297,79 @@ purge_and_flush_remove_also_what_is_still_in_the_rings(void)
     case_fini(&c);
 }
 
+static void
+a_purge_reaches_what_lies_last_in_full_rings(void)
+{
+    enum { COUNT = 10000 };
+    struct cache_case c;
+    char key[64];
+    size_t len;
+
+    CHECK(case_begin(&c, 64 * MIB, 4 * MIB));
+    for (uint64_t i = 0; i < COUNT; i++) {
+        CHECK_INT(case_put(&c, i, 8, 600), 0);
+    }
+    CHECK_INT(cache_keeper_purge(c.cache, case_key(COUNT - 1, key, sizeof(key))), 0);
+    CHECK_INT(case_drain(&c), 0);
+    CHECK_INT(case_get(&c, COUNT - 1, &len, case_now), AUGURY_NOT_FOUND);
+    CHECK_INT(case_get(&c, COUNT - 2, &len, case_now), 0);
+    case_fini(&c);
+}
+
+/* When the wall clock is put back, an entry must not live for that much longer. */
+static void
+an_entry_from_the_future_is_a_miss_until_it_is_made_anew(void)
+{
+    struct cache_case c;
+    struct bytes key = bytes_of_text("prediction:wp@3:row");
+    uint64_t earlier = case_now - 3600 * 1000;
+    struct cache_hit hit;
+
+    CHECK(case_begin(&c, 64 * MIB, 4 * MIB));
+    CHECK_INT(cache_put(c.cache, CACHE_PREDICTION, key, bytes_of_text("v"), case_now, 60), 0);
+    CHECK_INT(case_drain(&c), 0);
+    CHECK_INT(cache_snapshot_begin(c.cache), 0);
+    CHECK_INT(cache_get(c.cache, CACHE_PREDICTION, key, case_now - 1000, NULL, &hit), 0);
+    CHECK_INT(cache_get(c.cache, CACHE_PREDICTION, key, earlier, NULL, &hit), AUGURY_NOT_FOUND);
+    cache_snapshot_end(c.cache);
+    bool more = false;
+    CHECK_INT(cache_put(c.cache, CACHE_PREDICTION, key, bytes_of_text("v"), earlier, 60), 0);
+    CHECK_INT(cache_keeper_turn(c.cache, earlier, &more), 0);
+    CHECK_INT(cache_snapshot_begin(c.cache), 0);
+    CHECK_INT(cache_get(c.cache, CACHE_PREDICTION, key, earlier, NULL, &hit), 0);
+    CHECK_INT(hit.created_wall_ms, earlier);
+    cache_snapshot_end(c.cache);
+    case_fini(&c);
+}
+
+static void
+put_and_check_created(struct cache_case *c, uint64_t now, uint64_t created)
+{
+    struct bytes key = bytes_of_text("prediction:wp@3:row");
+    struct cache_hit hit;
+
+    CHECK_INT(cache_put(c->cache, CACHE_PREDICTION, key, bytes_of_text("v"), now, 60), 0);
+    CHECK_INT(case_drain(c), 0);
+    CHECK_INT(cache_snapshot_begin(c->cache), 0);
+    CHECK_INT(cache_get(c->cache, CACHE_PREDICTION, key, now, NULL, &hit), 0);
+    cache_snapshot_end(c->cache);
+    CHECK_INT(hit.created_wall_ms, created);
+}
+
+/* Workers that miss at once do so some milliseconds apart. */
+static void
+an_answer_that_several_workers_hand_in_is_written_once(void)
+{
+    struct cache_case c;
+
+    CHECK(case_begin(&c, 64 * MIB, 4 * MIB));
+    put_and_check_created(&c, case_now, case_now);
+    put_and_check_created(&c, case_now + 300, case_now);
+    put_and_check_created(&c, case_now + 5000, case_now + 5000);
+    CHECK_INT(stats_sum(c.stats, STATS_CACHE_COMMITTED), 2);
+    case_fini(&c);
+}
+
 /* Writes an entry under another key's lo: what a 64-bit collision would leave. */
 static int
 forge(struct cache_case *c, const struct cache_entry *entry)
@@ -588,6 +661,9 @@ main(void)
     TAP_RUN(a_lower_quota_is_kept_without_new_entries);
     TAP_RUN(a_map_too_small_for_its_quota_drops_and_goes_on);
     TAP_RUN(purge_and_flush_remove_also_what_is_still_in_the_rings);
+    TAP_RUN(a_purge_reaches_what_lies_last_in_full_rings);
+    TAP_RUN(an_entry_from_the_future_is_a_miss_until_it_is_made_anew);
+    TAP_RUN(an_answer_that_several_workers_hand_in_is_written_once);
     TAP_RUN(a_hit_compares_128_bits_the_text_the_class_and_the_value);
     TAP_RUN(a_put_takes_the_place_of_a_colliding_entry);
     TAP_RUN(the_secret_is_random_and_for_the_owner_alone);
