@@ -6,11 +6,13 @@ import gzip
 import json
 import os
 import pickle
+import shutil
+import subprocess
 import zlib
 
 import harness
 from harness import check, equal
-from siege import NAMES, NFL, augury, siege
+from siege import AUGURY, NAMES, NFL, augury, siege
 
 with open(os.path.join(NFL, "model.json"), "rb") as model_file:
     JSON = model_file.read()
@@ -150,6 +152,21 @@ def test_files_that_are_no_model_are_refused_with_what_they_are(daemon):
         both_refuse(daemon, FAILED, "no regular file", "import", "nfl-wp", daemon.dir + "/pipe")
         equal(listed(daemon), before)
         target.predict_right()
+
+
+def test_a_file_that_may_not_be_read_is_said_and_the_program_exits_with_4(daemon):
+    if os.geteuid() != 0:
+        raise harness.Skip("needs root")
+    with siege(daemon):
+        path = put(daemon, "secret", JSON)
+        os.chmod(path, 0)
+        models = os.path.join(daemon.dir, "nobody")
+        os.mkdir(models)
+        os.chown(models, 65534, 65534)
+        program = shutil.copy(AUGURY, daemon.dir)  # the build folder may be closed to others
+        done = subprocess.run([program, "-c", daemon.conf_path, "-o", f"models.dir={models}", "model", "import", "a", path],
+                              user=65534, group=65534, extra_groups=[], capture_output=True, text=True, check=False)
+        equal((done.returncode, done.stdout, done.stderr), (4, "", f"augury: {path}: Permission denied\n"))
 
 
 def test_words_of_an_import_that_make_no_sense_are_usage_or_failure(daemon):
