@@ -125,11 +125,18 @@ uint64_t net_server_now_wall_ms(const struct net_server *server); /* cached per 
 struct net_line_peer {
     uint32_t uid, gid;
     int32_t pid;
+    uint64_t ticket; /* of this line, for net_line_answer */
 };
+enum { NET_LINE_LATER = INT32_MIN };
+/* Returns the code: 0 OK, else ERR; or NET_LINE_LATER: the answer comes by net_line_answer, and the
+ * connection's next line is read after it. */
 typedef int net_line_fn(void *arg, const struct net_line_peer *peer, struct bytes line,
-                        struct buf *out_body); /* returns the code: 0 OK, else ERR */
+                        struct buf *out_body);
 struct net_line_server;
 AUGURY_MUST_USE int net_line_server_new(struct net_loop *loop, int listen_fd, const char *greeting,
                                         net_line_fn *fn, void *arg,
                                         struct net_line_server **out_server, struct err *err);
+/* Answers a line that was put off. When its client has gone, nothing happens. Not from within a
+ * net_line_fn. */
+void net_line_answer(struct net_line_server *server, uint64_t ticket, int code, struct bytes body);
 void net_line_server_free(struct net_line_server **server);

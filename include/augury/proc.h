@@ -49,8 +49,10 @@ struct proc_board {
     _Atomic uint64_t started_wall_ms; /* of the daemon */
     _Atomic uint32_t generation;      /* the serving one */
     _Atomic uint32_t workers_wanted;
+    _Atomic uint32_t reload_starts; /* each ends in one of the next two */
     _Atomic uint32_t reloads;
     _Atomic uint32_t reload_failures;
+    _Atomic uint32_t has_last_reload_failed; /* 0 or 1; written before the counters move */
     char last_reload_error[512]; /* written by the master, under reload_failures as a sequence word
                                   */
     struct proc_slot slots[PROC_SLOTS];

@@ -13,11 +13,32 @@ const char *admin_role_name(enum admin_role role);
 /* Codes of an answer, as the command line program exits with them. */
 enum admin_code { ADMIN_OK = 0, ADMIN_FAILED = 1, ADMIN_USAGE = 2, ADMIN_DENIED = 4 };
 
-enum { ADMIN_ARGS_MAX = 64, ADMIN_DOCUMENT_MAX = 32 << 20 };
+enum { ADMIN_ARGS_MAX = 64, ADMIN_DOCUMENT_MAX = 32 << 20, ADMIN_WAITS_MAX = 64 };
+
+/* What an admin_fn returns when the answer comes later. */
+enum { ADMIN_LATER = 100 };
+
+/* A client that waits for a reload. */
+struct admin_wait {
+    struct net_line_peer peer;
+    bool is_json;
+    uint32_t target; /* how many reloads have ended when its own has */
+    uint64_t deadline_mono_ms;
+};
+
+struct admin {
+    struct supervisor *supervisor;
+    struct arena arena; /* for turning a document into text */
+    struct admin_wait waits[ADMIN_WAITS_MAX];
+    size_t wait_count;
+};
 
 /* One command being answered. Args are without the verb's words and without -j. */
 struct admin_call {
     struct supervisor *supervisor;
+    const struct net_line_peer *peer;
+    bool is_json;
+    const struct admin_wait *wait; /* what is answered now; NULL: a line that has just come */
     int argc;
     const char *const *argv;
     struct wire_writer *writer; /* the document goes here … */
@@ -45,6 +66,22 @@ void admin_free(struct admin **admin);
 /* A net_line_fn. arg: struct admin. */
 int admin_on_line(void *arg, const struct net_line_peer *peer, struct bytes line,
                   struct buf *out_body);
+
+/* Runs a verb: its document as text or JSON, or its error, goes to out_body. The code of the frame;
+ * NET_LINE_LATER. */
+int admin_answer(struct admin *admin, const struct admin_verb *verb, struct admin_call *call,
+                 struct buf *out_body);
+
+/* ---- admin_reload.c -------------------------------------------------------------------------- */
+
+AUGURY_MUST_USE int admin_to_master(struct admin_call *call, enum heritage_command command,
+                                    struct err *err);
+/* An admin_fn: asks the master; ADMIN_LATER. */
+int admin_reload_ask(struct admin_call *call, struct err *err);
+/* Answers whoever waits for what has ended. Called when the master wakes us, and each second. */
+void admin_reload_settle(struct admin *admin);
+
+/* ---- admin_line.c ---------------------------------------------------------------------------- */
 
 /* Splits a line into words, in place: blanks separate; '…' is taken literally; "…" knows \\ \" \n
  * \t. NUL bytes and an open quote are errors. words: at most ADMIN_ARGS_MAX. */

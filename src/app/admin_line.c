@@ -11,11 +11,6 @@
 
 enum { ARENA_BYTES = 64 << 20, ARENA_KEEP_BYTES = 1 << 16, NAME_RECORD_BYTES = 16384 };
 
-struct admin {
-    struct supervisor *supervisor;
-    struct arena arena; /* for turning a document into text */
-};
-
 const char *
 admin_role_name(enum admin_role role)
 {
@@ -211,7 +206,7 @@ document_to_text(struct admin *admin, struct bytes json, struct buf *out_body, s
 }
 
 static int
-run_verb(struct admin *admin, const struct admin_verb *verb, struct admin_call *call, bool is_json,
+run_verb(struct admin *admin, const struct admin_verb *verb, struct admin_call *call,
          struct buf *out_body, struct err *err)
 {
     struct buf document;
@@ -228,7 +223,7 @@ run_verb(struct admin *admin, const struct admin_verb *verb, struct admin_call *
         rc = err_set(err, AUGURY_ERR_LIMIT, "too_large", "the answer is too large");
     }
     if (rc == 0 && document.len > 0) {
-        if (is_json) {
+        if (call->is_json) {
             buf_put_bytes(out_body, buf_view(&document));
         } else {
             rc = document_to_text(admin, buf_view(&document), out_body, err);
@@ -250,6 +245,24 @@ log_command(struct admin *admin, const struct net_line_peer *peer, const struct 
               (int)code);
 }
 
+int
+admin_answer(struct admin *admin, const struct admin_verb *verb, struct admin_call *call,
+             struct buf *out_body)
+{
+    struct err err = {.rc = 0};
+
+    int rc = run_verb(admin, verb, call, out_body, &err);
+    if (rc == ADMIN_LATER) {
+        return NET_LINE_LATER;
+    }
+    enum admin_code code = ADMIN_OK;
+    if (rc != 0) {
+        code = err.code != NULL && strcmp(err.code, "usage") == 0 ? ADMIN_USAGE : ADMIN_FAILED;
+    }
+    log_command(admin, call->peer, verb, code);
+    return rc == 0 ? (int)ADMIN_OK : answer_error(code, call->is_json, &err, out_body);
+}
+
 static int
 dispatch(struct admin *admin, const struct net_line_peer *peer, const char *const *words, int count,
          bool is_json, struct buf *out_body)
@@ -266,6 +279,8 @@ dispatch(struct admin *admin, const struct net_line_peer *peer, const char *cons
         return answer_error(ADMIN_USAGE, is_json, &err, out_body);
     }
     struct admin_call call = {.supervisor = supervisor,
+                              .peer = peer,
+                              .is_json = is_json,
                               .argc = count - used,
                               .argv = words + used,
                               .now_wall_ms = clock_wall_ms()};
@@ -276,11 +291,11 @@ dispatch(struct admin *admin, const struct net_line_peer *peer, const char *cons
     } else if (call.argc < verb->args_min || call.argc > verb->args_max) {
         code = ADMIN_USAGE;
         err_set(&err, AUGURY_ERR_INVALID, "usage", "usage: %s %s", verb->name, verb->args);
-    } else if (run_verb(admin, verb, &call, is_json, out_body, &err) != 0) {
-        code = err.code != NULL && strcmp(err.code, "usage") == 0 ? ADMIN_USAGE : ADMIN_FAILED;
+    } else {
+        return admin_answer(admin, verb, &call, out_body);
     }
     log_command(admin, peer, verb, code);
-    return code == ADMIN_OK ? (int)ADMIN_OK : answer_error(code, is_json, &err, out_body);
+    return answer_error(code, is_json, &err, out_body);
 }
 
 int

@@ -1,26 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* admin_verbs.c - the table of commands and what each does. */
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "admin.h"
 
-enum { RELOAD_WAIT_MS = 35000, RELOAD_POLL_MS = 5, SHOWN_BYTES = 256 };
-
-static int
-to_master(struct admin_call *call, enum heritage_command command, struct err *err)
-{
-    char byte = (char)command;
-
-    if (write(call->supervisor->heritage->command_write_fd, &byte, 1) != 1) {
-        return err_set(err, AUGURY_ERR_IO, "master_unreachable", "the master does not listen: %s",
-                       strerror(errno));
-    }
-    return 0;
-}
+enum { SHOWN_BYTES = 256 };
 
 static void
 put_one(struct wire_writer *writer, const char *key, const char *text)
@@ -241,49 +226,6 @@ verb_model(struct admin_call *call, struct err *err)
 
 /* ---- the daemon ------------------------------------------------------------------------------ */
 
-static void
-sleep_ms(long ms)
-{
-    struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
-    nanosleep(&time, NULL);
-}
-
-/* Asks the master and waits for the outcome; the rings are drained meanwhile. */
-static int
-verb_reload(struct admin_call *call, struct err *err)
-{
-    struct heritage *heritage = call->supervisor->heritage;
-    struct proc_board *board = &heritage->shared->board;
-    uint32_t reloads = atomic_load(&board->reloads);
-    uint32_t failures = atomic_load(&board->reload_failures);
-    uint64_t deadline = clock_mono_ms() + RELOAD_WAIT_MS;
-
-    int rc = to_master(call, HERITAGE_RELOAD, err);
-    if (rc != 0) {
-        return rc;
-    }
-    while (atomic_load(&board->reloads) == reloads) {
-        if (atomic_load(&board->reload_failures) != failures) {
-            return err_set(err, AUGURY_ERR_INVALID, "reload_failed", "%.340s",
-                           board->last_reload_error);
-        }
-        if (clock_mono_ms() > deadline) {
-            return err_set(err, AUGURY_ERR_TIMEOUT, "reload_pending",
-                           "the reload goes on; `status` shows how it ended");
-        }
-        sleep_ms(RELOAD_POLL_MS);
-        heritage_heartbeat(heritage);
-        supervisor_pump(call->supervisor);
-    }
-    wire_object(call->writer, 2);
-    wire_key(call->writer, "reloaded");
-    wire_put_bool(call->writer, true);
-    wire_key(call->writer, "generation");
-    wire_put_u64(call->writer, atomic_load(&board->generation));
-    wire_end(call->writer);
-    return 0;
-}
-
 static int
 verb_stop(struct admin_call *call, struct err *err)
 {
@@ -292,7 +234,7 @@ verb_stop(struct admin_call *call, struct err *err)
     if (call->argc == 1 && !is_fast) {
         return err_set(err, AUGURY_ERR_INVALID, "usage", "usage: stop [fast]");
     }
-    int rc = to_master(call, is_fast ? HERITAGE_STOP_FAST : HERITAGE_STOP_GRACEFULLY, err);
+    int rc = admin_to_master(call, is_fast ? HERITAGE_STOP_FAST : HERITAGE_STOP_GRACEFULLY, err);
     if (rc == 0) {
         put_one(call->writer, "stopping", is_fast ? "at once" : "after the requests under way");
     }
@@ -322,7 +264,7 @@ const struct admin_verb admin_verbs[] = {
     {"model use", "NAME@VERSION [LABEL]", "Points a label at a version.", ADMIN_ROLE_OPERATOR, 0, ANY, verb_model},
     {"model import", "NAME FILE [OPTION]…", "Imports a model file that the daemon can read.", ADMIN_ROLE_ADMIN, 0, ANY, verb_model},
     {"model unload", "NAME[@VERSION]", "Takes a version out.", ADMIN_ROLE_ADMIN, 0, ANY, verb_model},
-    {"reload", "", "Reads the configuration again; answers with the outcome.", ADMIN_ROLE_OPERATOR, 0, 0, verb_reload},
+    {"reload", "", "Reads the configuration again; answers with the outcome.", ADMIN_ROLE_OPERATOR, 0, 0, admin_reload_ask},
     {"stop", "[fast]", "Ends the daemon, gracefully unless fast.", ADMIN_ROLE_ADMIN, 0, 1, verb_stop},
 };
 /* clang-format on */

@@ -8,7 +8,7 @@
  */
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "augury/net.h"
@@ -151,6 +151,13 @@ generations_first(struct master *master, struct conf *conf, struct err *err)
 
 /* ---- the outcome of a reload ----------------------------------------------------------------- */
 
+/* Whoever asked through the admin socket waits there for the outcome. */
+static void
+wake_supervisor(const struct master *master)
+{
+    (void)eventfd_write(master->heritage.wake_fd, 1);
+}
+
 static void
 reload_failed(struct master *master, const char *reason)
 {
@@ -160,7 +167,9 @@ reload_failed(struct master *master, const char *reason)
     log_event(&master->heritage.log, LOG_LEVEL_ERROR, "reload_failed", "reason=%s",
               log_quote(bytes_of_text(reason), quoted, sizeof(quoted)));
     snprintf(board->last_reload_error, sizeof(board->last_reload_error), "%s", reason);
+    atomic_store(&board->has_last_reload_failed, 1);
     atomic_fetch_add(&board->reload_failures, 1); /* after the text: whoever waits reads it now */
+    wake_supervisor(master);
     stats_add(stats_slot(master->heritage.stats, PROC_SLOT_MASTER), STATS_PROC_RELOAD_FAILURES, 1);
 }
 
@@ -264,7 +273,9 @@ generation_take_over(struct master *master, struct generation *generation)
         generation_drain(master, old);
     }
     stats_add(stats_slot(master->heritage.stats, PROC_SLOT_MASTER), STATS_PROC_RELOADS, 1);
+    atomic_store(&board->has_last_reload_failed, 0);
     atomic_fetch_add(&board->reloads, 1);
+    wake_supervisor(master);
 }
 
 void
@@ -367,6 +378,7 @@ generations_reload(struct master *master)
     log_event(&master->heritage.log, LOG_LEVEL_INFO, "reload", "path=%s",
               master->source.path == NULL ? "" : master->source.path);
     master->reload_mono_ms = clock_mono_ms();
+    atomic_fetch_add(&master->heritage.shared->board.reload_starts, 1);
     if (load_and_validate(master, &conf, reason, sizeof(reason)) != 0) {
         reload_failed(master, reason);
         return;

@@ -29,6 +29,3 @@ struct supervisor {
 
 /* A proc_child_main. arg: struct heritage. */
 int supervisor_main(void *arg, struct proc_link link);
-/* Drains rings for a bounded time; what is left wakes the loop again. Also called while a command
- * waits. */
-void supervisor_pump(struct supervisor *supervisor);

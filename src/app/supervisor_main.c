@@ -37,8 +37,9 @@ note_commit(struct supervisor *supervisor, int rc)
     supervisor->is_commit_failing = rc < 0;
 }
 
-void
-supervisor_pump(struct supervisor *supervisor)
+/* Drains rings for a bounded time; what is left wakes the loop again. */
+static void
+pump(struct supervisor *supervisor)
 {
     for (int i = 0; i < TURNS_MAX; i++) {
         bool has_more = false;
@@ -53,17 +54,6 @@ supervisor_pump(struct supervisor *supervisor)
     }
     /* Others have their turn before the rest. */
     (void)eventfd_write(supervisor->heritage->wake_fd, 1);
-}
-
-static void
-on_wake(void *arg, int fd, enum net_watch_what what)
-{
-    struct supervisor *supervisor = arg;
-    eventfd_t count = 0;
-
-    (void)what;
-    (void)eventfd_read(fd, &count);
-    supervisor_pump(supervisor);
 }
 
 static void
@@ -133,14 +123,29 @@ follow_conf(struct supervisor *supervisor)
 }
 
 static void
+on_wake(void *arg, int fd, enum net_watch_what what)
+{
+    struct supervisor *supervisor = arg;
+    eventfd_t count = 0;
+
+    (void)what;
+    (void)eventfd_read(fd, &count);
+    pump(supervisor);
+    /* Perhaps it was the master: a reload has ended. */
+    follow_conf(supervisor);
+    admin_reload_settle(supervisor->admin);
+}
+
+static void
 on_tick(void *arg)
 {
     struct supervisor *supervisor = arg;
 
     follow_conf(supervisor);
+    admin_reload_settle(supervisor->admin);
     check_readers(supervisor);
     publish_models(supervisor);
-    supervisor_pump(supervisor); /* a wake that a dying worker never sent is made up for */
+    pump(supervisor); /* a wake that a dying worker never sent is made up for */
 }
 
 static void
@@ -315,9 +320,9 @@ supervisor_main(void *arg, struct proc_link link)
         return heritage_fail(heritage, PROC_EXIT_FAILED, "supervisor", &err);
     }
     proc_ready_say(&link);
-    supervisor_pump(&supervisor); /* what the last one left in the rings */
+    pump(&supervisor); /* what the last one left in the rings */
     rc = net_loop_run(supervisor.loop);
-    supervisor_pump(&supervisor);
+    pump(&supervisor);
     bool is_clean = rc == 0 && supervisor.is_stopping;
     supervisor_teardown(&supervisor);
     log_close(&heritage->log);

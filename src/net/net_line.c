@@ -2,7 +2,7 @@
 /*
  * net_line.c - lines in, framed answers out, on a UNIX socket: the admin socket. Made so that `nc
  * -U` is a client.
- * Invariants: while an answer waits to be sent nothing is read; a connection is cut when it is idle
+ * Invariants: while an answer waits to be made or sent nothing is read; a connection is cut when it is idle
  * too long, its line too long, or its peer unknown.
  */
 #include "net_list.h"
@@ -32,6 +32,7 @@ struct net_line_server {
     void *arg;
     struct net_list connections;
     size_t connection_count;
+    uint64_t last_ticket;
     struct buf body;
     struct event event;
 };
@@ -45,6 +46,7 @@ struct line_conn {
     struct buf in;
     struct buf out;
     bool is_closing; /* after what is in out */
+    bool is_put_off; /* the handler answers later; no event but the timeout */
     struct event event;
 };
 
@@ -140,7 +142,12 @@ conn_answer(struct line_conn *conn, struct bytes line)
         return;
     }
     buf_reset(&server->body);
+    conn->peer.ticket = ++server->last_ticket;
     int code = server->fn(server->arg, &conn->peer, line, &server->body);
+    if (code == NET_LINE_LATER) {
+        conn->is_put_off = true;
+        return;
+    }
     if (buf_finish(&server->body) != 0) {
         put_frame(&conn->out, AUGURY_ERR_LIMIT, bytes_of_text("the answer is too large"));
         return;
@@ -148,8 +155,20 @@ conn_answer(struct line_conn *conn, struct bytes line)
     put_frame(&conn->out, code, buf_view(&server->body));
 }
 
-/* Answers the lines that are whole, until one answer has to wait for the client. False: the
- * connection is gone. */
+/* Until the answer is made: neither reads nor writes. False: the connection is gone. */
+static bool
+conn_pause(struct line_conn *conn)
+{
+    event_del(&conn->event);
+    if (conn_arm(conn, 0) != 0) {
+        conn_close(conn);
+        return false;
+    }
+    return true;
+}
+
+/* Answers the lines that are whole, until one answer has to wait for the client or to be made.
+ * False: the connection is gone. */
 static bool
 conn_process(struct line_conn *conn)
 {
@@ -166,11 +185,23 @@ conn_process(struct line_conn *conn)
         }
         conn_answer(conn, bytes_of(conn->in.data, len));
         buf_consume(&conn->in, len + 1);
+        if (conn->is_put_off) {
+            return conn_pause(conn);
+        }
         if (!conn_send(conn)) {
             return false;
         }
     }
     return true;
+}
+
+/* The next lines; and the end, when the client has said that it was the last. */
+static void
+conn_go_on(struct line_conn *conn)
+{
+    if (conn_process(conn) && conn->is_closing && conn->out.len == 0 && !conn->is_put_off) {
+        conn_close(conn);
+    }
 }
 
 static void
@@ -193,9 +224,7 @@ conn_read(struct line_conn *conn)
             buf_put_u8(&conn->in, '\n');
         }
     }
-    if (conn_process(conn) && conn->is_closing && conn->out.len == 0) {
-        conn_close(conn);
-    }
+    conn_go_on(conn);
 }
 
 static void
@@ -299,6 +328,26 @@ net_line_server_new(struct net_loop *loop, int listen_fd, const char *greeting, 
     }
     *out_server = server;
     return 0;
+}
+
+void
+net_line_answer(struct net_line_server *server, uint64_t ticket, int code, struct bytes body)
+{
+    for (struct net_list *i = server->connections.next; i != &server->connections; i = i->next) {
+        struct line_conn *conn = conn_cast(NET_LIST_OWNER(i, struct line_conn, link));
+        if (!conn->is_put_off || conn->peer.ticket != ticket) {
+            continue;
+        }
+        conn->is_put_off = false;
+        put_frame(&conn->out, code, body);
+        event_del(&conn->event);
+        if (conn_arm(conn, EV_READ) != 0) {
+            conn_close(conn);
+        } else if (conn_send(conn)) {
+            conn_go_on(conn);
+        }
+        return;
+    }
 }
 
 void

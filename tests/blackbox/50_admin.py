@@ -102,6 +102,42 @@ def test_reload_answers_with_the_outcome(daemon):
     daemon.stop()
 
 
+def test_a_reload_under_way_holds_up_nobody_and_is_not_taken_for_ones_own(daemon):
+    """A reload that began before a command may have read the file of before: the command waits for the next one."""
+    daemon.expect_error("reload_failed")
+    daemon.options["workers"] = "32"
+    daemon.start()
+    master = daemon.pid()
+    os.kill(master, signal.SIGHUP)
+    while not daemon.events("child_start", child="worker 0 gen 2"):
+        pass
+    with open(daemon.conf_path, "a", encoding="utf-8") as file:
+        file.write("wrokers = 1\n")
+    with harness.Admin(daemon.socket_path) as asking, harness.Admin(daemon.socket_path) as other:
+        asking.send("reload -j")
+        equal(other.ask("ping")[0], 0)
+        code, text = asking.hear()
+    equal(code, 1, text)
+    contains(text, "unknown option")
+    equal(daemon.admin_json("status")["reloads"]["done"], 1)
+    daemon.stop(signal.SIGTERM)
+
+
+def test_a_reload_that_takes_long_is_answered_when_it_ends(daemon):
+    daemon.start()
+    master = daemon.pid()
+    os.kill(master, signal.SIGSTOP)  # it answers nobody now
+    with harness.Admin(daemon.socket_path) as asking, harness.Admin(daemon.socket_path) as other:
+        asking.send("reload")
+        for _ in range(3):
+            equal(other.ask("ping")[0], 0)
+        os.kill(master, signal.SIGCONT)
+        code, text = asking.hear()
+    equal(code, 0, text)
+    contains(text, "generation  2")
+    daemon.stop()
+
+
 def test_the_socket_survives_the_supervisor(daemon):
     daemon.start()
     with Admin(daemon.socket_path) as admin:

@@ -260,8 +260,14 @@ class Admin:
         self.greeting = self.file.readline().decode().rstrip("\n")
 
     def ask(self, line):
+        self.send(line)
+        return self.hear()
+
+    def send(self, line):
         data = line if isinstance(line, bytes) else line.encode()
         self.socket.sendall(data + b"\n")
+
+    def hear(self):
         head = self.file.readline().decode().split()
         if len(head) != 3:
             raise Failure(f"admin: bad frame {head!r}")

@@ -21,10 +21,18 @@ struct bench {
     pid_t child;
 };
 
+/* What the child knows of its server. */
+struct bench_child {
+    struct net_line_server *server;
+    uint64_t ticket;
+    bool is_due;
+};
+
 static int
 answer(void *arg, const struct net_line_peer *peer, struct bytes line, struct buf *out_body)
 {
-    (void)arg;
+    struct bench_child *bench_child = arg;
+
     if (bytes_equal_text(line, "who")) {
         buf_printf(out_body, "%u %u %d", peer->uid, peer->gid, peer->pid);
         return 0;
@@ -34,6 +42,13 @@ answer(void *arg, const struct net_line_peer *peer, struct bytes line, struct bu
             buf_put_u8(out_body, 'l');
         }
         return 0;
+    }
+    if (bytes_equal_text(line, "later")) {
+        bench_child->ticket = peer->ticket;
+        return NET_LINE_LATER;
+    }
+    if (bytes_equal_text(line, "now")) { /* on another connection */
+        bench_child->is_due = true;
     }
     if (bytes_equal_text(line, "huge")) {
         for (int i = 0; i < 100; i++) {
@@ -47,15 +62,28 @@ answer(void *arg, const struct net_line_peer *peer, struct bytes line, struct bu
 }
 
 static void
+answer_what_is_due(void *arg)
+{
+    struct bench_child *child = arg;
+
+    if (child->is_due) {
+        child->is_due = false;
+        net_line_answer(child->server, child->ticket, 7, bytes_of_text("at last"));
+    }
+}
+
+static void
 serve(int listen_fd)
 {
     struct net_loop *loop = NULL;
-    struct net_line_server *server = NULL;
+    struct bench_child child = {0};
+    struct net_timer *timer = NULL;
 
     alarm(30);
     bool is_good = net_loop_new(&loop, NULL) == 0 &&
-                   net_line_server_new(loop, listen_fd, "augury-admin/1 test", answer, NULL,
-                                       &server, NULL) == 0 &&
+                   net_line_server_new(loop, listen_fd, "augury-admin/1 test", answer, &child,
+                                       &child.server, NULL) == 0 &&
+                   net_timer_new(loop, 1, answer_what_is_due, &child, &timer) == 0 &&
                    net_loop_run(loop) == 0;
     _exit(is_good ? 0 : 1);
 }
@@ -185,6 +213,45 @@ a_client_that_ends_its_input_still_gets_answers(void)
 }
 
 static void
+an_answer_that_is_put_off_holds_up_nobody_else(void)
+{
+    struct bench bench;
+
+    CHECK(bench_start(&bench));
+    int waiting = dial(&bench);
+    CHECK(say(waiting, "first\nlater\nlast"));
+    CHECK_INT(shutdown(waiting, SHUT_WR), 0);
+    CHECK(hears(waiting, GREETING "OK 0 5\nfirst\n"));
+    int other = dial(&bench);
+    CHECK(hears(other, GREETING));
+    CHECK(say(other, "one\nnow\n"));
+    CHECK(hears(other, "OK 0 3\none\nOK 0 3\nnow\n"));
+    CHECK(hears(waiting, "ERR 7 7\nat last\nOK 0 4\nlast\n"));
+    CHECK(hears_end(waiting));
+    close(waiting);
+    close(other);
+    CHECK(bench_stop(&bench));
+}
+
+static void
+an_answer_for_a_client_that_has_gone_is_dropped(void)
+{
+    struct bench bench;
+
+    CHECK(bench_start(&bench));
+    int waiting = dial(&bench);
+    CHECK(hears(waiting, GREETING));
+    CHECK(say(waiting, "later\n"));
+    close(waiting);
+    int other = dial(&bench);
+    CHECK(hears(other, GREETING));
+    CHECK(say(other, "now\nnow\nwell\n"));
+    CHECK(hears(other, "OK 0 3\nnow\nOK 0 3\nnow\nOK 0 4\nwell\n"));
+    close(other);
+    CHECK(bench_stop(&bench));
+}
+
+static void
 the_peer_is_known_by_the_kernel(void)
 {
     struct bench bench;
@@ -276,6 +343,8 @@ main(void)
 {
     TAP_RUN(a_line_gets_a_framed_answer);
     TAP_RUN(a_client_that_ends_its_input_still_gets_answers);
+    TAP_RUN(an_answer_that_is_put_off_holds_up_nobody_else);
+    TAP_RUN(an_answer_for_a_client_that_has_gone_is_dropped);
     TAP_RUN(the_peer_is_known_by_the_kernel);
     TAP_RUN(a_large_answer_comes_in_parts_and_the_next_one_after_it);
     TAP_RUN(a_line_without_end_is_cut);
