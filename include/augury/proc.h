@@ -91,6 +91,9 @@ AUGURY_MUST_USE int proc_make_dir(const char *dir, uid_t uid, gid_t gid, struct 
 /* The same for the folder that a file is to lie in: 0755, for what is private in it has its own
  * mode. */
 AUGURY_MUST_USE int proc_make_parent(const char *file, uid_t uid, gid_t gid, struct err *err);
+/* One daemon a folder, as one a pidfile: AUGURY_ERR_BUSY when another has it. Children must close
+ * their copy of the descriptor. */
+AUGURY_MUST_USE int proc_lock_dir(const char *dir, int *out_fd, struct err *err);
 AUGURY_MUST_USE int proc_raise_file_limit(unsigned wanted); /* as far as the hard limit allows */
 
 /* CPUs that this process may use: affinity, and cgroup quota (v1, hybrid, v2) rounded up; at

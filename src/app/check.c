@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "augury/net.h"
@@ -44,33 +45,78 @@ check_user(const char *option, const char *user, const char *group, struct conf_
     }
 }
 
-/* The folder, or the nearest one above that is there, can be written to. */
+/* The folder, or the nearest one above that is there; errno when it cannot be reached. */
+static int
+find_nearest(const char *path, char *out_dir, size_t size)
+{
+    struct stat status;
+
+    snprintf(out_dir, size, "%s", path);
+    while (stat(out_dir, &status) != 0) {
+        char *slash = strrchr(out_dir, '/');
+        if (errno != ENOENT || slash == NULL || strcmp(out_dir, "/") == 0) {
+            return errno;
+        }
+        slash[slash == out_dir ? 1 : 0] = '\0';
+    }
+    return S_ISDIR(status.st_mode) ? 0 : ENOTDIR;
+}
+
 static void
 check_dir(const char *option, const char *path, struct conf_errors *errors)
 {
     char dir[CONF_PATH_BYTES];
-    struct stat status;
     struct err why;
+    int rc = find_nearest(path, dir, sizeof(dir));
 
-    snprintf(dir, sizeof(dir), "%s", path);
-    while (stat(dir, &status) != 0 && errno == ENOENT && strrchr(dir, '/') != dir) {
-        *strrchr(dir, '/') = '\0';
+    if (rc == 0 && access(dir, W_OK | X_OK) != 0) {
+        rc = errno;
     }
-    if (stat(dir, &status) != 0) {
-        if (strrchr(dir, '/') == dir && errno == ENOENT) {
-            snprintf(dir, sizeof(dir), "/");
-        } else {
-            err_set(&why, AUGURY_ERR_IO, "unreachable", "%s: %s", dir, strerror(errno));
-            fail(errors, option, &why);
-            return;
-        }
-    } else if (!S_ISDIR(status.st_mode)) {
+    if (rc == ENOTDIR) {
         err_set(&why, AUGURY_ERR_IO, "not_a_folder", "%s is not a folder", dir);
         fail(errors, option, &why);
+    } else if (rc != 0) {
+        err_set(&why, AUGURY_ERR_DENIED, "not_writable", "folder %s: %s", dir, strerror(rc));
+        fail(errors, option, &why);
+    }
+}
+
+/* access() with the rights that the children will have. 0, or errno. */
+static int
+access_as_child(const struct conf *conf, const char *path, int mode)
+{
+    int status = 0;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        struct err ignored; /* an unknown user is told elsewhere */
+        bool is_dropped = proc_drop_rights(conf->user, conf->group, &ignored) == 0;
+        _exit(!is_dropped || access(path, mode) == 0 ? 0 : errno);
+    }
+    if (pid < 0 || waitpid(pid, &status, 0) != pid || !WIFEXITED(status)) {
+        return 0;
+    }
+    return WEXITSTATUS(status);
+}
+
+/* A folder that the children write to. One that is not there is made by the master and given to
+ * them; they must be able to get there. */
+static void
+check_child_dir(const char *option, const char *path, const struct conf *conf,
+                struct conf_errors *errors)
+{
+    char dir[CONF_PATH_BYTES];
+    struct err why;
+    size_t before = errors->count;
+
+    check_dir(option, path, errors);
+    if (errors->count != before || find_nearest(path, dir, sizeof(dir)) != 0) {
         return;
     }
-    if (access(dir, W_OK | X_OK) != 0) {
-        err_set(&why, AUGURY_ERR_DENIED, "not_writable", "folder %s: %s", dir, strerror(errno));
+    int rc = access_as_child(conf, dir, strcmp(dir, path) == 0 ? W_OK | X_OK : X_OK);
+    if (rc != 0) {
+        err_set(&why, AUGURY_ERR_DENIED, "not_writable", "folder %s: %s for user \"%s\"", dir,
+                strerror(rc), conf->user);
         fail(errors, option, &why);
     }
 }
@@ -131,8 +177,8 @@ check_machine(const struct conf *conf, struct conf_errors *out_errors)
     if (strcmp(conf->log.file, "stderr") != 0) {
         check_file("log.file", conf->log.file, out_errors);
     }
-    check_dir("models.dir", conf->models.dir, out_errors);
-    check_dir("cache.dir", conf->cache.dir, out_errors);
+    check_child_dir("models.dir", conf->models.dir, conf, out_errors);
+    check_child_dir("cache.dir", conf->cache.dir, conf, out_errors);
     for (uint32_t i = 0; i < conf->listen_count; i++) {
         check_listener(&conf->listen[i], out_errors);
     }

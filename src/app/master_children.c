@@ -86,6 +86,7 @@ list_foreign(const struct master *master, const struct child *child, int *out_fd
 
     out_fds[n++] = master->signal_fd;
     out_fds[n++] = master->pidfile.fd;
+    out_fds[n++] = master->cache_lock_fd;
     out_fds[n++] = master->ready_fd;
     out_fds[n++] = heritage->command_read_fd;
     out_fds[n++] = child->kind == CHILD_SUPERVISOR ? -1 : heritage->command_write_fd;

@@ -14,6 +14,8 @@
 #include "augury/net.h"
 #include "master.h"
 
+enum { SPARE_DESCRIPTORS = 256 };
+
 struct generation *
 generations_find(struct master *master, enum generation_state state)
 {
@@ -105,6 +107,15 @@ open_listeners(struct master *master, struct generation *generation, struct err 
 
 /* ---- starting -------------------------------------------------------------------------------- */
 
+/* Children inherit it. */
+static void
+raise_file_limit(struct master *master, unsigned wanted)
+{
+    if (proc_raise_file_limit(wanted) != 0) {
+        log_event(&master->heritage.log, LOG_LEVEL_WARN, "file_limit_low", "wanted=%u", wanted);
+    }
+}
+
 /* Takes conf over in every case. */
 static int
 generation_make(struct master *master, struct conf *conf, struct generation **out_generation,
@@ -126,6 +137,7 @@ generation_make(struct master *master, struct conf *conf, struct generation **ou
         generation_forget(master, generation);
         return rc;
     }
+    raise_file_limit(master, conf->limits.connections + SPARE_DESCRIPTORS);
     *out_generation = generation;
     return 0;
 }
@@ -138,6 +150,7 @@ generation_start(struct master *master, struct generation *generation)
         if (children_start_worker(master, generation, i) != 0) {
             log_event(&master->heritage.log, LOG_LEVEL_WARN, "no_slot", "workers=%u", i);
             generation->workers = i;
+            break;
         }
     }
 }
@@ -281,7 +294,9 @@ generation_take_over(struct master *master, struct generation *generation)
 void
 generation_on_ready(struct master *master, struct generation *generation)
 {
-    if (generation->state == GENERATION_STARTING &&
+    bool is_ending = master->phase == MASTER_DRAINING || master->phase == MASTER_STOPPING;
+
+    if (generation->state == GENERATION_STARTING && !is_ending &&
         children_count(master, generation, true) == generation->workers) {
         generation_take_over(master, generation);
     }
@@ -315,9 +330,9 @@ generation_on_death(struct master *master, struct generation *generation, bool w
 static const char *
 fixed_option_changed(const struct master *master, const struct conf *old, const struct conf *fresh)
 {
-    static const char *const fixed[] = {"user",       "group",       "daemon",    "pidfile",
-                                        "models.dir", "models.map",  "cache.dir", "cache.map",
-                                        "cache.ring", "admin.socket"};
+    static const char *const fixed[] = {
+        "user",      "group",     "daemon",     "pidfile",      "models.dir",          "models.map",
+        "cache.dir", "cache.map", "cache.ring", "admin.socket", "admin.operator_group"};
 
     for (size_t i = 0; i < AUGURY_COUNT(fixed); i++) {
         const struct conf_option *option = NULL;

@@ -16,19 +16,22 @@
 #include "augury/net.h"
 #include "master.h"
 
-enum { ADMIN_SOCKET_MODE = 0660, SPARE_DESCRIPTORS = 256 };
+enum { ADMIN_SOCKET_MODE = 0660 };
 
 /* The daemon's user gets the folders that it writes to. In those of pidfile, socket and log it could
  * lay links in root's way. */
 static int
-make_folders(const struct master *master, const struct conf *conf, struct err *err)
+make_folders(struct master *master, const struct conf *conf, struct err *err)
 {
     int rc = proc_make_parent(conf->admin.socket, geteuid(), getegid(), err);
 
     if (rc == 0) {
         rc = proc_make_dir(conf->models.dir, master->uid, master->gid, err);
     }
-    return rc != 0 ? rc : proc_make_dir(conf->cache.dir, master->uid, master->gid, err);
+    if (rc == 0) {
+        rc = proc_make_dir(conf->cache.dir, master->uid, master->gid, err);
+    }
+    return rc != 0 ? rc : proc_lock_dir(conf->cache.dir, &master->cache_lock_fd, err);
 }
 
 /* Made by root, used by the daemon's user and the operators. */
@@ -130,10 +133,6 @@ master_setup(struct master *master, struct conf **conf, struct err *err)
     if (rc != 0) {
         return rc;
     }
-    if (proc_raise_file_limit(read->limits.connections + SPARE_DESCRIPTORS) != 0) {
-        log_event(&master->heritage.log, LOG_LEVEL_WARN, "file_limit_low", "wanted=%u",
-                  read->limits.connections + SPARE_DESCRIPTORS);
-    }
     heritage_conf_put(master->heritage.shared, read);
     show_master(master);
     *conf = NULL; /* the generation has it now */
@@ -150,6 +149,9 @@ master_teardown(struct master *master, const char *admin_socket)
     proc_life_close(&master->life);
     if (master->signal_fd >= 0) {
         close(master->signal_fd);
+    }
+    if (master->cache_lock_fd >= 0) {
+        close(master->cache_lock_fd);
     }
     heritage_teardown(&master->heritage);
     log_event(&master->heritage.log, LOG_LEVEL_INFO, "end", "status=%d", master->exit_status);
@@ -173,6 +175,7 @@ master_new(const struct conf_source *source, const struct proc_title *title)
     }
     master->source = *source;
     master->signal_fd = master->ready_fd = master->pidfile.fd = -1;
+    master->cache_lock_fd = -1;
     master->life = (struct proc_life){-1, -1};
     master->heritage.admin_fd = master->heritage.wake_fd = -1;
     master->heritage.command_read_fd = master->heritage.command_write_fd = -1;

@@ -3,10 +3,12 @@
 #include "augury/proc.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -189,6 +191,26 @@ proc_make_parent(const char *file, uid_t uid, gid_t gid, struct err *err)
     }
     snprintf(dir, sizeof(dir), "%.*s", (int)(slash - file), file);
     return make_path(dir, 0755, uid, gid, err);
+}
+
+int
+proc_lock_dir(const char *dir, int *out_fd, struct err *err)
+{
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd < 0) {
+        return err_set(err, AUGURY_ERR_IO, "lock_dir", "folder %s: %s", dir, strerror(errno));
+    }
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        int why = errno;
+        close(fd);
+        return why == EWOULDBLOCK
+                   ? err_set(err, AUGURY_ERR_BUSY, "dir_in_use",
+                             "folder %s: another daemon uses it already", dir)
+                   : err_set(err, AUGURY_ERR_IO, "lock_dir", "folder %s: %s", dir, strerror(why));
+    }
+    *out_fd = fd;
+    return 0;
 }
 
 int

@@ -4,6 +4,7 @@
 import os
 import signal
 import socket
+import subprocess
 import threading
 
 import harness
@@ -54,6 +55,22 @@ def test_a_second_daemon_is_refused_and_the_first_goes_on(daemon):
     equal(daemon.get("/ping")[0], 200)
     check(os.path.exists(daemon.socket_path), "the socket stays")
     daemon.expect_error("start_failed")
+    daemon.stop()
+
+
+def test_two_daemons_never_share_a_cache(daemon):
+    """Each would take itself for the only writer."""
+    daemon.start()
+    other = os.path.join(daemon.dir, "other.conf")
+    with open(other, "w", encoding="utf-8") as file:
+        file.write(daemon.conf_text().replace("auguryd.pid", "other.pid").replace("admin.sock", "other.sock")
+                   .replace(daemon.log_path, daemon.log_path + ".other"))
+    done = subprocess.run([harness.AUGURYD, "-c", other], capture_output=True, text=True, timeout=60, check=False)
+    equal(done.returncode, 1)
+    contains(done.stderr, "another daemon uses it")
+    equal(daemon.get("/ping")[0], 200)
+    daemon.stop()
+    daemon.start()  # the lock went with the master
     daemon.stop()
 
 

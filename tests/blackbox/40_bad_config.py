@@ -78,6 +78,20 @@ def test_the_check_tries_the_machine_and_tells_all(daemon):
         contains(done.stderr, words)
 
 
+def test_the_check_sees_with_the_eyes_of_the_children(daemon):
+    if os.geteuid() != 0:
+        raise harness.Skip("needs root")
+    daemon.options["user"] = '"nobody"'
+    os.mkdir(os.path.join(daemon.dir, "models"), 0o700)
+    daemon.write_conf()
+    done = daemon.command("-t")
+    equal(done.returncode, 1)
+    contains(done.stderr, "models.dir: folder")
+    contains(done.stderr, "Permission denied")
+    os.rmdir(os.path.join(daemon.dir, "models"))
+    equal(daemon.command("-t").returncode, 0, "the master would make it")
+
+
 def test_the_check_of_a_running_daemons_file_is_right(daemon):
     daemon.start()
     daemon.listeners["public"] = f"127.0.0.1:{daemon.port()}"
