@@ -278,7 +278,7 @@ describe_death(struct master *master, const struct child *child, int status, cha
         snprintf(out, size, "%s was ended by signal %d before it was ready", name,
                  WTERMSIG(status));
     } else if (failure[0] != '\0') {
-        snprintf(out, size, "%s: %.400s", name, failure);
+        snprintf(out, size, "%.400s", failure); /* it says who */
     } else {
         snprintf(out, size, "%s ended with status %d before it was ready", name,
                  WEXITSTATUS(status));

@@ -23,7 +23,8 @@ is_the_file_itself(const struct log *log, const struct stat *opened)
            named.st_ino == opened->st_ino && named.st_dev == opened->st_dev;
 }
 
-/* Gives a log file to the children's user; pipes and terminals stay whose they are. */
+/* Gives a log file to the children's user; pipes and terminals stay whose they are, and so does the
+ * group of a file that is the user's already: logrotate may have set it. */
 static int
 give_away(const struct master *master, const struct log *log, struct err *err)
 {
@@ -36,8 +37,7 @@ give_away(const struct master *master, const struct log *log, struct err *err)
         return err_set(err, AUGURY_ERR_IO, "log_open", "log file %s: %s", log->path,
                        strerror(errno));
     }
-    if (!S_ISREG(opened.st_mode) ||
-        (opened.st_uid == master->uid && opened.st_gid == master->gid)) {
+    if (!S_ISREG(opened.st_mode) || opened.st_uid == master->uid) {
         return 0;
     }
     if (!is_the_file_itself(log, &opened)) {

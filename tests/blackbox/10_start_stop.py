@@ -207,6 +207,36 @@ def test_started_by_root_the_children_run_as_the_user(daemon):
     daemon.stop()
 
 
+def test_a_rotated_log_keeps_the_group_that_it_was_given(daemon):
+    if os.geteuid() != 0:
+        raise harness.Skip("needs root")
+    daemon.options["user"] = '"nobody"'
+    daemon.start()
+    os.rename(daemon.log_path, daemon.log_path + ".1")
+    with open(daemon.log_path, "w", encoding="utf-8") as file:
+        os.fchown(file.fileno(), 65534, 4)
+    daemon.send(signal.SIGUSR1)
+    daemon.wait_event("log_reopened")
+    stat = os.stat(daemon.log_path)
+    equal((stat.st_uid, stat.st_gid), (65534, 4))
+    daemon.stop()
+
+
+def test_models_of_another_user_are_named_with_who_may_not_open_them(daemon):
+    if os.geteuid() != 0:
+        raise harness.Skip("needs root")
+    daemon.start()
+    daemon.stop()
+    daemon.options["user"] = '"nobody"'
+    daemon.write_conf()
+    daemon.expect_error("start_failed")
+    daemon.expect_error("child_start_failed")
+    done = daemon.command()
+    equal(done.returncode, 1)
+    equal(done.stderr, f"supervisor: {daemon.dir}/models/data.mdb: Permission denied\n")
+    daemon.wait_gone()
+
+
 def test_sockets_and_data_are_private(daemon):
     daemon.start()
     equal(os.stat(daemon.socket_path).st_mode & 0o777, 0o660)
