@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CELL_NUMBER_MAX = 400, CATEGORY_CODE_MAX = 1 << 24, LEVELS_SHOWN = 5 };
+enum { CELL_NUMBER_MAX = 400, CATEGORY_CODE_MAX = 1 << 24, LEVELS_SHOWN = 5, SHOWN_BYTES_MAX = 64 };
 
 static const char *const type_wants[] = {
     [MODEL_FLOAT] = "a number",
@@ -211,6 +211,17 @@ has_digits(struct bytes cell)
     uint8_t last = cell.data[cell.len - 1];
 
     return (last >= '0' && last <= '9') || last == '.';
+}
+
+int
+predict_shown_len(struct bytes text)
+{
+    size_t len = text.len < SHOWN_BYTES_MAX ? text.len : SHOWN_BYTES_MAX;
+
+    while (len > 0 && len < text.len && (text.data[len] & 0xc0) == 0x80) {
+        len--; /* what would follow is the middle of a character */
+    }
+    return (int)len;
 }
 
 struct predict_slot

@@ -28,5 +28,6 @@ AUGURY_MUST_USE int predict_value(const struct predict_slot *slot, struct predic
                                   struct err *err);
 int predict_missing(struct predict_place place, struct err *err);
 
-/* A name or text for a message: cut to 64 bytes. For "%.*s". */
-#define PREDICT_SHOWN(bytes) (int)((bytes).len < 64 ? (bytes).len : 64), (const char *)(bytes).data
+/* A name or text for a message: cut to 64 bytes at most, between two characters. For "%.*s". */
+#define PREDICT_SHOWN(bytes) predict_shown_len(bytes), (const char *)(bytes).data
+int predict_shown_len(struct bytes text);

@@ -382,6 +382,18 @@ a_class_without_a_time_to_live_is_off(void)
 /* ---- cells of files -------------------------------------------------------------------------- */
 
 static void
+a_message_cuts_a_name_between_two_characters(void)
+{
+    /* 72 bytes, three a character: the 64th is the first of one. */
+#define EIGHT "日日日日日日日日"
+    struct reply reply =
+        ask("nfl-wp", "{\"features\":{\"" EIGHT EIGHT EIGHT "\":1}}", PREDICT_MARGIN, 0);
+    CHECK_TEXT(reply.err.code, "unknown_feature");
+    CHECK(utf8_is_valid(bytes_of_text(reply.err.reason)));
+    CHECK(utf8_is_valid(bytes_of_text(reply.err.at)));
+}
+
+static void
 cells_are_read_as_values_of_requests_are(void)
 {
     static const struct {
@@ -455,6 +467,7 @@ main(void)
     TAP_RUN(a_question_that_wants_no_cache_neither_looks_nor_keeps);
     TAP_RUN(rounding_applies_to_the_value_that_is_evaluated);
     TAP_RUN(a_class_without_a_time_to_live_is_off);
+    TAP_RUN(a_message_cuts_a_name_between_two_characters);
     TAP_RUN(cells_are_read_as_values_of_requests_are);
     predict_end(&world.context);
     world_fini(&world);
