@@ -301,7 +301,12 @@ version_check(const struct version *version, enum model_blob_check check, struct
     }
     int rc = model_open(version->stored, check, &model, err);
     if (rc < 0) {
-        (void)err_at(err, "%s@%u", entry->name, entry->version);
+        /* A blob of another format is no fault of who asks: the store is what must be mended. */
+        rc = rc == AUGURY_ERR_UNSUPPORTED ? AUGURY_ERR_CORRUPT : rc;
+        if (err != NULL) {
+            err->rc = rc;
+            (void)err_at(err, "%s@%u", entry->name, entry->version);
+        }
         return rc;
     }
     if (!digest_equal(model.content, version->content)) {
@@ -317,6 +322,8 @@ version_check(const struct version *version, enum model_blob_check check, struct
 int
 version_open(struct version *version, struct err *err)
 {
+    struct model model;
+
     if (version->is_open) {
         return 0;
     }
@@ -325,8 +332,12 @@ version_open(struct version *version, struct err *err)
     version->is_open = rc == 0;
     version->is_checked = version->is_checked || rc == 0;
     version->is_refused = rc != 0;
-    /* Damage is looked for once: every request for the model would read all of it otherwise. */
-    version->rc = rc == AUGURY_ERR_CORRUPT ? rc : version->rc;
+    /* Damage is looked for once: every request for the model would read all of it otherwise. What
+     * the header tells is told anew. */
+    if (rc == AUGURY_ERR_CORRUPT &&
+        model_open(version->stored, MODEL_CHECK_HEADER, &model, NULL) == 0) {
+        version->rc = rc;
+    }
     return rc;
 }
 

@@ -296,6 +296,26 @@ a_damaged_blob_is_refused_and_the_others_serve(void)
 }
 
 static void
+a_model_compiled_in_another_format_is_no_fault_of_who_asks(void)
+{
+    struct place place;
+
+    CHECK(place_make(&place));
+    CHECK_INT(place_open(&place, false), 0);
+    CHECK_INT(import_small(&place, "older"), 0);
+    registry_close(&place.registry);
+    CHECK_INT(file_flip(place.dir, "AUGURYMD", 8), 1); /* the number of the format */
+    CHECK_INT(place_open(&place, false), 0);
+    for (int i = 0; i < 2; i++) {
+        CHECK_INT(selected(&place, "older", ""), 0);
+        CHECK_INT(place.err.rc, AUGURY_ERR_CORRUPT);
+        CHECK_TEXT(place.err.code, "unknown_blob_format");
+        CHECK_CONTAINS(place.err.reason, "import the source again");
+    }
+    place_remove(&place);
+}
+
+static void
 a_damaged_record_is_refused_by_its_checksum(void)
 {
     struct place place;
@@ -421,6 +441,7 @@ main(void)
     TAP_RUN(a_full_map_refuses_an_import_and_keeps_what_it_has);
     TAP_RUN(a_reader_makes_no_registry);
     TAP_RUN(a_damaged_blob_is_refused_and_the_others_serve);
+    TAP_RUN(a_model_compiled_in_another_format_is_no_fault_of_who_asks);
     TAP_RUN(a_damaged_record_is_refused_by_its_checksum);
     TAP_RUN(records_are_the_documented_bytes);
     TAP_RUN(finding_a_model_again_allocates_nothing);
