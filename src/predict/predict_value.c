@@ -204,6 +204,17 @@ cell_to_number(struct bytes cell, double *out_number)
     return end == text + cell.len;
 }
 
+/* In a file "1.0" would else be a code where "1" is a level. One tells: a dictionary is of one
+ * kind. */
+static bool
+levels_are_numbers(const struct predict_slot *slot, struct predict_place place)
+{
+    double number;
+
+    return slot->type == MODEL_CATEGORY && slot->level_count > 0 &&
+           cell_to_number(model_feature_level(place.model, place.feature, 0), &number);
+}
+
 /* Tells 1e999 from inf. */
 static bool
 has_digits(struct bytes cell)
@@ -304,6 +315,9 @@ predict_cell(const struct model *model, uint32_t feature, struct bytes cell, flo
             char text[72];
             snprintf(text, sizeof(text), "%.*s", PREDICT_SHOWN(cell));
             return refuse_size(place, text, err);
+        }
+        if (!isnan(number) && levels_are_numbers(&slot, place)) {
+            return category_from_text(&slot, place, cell, out_value, err);
         }
         value.type = WIRE_REAL;
         value.as.real = number;

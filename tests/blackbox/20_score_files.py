@@ -219,6 +219,26 @@ def memory_does_not_grow_with_the_file(folder):
     assert int(done.stdout) < limit_kb, done.stdout
 
 
+@test
+def a_number_is_no_code_where_the_levels_are_numbers(folder):
+    model = os.path.join(DATA, "models", "categorical.json")
+    rows = os.path.join(folder, "rows.csv")
+    schema = os.path.join(folder, "schema.json")
+
+    def with_levels(levels, cell):
+        with open(schema, "w", encoding="utf-8") as file:
+            json.dump({"features": [{"name": "team", "type": "category", "levels": levels}, {"name": "x"}]}, file)
+        with open(rows, "w", encoding="utf-8") as file:
+            file.write(f"team,x\n{cell},0\n")
+        return run(model, rows, "--schema", schema)
+
+    assert with_levels(["a", "b", "c"], "1").stdout == "2.0\n"  # the code of b
+    assert with_levels(["1", "2", "3"], "1").stdout == "1.0\n"  # a level, whose code is 0
+    assert with_levels(["1", "2", "3"], "nan").stdout == with_levels(["1", "2", "3"], "").stdout == "2.0\n"
+    done = with_levels(["1", "2", "3"], "1.0")  # the level 1, or the code of the level 2?
+    assert done.returncode == 1 and '"1", "2", "3"' in done.stderr, done
+
+
 def main():
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     failures = 0
