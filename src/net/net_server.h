@@ -18,10 +18,10 @@ enum {
     TURN_TIMED_ONE_IN = 16,
     ANSWER_BODY_MAX = 256 * 1024 * 1024, /* a larger answer becomes status 500 */
     ANSWER_HEADERS_MAX = 64 * 1024,
-    KEEP_BYTES = 1024 * 1024, /* shared buffers above this are given back after the turn */
-    LINGER_MS = 5000,         /* how long a client may take to read a refusal */
-    LINGER_BYTES = 1024 * 1024,
-    REFUSED_MAX = 64, /* connections over the limit that may linger at a time */
+    KEEP_BYTES = 1024 * 1024,        /* shared buffers above this are given back after the turn */
+    LINGER_MS = 5000,                /* how long a client may take to read a refusal */
+    LINGER_BYTES = 64 * 1024 * 1024, /* and what it may still send meanwhile */
+    REFUSED_MAX = 64,                /* connections over the limit that may linger at a time */
     DRAIN_IDLE_MS = 1000,
     SERVER_LINES_MAX = 64,
 };
