@@ -90,7 +90,12 @@ static void
 on_beat(void *arg)
 {
     struct worker *worker = arg;
+
     heritage_heartbeat(worker->heritage);
+    /* A worker that is asked nothing would else keep the pages of unloaded models mapped. */
+    if (registry_snapshot_begin(worker->registry) == 0) {
+        registry_snapshot_end(worker->registry);
+    }
 }
 
 /* ---- set-up ---------------------------------------------------------------------------------- */

@@ -146,6 +146,31 @@ def test_an_option_takes_its_value_after_an_equals_sign_too(daemon):
     daemon.stop()
 
 
+def test_a_worker_that_nobody_asks_gives_an_unloaded_model_back(daemon):
+    daemon.options["workers"] = "1"
+    daemon.start()
+    large = os.path.join(SOURCE, "tests", "data", "nfl-wp", "model.json")
+    done(daemon, "model", "import", "m", STUMP)
+    for number in range(12):
+        done(daemon, "model", "import", f"large{number}", large)
+    connection = connect(daemon)
+    for number in range(12):
+        equal(predict(connection, f"large{number}")[0], 200)
+    connection.close()
+
+    def mapped_kb():
+        with open(f"/proc/{list(daemon.children('worker').values())[-1]}/smaps", encoding="ascii") as file:
+            sizes = re.findall(r"/models/data\.mdb\n(?:.*\n)*?Rss: +(\d+) kB", file.read())
+        return sum(int(size) for size in sizes)
+
+    before = mapped_kb()
+    check(before >= 12 * 32, f"only {before} KiB are mapped")
+    for number in range(12):
+        done(daemon, "model", "unload", f"large{number}")
+    wait_for(lambda: mapped_kb() <= before - 12 * 24, "the pages of the unloaded models")
+    daemon.stop()
+
+
 class Asker(threading.Thread):
     """Asks until told to stop; keeps what it was answered."""
 
