@@ -126,7 +126,8 @@ void child_end(struct master *master, struct child *child, int signal_number,
                uint64_t kill_after_ms);
 void children_signal(struct master *master, int signal_number); /* to all that are ready */
 size_t children_count(const struct master *master, const struct generation *generation,
-                      bool only_ready); /* generation NULL: workers of all */
+                      bool only_ready);            /* generation NULL: workers of all */
+size_t children_room(const struct master *master); /* workers that may still be started */
 struct child *children_supervisor(struct master *master);
 
 /* ---- master_generations.c -------------------------------------------------------------------- */

@@ -495,6 +495,12 @@ children_count(const struct master *master, const struct generation *generation,
     return n;
 }
 
+size_t
+children_room(const struct master *master)
+{
+    return PROC_SLOTS - PROC_SLOT_WORKER_FIRST - children_count(master, NULL, false);
+}
+
 struct child *
 children_supervisor(struct master *master)
 {

@@ -147,11 +147,8 @@ generation_start(struct master *master, struct generation *generation)
 {
     AUGURY_ASSERT(generation != NULL);
     for (unsigned i = 0; i < generation->workers; i++) {
-        if (children_start_worker(master, generation, i) != 0) {
-            log_event(&master->heritage.log, LOG_LEVEL_WARN, "no_slot", "workers=%u", i);
-            generation->workers = i;
-            break;
-        }
+        int rc = children_start_worker(master, generation, i);
+        AUGURY_ASSERT(rc == 0); /* there was room for all */
     }
 }
 
@@ -382,6 +379,19 @@ load_and_validate(struct master *master, struct conf **out_conf, char *out_reaso
     return 0;
 }
 
+static const char still_ending[] = "older generations are still ending; try again";
+
+static int
+prepare_fork(struct master *master, const struct generation *generation, struct err *err)
+{
+    /* Fewer workers than asked for would serve until the next reload, long after the old ones have
+     * gone. */
+    if (children_room(master) < generation->workers) {
+        return err_set(err, AUGURY_ERR_BUSY, "no_slot", "%s", still_ending);
+    }
+    return master_log_adopt(master, generation->conf, err); /* the new workers inherit it */
+}
+
 void
 generations_reload(struct master *master)
 {
@@ -400,15 +410,14 @@ generations_reload(struct master *master)
     }
     if (generations_find(master, GENERATION_NONE) == NULL) {
         conf_free(&conf);
-        reload_failed(master, "older generations are still ending; try again");
+        reload_failed(master, still_ending);
         return;
     }
     if (generation_make(master, conf, &generation, &err) != 0) {
         reload_failed(master, err.reason);
         return;
     }
-    /* Before the fork: the new workers inherit it. */
-    if (master_log_adopt(master, generation->conf, &err) != 0) {
+    if (prepare_fork(master, generation, &err) != 0) {
         generation_forget(master, generation);
         reload_failed(master, err.reason);
         return;

@@ -18,8 +18,8 @@
 
 enum { ADMIN_SOCKET_MODE = 0660 };
 
-/* The daemon's user gets the folders that it writes to. In those of pidfile, socket and log it could
- * lay links in root's way. */
+/* The daemon's user gets the folders that it writes to. In those of pidfile, socket and log it
+ * could lay links in root's way. */
 static int
 make_folders(struct master *master, const struct conf *conf, struct err *err)
 {

@@ -2,8 +2,8 @@
 /*
  * net_line.c - lines in, framed answers out, on a UNIX socket: the admin socket. Made so that `nc
  * -U` is a client.
- * Invariants: while an answer waits to be made or sent nothing is read; a connection is cut when it is idle
- * too long, its line too long, or its peer unknown.
+ * Invariants: while an answer waits to be made or sent nothing is read; a connection is cut when it
+ * is idle too long, its line too long, or its peer unknown.
  */
 #include "net_list.h"
 #include "net_loop.h"

@@ -238,6 +238,28 @@ def test_signals_in_a_burst_end_in_one_serving_generation(daemon):
     daemon.stop()
 
 
+def test_a_reload_without_room_for_all_workers_fails(daemon):
+    """Better the old generation than one with half of its workers."""
+    daemon.expect_error("reload_failed")
+    daemon.options["workers"] = "64"
+    daemon.sections["limits"]["drain_timeout"] = "60s"
+    daemon.start()
+    old = list(daemon.children("worker").values())
+    for pid in old:
+        os.kill(pid, signal.SIGSTOP)  # they do not end, and keep their slots
+    reload_and_wait(daemon)
+    code, text = daemon.admin("reload")
+    for pid in old:
+        os.kill(pid, signal.SIGCONT)
+    equal(code, 1, text)
+    contains(text, "still ending")
+    daemon.wait_event("generation_end", old=1)
+    equal(daemon.admin("reload")[0], 0)
+    equal(daemon.events("ready")[0]["workers"], "64")
+    equal([line["workers"] for line in daemon.events("reload_done")], ["64", "64"])
+    daemon.stop()
+
+
 def test_at_most_two_old_generations_are_kept(daemon):
     daemon.sections["limits"]["drain_timeout"] = "60s"
     daemon.options["workers"] = "1"

@@ -73,6 +73,7 @@ def usage_and_installation(machine):
     yield "a wrong configuration is 6", machine.run("start", CONFIG=wrong), 6
     yield "configtest finds it", machine.run("configtest", CONFIG=wrong), 6
     yield "and shows its line", "wrong.conf:1" in machine.said, True
+    yield "options are part of the configuration", machine.run("configtest", DAEMON_OPTS="-o workers=many"), 6
     yield "configtest accepts the right one", machine.run("configtest"), 0
 
 
