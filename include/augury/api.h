@@ -49,7 +49,7 @@ AUGURY_MUST_USE int api_model_verb(struct registry *registry, int argc, const ch
                                    uint64_t now_wall_ms, struct wire_writer *writer,
                                    struct err *err);
 const char *api_model_verb_help(void);
-/* A whole regular file, at most max_bytes; never waits for a pipe. AUGURY_ERR_IO, AUGURY_ERR_DENIED, AUGURY_ERR_LIMIT; err names
- * it. out: initialised, empty. */
+/* A whole regular file, at most max_bytes; never waits for a pipe. AUGURY_ERR_IO,
+ * AUGURY_ERR_DENIED, AUGURY_ERR_LIMIT; err names it. out: initialised, empty. */
 AUGURY_MUST_USE int api_read_file(const char *path, size_t max_bytes, struct buf *out_text,
                                   struct err *err);

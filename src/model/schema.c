@@ -197,7 +197,7 @@ apply_document(struct import *import, struct neutral_model *model, struct err *e
     return rc;
 }
 
-/* The message says that it is about the schema: the model's file stands beside it in the command. */
+/* The message says that it is about the schema: the model's file is beside it in the command. */
 static int
 apply_file(struct import *import, struct neutral_model *model, struct err *err)
 {

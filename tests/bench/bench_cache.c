@@ -2,8 +2,9 @@
 /*
  * bench_cache.c - the cache alone: cost of a hit (digest of the key's text, lookup, comparison,
  * copy of 1 KiB; keys by Zipf) beside that of a plain LMDB lookup of the same records by their
- * 8-byte numbers with the same snapshots in the same run, and entries a second through ring, group commit and eviction. One TSV
- * line a figure: name, ours, unit, peer, peer's figure, ratio (above 1: we are better).
+ * 8-byte numbers with the same snapshots in the same run, and entries a second through ring, group
+ * commit and eviction. One TSV line a figure: name, ours, unit, peer,
+ * peer's figure, ratio (above 1: we are better).
  */
 #include <lmdb.h>
 #include <math.h>
