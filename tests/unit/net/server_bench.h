@@ -19,7 +19,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { PATIENCE_MS = 5000, BIG_BYTES = 8 * 1024 * 1024 };
+enum { PATIENCE_MS = 20000, BIG_BYTES = 8 * 1024 * 1024 };
 
 /* ---- the server under test ------------------------------------------------------------------ */
 
