@@ -74,6 +74,7 @@ struct master {
     enum master_phase phase;
     bool is_done;
     bool is_reload_wanted;
+    uint64_t wanted_mono_ms; /* since then */
     int exit_status;
     uint64_t started_mono_ms;
     uint64_t reload_mono_ms;
@@ -138,6 +139,8 @@ void generation_start(struct master *master, struct generation *generation);
 struct generation *generations_find(struct master *master, enum generation_state state);
 /* SIGHUP: loads, validates, starts a new generation; on any failure the old one goes on. */
 void generations_reload(struct master *master);
+/* Whether it may begin: one at a time, and not while it would cut requests short. */
+bool generations_may_reload(const struct master *master, uint64_t now_mono_ms);
 /* A worker of a generation became ready, or died for good. */
 void generation_on_ready(struct master *master, struct generation *generation);
 void generation_on_death(struct master *master, struct generation *generation, bool was_ready);

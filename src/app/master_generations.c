@@ -14,7 +14,7 @@
 #include "augury/net.h"
 #include "master.h"
 
-enum { SPARE_DESCRIPTORS = 256 };
+enum { SPARE_DESCRIPTORS = 256, RELOAD_HOLD_MS = 5000 };
 
 struct generation *
 generations_find(struct master *master, enum generation_state state)
@@ -211,20 +211,29 @@ abandon(struct master *master, struct generation *generation, const char *reason
     generation_on_death(master, generation, false);
 }
 
+static size_t
+count_old(const struct master *master)
+{
+    size_t old = 0;
+
+    for (size_t i = 0; i < MASTER_GENERATIONS; i++) {
+        old += master->generations[i].state == GENERATION_DRAINING ? 1 : 0;
+    }
+    return old;
+}
+
 static void
 limit_old_generations(struct master *master)
 {
     struct generation *oldest = NULL;
-    size_t old = 0;
 
     for (size_t i = 0; i < MASTER_GENERATIONS; i++) {
         struct generation *generation = &master->generations[i];
         if (generation->state == GENERATION_DRAINING) {
-            old++;
             oldest = oldest == NULL || generation->number < oldest->number ? generation : oldest;
         }
     }
-    if (old <= MASTER_OLD_GENERATIONS_MAX) {
+    if (count_old(master) <= MASTER_OLD_GENERATIONS_MAX) {
         return;
     }
     log_event(&master->heritage.log, LOG_LEVEL_WARN, "generation_cut", "old=%u", oldest->number);
@@ -424,6 +433,20 @@ generations_reload(struct master *master)
     }
     master->heritage.shared->failure[0] = '\0';
     generation_start(master, generation);
+}
+
+bool
+generations_may_reload(const struct master *master, uint64_t now_mono_ms)
+{
+    for (size_t i = 0; i < MASTER_GENERATIONS; i++) {
+        if (master->generations[i].state == GENERATION_STARTING) {
+            return false;
+        }
+    }
+    /* One more would end the oldest in the middle of its requests; they are given time. */
+    return master->phase == MASTER_RUNNING &&
+           (count_old(master) < MASTER_OLD_GENERATIONS_MAX ||
+            now_mono_ms >= master->wanted_mono_ms + RELOAD_HOLD_MS);
 }
 
 void

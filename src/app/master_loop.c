@@ -91,6 +91,16 @@ master_stop(struct master *master)
 
 /* ---- signals and commands -------------------------------------------------------------------- */
 
+/* What is asked for again before it begins is one reload. */
+static void
+want_reload(struct master *master)
+{
+    if (!master->is_reload_wanted) {
+        master->is_reload_wanted = true;
+        master->wanted_mono_ms = clock_mono_ms();
+    }
+}
+
 static void
 on_signal(struct master *master, int number)
 {
@@ -99,7 +109,7 @@ on_signal(struct master *master, int number)
     }
     switch (number) {
     case SIGCHLD: children_reap(master); break;
-    case SIGHUP: master->is_reload_wanted = true; break;
+    case SIGHUP: want_reload(master); break;
     case SIGUSR1: master_log_reopen(master); break;
     case SIGQUIT: master_drain(master); break;
     case SIGTERM:
@@ -126,7 +136,7 @@ read_commands(struct master *master)
     while (read(master->heritage.command_read_fd, &command, 1) == 1) {
         log_event(&master->heritage.log, LOG_LEVEL_INFO, "command", "command=%c", command);
         switch (command) {
-        case HERITAGE_RELOAD: master->is_reload_wanted = true; break;
+        case HERITAGE_RELOAD: want_reload(master); break;
         case HERITAGE_STOP_GRACEFULLY: master_drain(master); break;
         case HERITAGE_STOP_FAST: master_stop(master); break;
         default: break;
@@ -204,8 +214,7 @@ master_run(struct master *master)
 {
     while (!master->is_done) {
         wait_for_events(master);
-        if (master->is_reload_wanted && master->phase == MASTER_RUNNING &&
-            generations_find(master, GENERATION_STARTING) == NULL) {
+        if (master->is_reload_wanted && generations_may_reload(master, clock_mono_ms())) {
             master->is_reload_wanted = false;
             generations_reload(master);
         }

@@ -150,11 +150,7 @@ def test_usr1_makes_every_process_open_the_log_anew(daemon):
     daemon.send(signal.SIGUSR1)
     daemon.wait_event("log_reopened")
 
-    def has_new_log(pid):
-        targets = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
-        return daemon.log_path in targets and daemon.log_path + ".1" not in targets
-
-    wait_for(lambda: all(has_new_log(pid) for pid in pids), "all have the new file")
+    wait_for(lambda: all(daemon.log_files(pid) == [daemon.log_path] for pid in pids), "all have the new file")
     daemon.send(signal.SIGQUIT)
     daemon.wait_gone(pids)
 

@@ -260,6 +260,29 @@ def test_a_reload_without_room_for_all_workers_fails(daemon):
     daemon.stop()
 
 
+def test_a_third_reload_waits_for_requests_of_the_first_generation(daemon):
+    daemon.options["workers"] = "1"
+    daemon.start()
+    clients = []
+    for generation in (1, 2):
+        client = socket.create_connection(("127.0.0.1", daemon.port()), timeout=10)
+        client.sendall(b"GET /ping HTTP/1.1\r\nHost: a\r\n")
+        clients.append(client)
+        wait_for(lambda: daemon.metrics()["augury_http_connections"] >= len(clients), "the connection is held")
+        reload_and_wait(daemon)
+    daemon.send(signal.SIGHUP)
+    daemon.wait_event("signal", number=int(signal.SIGHUP), count=3)
+    daemon.send(signal.SIGUSR1)  # a turn of the master's loop, in which the third could have begun
+    daemon.wait_event("log_reopened")
+    for client in clients:
+        client.sendall(b"\r\n")
+        contains(client.recv(100), b"HTTP/1.1 200")
+        client.close()
+    daemon.wait_event("reload_done", count=3)
+    equal(daemon.events("generation_cut"), [])
+    daemon.stop()
+
+
 def test_at_most_two_old_generations_are_kept(daemon):
     daemon.sections["limits"]["drain_timeout"] = "60s"
     daemon.options["workers"] = "1"

@@ -161,7 +161,7 @@ class Daemon:
         """The log files of this daemon's folder that a process has open."""
         try:
             links = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
-        except FileNotFoundError:
+        except FileNotFoundError:  # the process, or a descriptor between the two calls
             return []
         return [link for link in links if link.startswith(os.path.join(self.dir, "log"))]
 
