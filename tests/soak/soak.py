@@ -288,13 +288,13 @@ def status_kb(pid, field):
 
 
 def big_model(folder):
-    """A model file of about 15 MB: 400 trees of depth 8, trained by libxgboost."""
+    """A model file of about 15 MB: 850 trees of depth 8, trained by libxgboost."""
     path = os.path.join(folder, "big.json")
     rng = numpy.random.default_rng(3)
     x = rng.normal(size=(20000, 100)).astype(numpy.float32)
     y = (x[:, 0] * x[:, 1] + numpy.sin(x[:, 2] * 3) + rng.normal(size=20000)).astype(numpy.float32)
     xgboost.train({"max_depth": 8, "objective": "reg:squarederror", "tree_method": "hist", "eta": 0.05, "nthread": 2,
-                   "min_child_weight": 0}, xgboost.DMatrix(x, y), 400).save_model(path)
+                   "min_child_weight": 0}, xgboost.DMatrix(x, y), 850).save_model(path)
     return path
 
 
