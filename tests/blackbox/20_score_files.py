@@ -9,9 +9,10 @@ import random
 import resource
 import subprocess
 import sys
-import tempfile
 
 import numpy
+
+from foldertests import Skip, run_tests, test
 
 SOURCE = os.environ.get("AUGURY_SOURCE", ".")
 AUGURY = os.path.join(os.environ.get("AUGURY_BUILD", "."), "augury")
@@ -21,16 +22,6 @@ AGARICUS = os.path.join(DATA, "models-xgboost", "agaricus")
 LINEAR = os.path.join(DATA, "models-xgboost", "gblinear-agaricus")
 NAMES = ("receive_2h_ko,home,half_seconds_remaining,game_seconds_remaining,Diff_Time_Ratio,score_differential,"
          "down,ydstogo,yardline_100,posteam_timeouts_remaining,defteam_timeouts_remaining")
-tests = []
-
-
-class Skip(Exception):
-    pass
-
-
-def test(function):
-    tests.append(function)
-    return function
 
 
 def run(*words, stdin=None):
@@ -239,24 +230,6 @@ def a_number_is_no_code_where_the_levels_are_numbers(folder):
     assert done.returncode == 1 and '"1", "2", "3"' in done.stderr, done
 
 
-def main():
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    failures = 0
-    for number, function in enumerate(tests, 1):
-        name = function.__name__.replace("_", " ")
-        with tempfile.TemporaryDirectory() as folder:
-            try:
-                function(folder)
-                print(f"ok {number} - {name}")
-            except Skip as reason:
-                print(f"ok {number} - {name} # SKIP {reason}")
-            except Exception as error:  # pylint: disable=broad-except
-                failures += 1
-                print(f"# {type(error).__name__}: {str(error)[:500]!r}")
-                print(f"not ok {number} - {name}")
-    print(f"1..{len(tests)}")
-    return 1 if failures else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    sys.exit(run_tests())

@@ -7,8 +7,9 @@ import os
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
+
+from foldertests import Skip, run_tests, test
 
 SOURCE = os.environ.get("AUGURY_SOURCE", ".")
 AUGURY = os.path.join(os.environ.get("AUGURY_BUILD", "."), "augury")
@@ -16,16 +17,6 @@ NFL = os.path.join(SOURCE, "tests", "data", "nfl-wp")
 NAMES = ("receive_2h_ko,home,half_seconds_remaining,game_seconds_remaining,Diff_Time_Ratio,score_differential,"
          "down,ydstogo,yardline_100,posteam_timeouts_remaining,defteam_timeouts_remaining")
 OK, FAILED, USAGE, NOT_RUNNING, DENIED = range(5)
-tests = []
-
-
-class Skip(Exception):
-    pass
-
-
-def test(function):
-    tests.append(function)
-    return function
 
 
 def run(folder, *words):
@@ -194,23 +185,5 @@ def what_cannot_be_done_is_said_with_its_reason(folder):
         assert done.returncode == FAILED and reason in done.stderr and done.stderr != "", (words, done)
 
 
-def main():
-    failures = 0
-    for number, function in enumerate(tests, 1):
-        name = function.__name__.replace("_", " ")
-        with tempfile.TemporaryDirectory() as folder:
-            try:
-                function(folder)
-                print(f"ok {number} - {name}")
-            except Skip as reason:
-                print(f"ok {number} - {name} # SKIP {reason}")
-            except Exception as error:  # pylint: disable=broad-except
-                failures += 1
-                print(f"# {type(error).__name__}: {str(error)[:500]!r}")
-                print(f"not ok {number} - {name}")
-    print(f"1..{len(tests)}")
-    return 1 if failures else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_tests())

@@ -5,7 +5,8 @@ and has printed the rows before the bad one and no other. What can be read in on
 import os
 import subprocess
 import sys
-import tempfile
+
+from foldertests import run_tests, test
 
 SOURCE = os.environ.get("AUGURY_SOURCE", ".")
 AUGURY = os.path.join(os.environ.get("AUGURY_BUILD", "."), "augury")
@@ -99,12 +100,6 @@ WORDS = (
 FINE = (("bom.csv", b"\xef\xbb\xbf" + H + R), ("crlf.csv", (H + R).replace(b"\n", b"\r\n")), ("last.csv", H + R[:-1]),
         ("blank.csv", H + b"\n\n" + R + b"\n"), ("quoted.csv", cell(b'"53.0"')), ("long.csv", cell(b"53." + b"0" * 300)),
         ("plus.csv", cell(b"+5.3e+01")), ("tabs.tsv", (H + R).replace(b",", b"\t")))
-tests = []
-
-
-def test(function):
-    tests.append(function)
-    return function
 
 
 def put(folder, name, data):
@@ -169,21 +164,5 @@ def rows_are_printed_before_the_file_ends_and_a_closed_output_is_an_error(folder
     assert done.returncode == FAILED and b"No space left" in done.stderr, done
 
 
-def main():
-    failures = 0
-    print(f"1..{len(tests)}")
-    for number, function in enumerate(tests, 1):
-        name = function.__name__.replace("_", " ")
-        with tempfile.TemporaryDirectory() as folder:
-            try:
-                function(folder)
-                print(f"ok {number} - {name}")
-            except Exception as error:  # pylint: disable=broad-except
-                failures += 1
-                print(f"# {type(error).__name__}: {str(error)[:700]!r}")
-                print(f"not ok {number} - {name}")
-    return 1 if failures else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_tests())

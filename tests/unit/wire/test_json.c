@@ -6,33 +6,15 @@
 
 #include "../../tap.h"
 
-struct fixture {
-    struct arena arena;
-    struct err err;
-    struct wire_value root;
-    int rc;
-};
+#define FIXTURE_FORMAT WIRE_JSON
+#include "fixture.h"
 
 static const struct wire_limits request_limits = {.depth = 32, .values = 100000};
-
-static void
-decode_with(struct fixture *fix, struct bytes input, const struct wire_limits *limits)
-{
-    *fix = (struct fixture){0};
-    AUGURY_ASSERT(arena_init(&fix->arena, 64 << 20) == 0);
-    fix->rc = wire_decode(WIRE_JSON, input, limits, &fix->arena, &fix->root, &fix->err);
-}
 
 static void
 decode(struct fixture *fix, const char *text)
 {
     decode_with(fix, bytes_of_text(text), &request_limits);
-}
-
-static void
-fini(struct fixture *fix)
-{
-    arena_fini(&fix->arena);
 }
 
 static void

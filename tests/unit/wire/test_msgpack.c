@@ -5,20 +5,8 @@
 
 #include "../../tap.h"
 
-struct fixture {
-    struct arena arena;
-    struct err err;
-    struct wire_value root;
-    int rc;
-};
-
-static void
-decode_with(struct fixture *fix, struct bytes input, const struct wire_limits *limits)
-{
-    *fix = (struct fixture){0};
-    AUGURY_ASSERT(arena_init(&fix->arena, 16 << 20) == 0);
-    fix->rc = wire_decode(WIRE_MSGPACK, input, limits, &fix->arena, &fix->root, &fix->err);
-}
+#define FIXTURE_FORMAT WIRE_MSGPACK
+#include "fixture.h"
 
 static void
 decode(struct fixture *fix, const char *data, size_t len)
@@ -27,12 +15,6 @@ decode(struct fixture *fix, const char *data, size_t len)
 }
 
 #define DECODE(fix, literal) decode((fix), (literal), sizeof(literal) - 1)
-
-static void
-fini(struct fixture *fix)
-{
-    arena_fini(&fix->arena);
-}
 
 static void
 every_scalar_has_its_type(void)

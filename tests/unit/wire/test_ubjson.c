@@ -5,20 +5,8 @@
 
 #include "../../tap.h"
 
-struct fixture {
-    struct arena arena;
-    struct err err;
-    struct wire_value root;
-    int rc;
-};
-
-static void
-decode_with(struct fixture *fix, struct bytes input, const struct wire_limits *limits)
-{
-    *fix = (struct fixture){0};
-    AUGURY_ASSERT(arena_init(&fix->arena, 16 << 20) == 0);
-    fix->rc = wire_decode(WIRE_UBJSON, input, limits, &fix->arena, &fix->root, &fix->err);
-}
+#define FIXTURE_FORMAT WIRE_UBJSON
+#include "fixture.h"
 
 static void
 decode(struct fixture *fix, const char *data, size_t len)
@@ -31,12 +19,6 @@ decode(struct fixture *fix, const char *data, size_t len)
     {                                                                                              \
         (const uint8_t *)(literal), sizeof(literal) - 1                                            \
     }
-
-static void
-fini(struct fixture *fix)
-{
-    arena_fini(&fix->arena);
-}
 
 static void
 the_form_of_xgboost_is_read(void)
