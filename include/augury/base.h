@@ -105,6 +105,9 @@ bool bytes_start_with(struct bytes a, const char *prefix);
 /* Unsigned decimal, all of `text`, digits only. 0, AUGURY_ERR_INVALID or AUGURY_ERR_LIMIT (over
  * max). */
 AUGURY_MUST_USE int bytes_to_u64(struct bytes text, uint64_t max, uint64_t *out_value);
+enum { U64_TEXT_MAX = 20 };
+/* Decimal digits of value, no NUL; out_text has room for U64_TEXT_MAX. Returns how many. */
+size_t u64_to_text(uint64_t value, char *out_text);
 bool utf8_is_valid(struct bytes text);
 
 /* Little-endian fields of stored formats; p needs no alignment. */

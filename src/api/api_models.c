@@ -209,14 +209,9 @@ api_put_time(struct wire_writer *writer, uint64_t wall_ms)
 void
 api_put_version(struct wire_writer *writer, uint32_t version)
 {
-    char digits[16];
-    size_t first = sizeof(digits);
+    char text[U64_TEXT_MAX];
 
-    do {
-        digits[--first] = (char)('0' + version % 10);
-        version /= 10;
-    } while (version > 0);
-    wire_put_string(writer, bytes_of(digits + first, sizeof(digits) - first));
+    wire_put_string(writer, bytes_of(text, u64_to_text(version, text)));
 }
 
 void

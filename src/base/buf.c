@@ -96,14 +96,9 @@ buf_put_u8(struct buf *buf, uint8_t value)
 void
 buf_put_u64(struct buf *buf, uint64_t value)
 {
-    char text[20];
-    size_t at = sizeof(text);
+    char text[U64_TEXT_MAX];
 
-    do {
-        text[--at] = (char)('0' + value % 10);
-        value /= 10;
-    } while (value != 0);
-    buf_put(buf, text + at, sizeof(text) - at);
+    buf_put(buf, text, u64_to_text(value, text));
 }
 
 void

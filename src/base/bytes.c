@@ -52,6 +52,20 @@ bytes_to_u64(struct bytes text, uint64_t max, uint64_t *out_value)
     return 0;
 }
 
+size_t
+u64_to_text(uint64_t value, char *out_text)
+{
+    char digits[U64_TEXT_MAX];
+    size_t first = sizeof(digits);
+
+    do {
+        digits[--first] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value != 0);
+    memcpy(out_text, digits + first, sizeof(digits) - first);
+    return sizeof(digits) - first;
+}
+
 /* Bytes of the well-formed sequence at p (RFC 3629: no surrogates, nothing over U+10FFFF,
  * shortest form), or 0. */
 static size_t

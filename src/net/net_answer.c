@@ -23,14 +23,7 @@ put(uint8_t *at, const void *data, size_t len)
 static uint8_t *
 put_u64(uint8_t *at, uint64_t value)
 {
-    uint8_t digits[20];
-    size_t first = sizeof(digits);
-
-    do {
-        digits[--first] = (uint8_t)('0' + value % 10);
-        value /= 10;
-    } while (value != 0);
-    return put(at, digits + first, sizeof(digits) - first);
+    return at + u64_to_text(value, (char *)at);
 }
 
 static uint8_t *

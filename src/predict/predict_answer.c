@@ -16,7 +16,7 @@
 
 #include "predict_matrix.h"
 
-enum { ROW_ALIGN = 64, CONTENT_HEX_BYTES = 16, DECIMAL_MAX = 20 };
+enum { ROW_ALIGN = 64, CONTENT_HEX_BYTES = 16 };
 
 /* Key of one row: a prefix that is the question's, 32 hex characters that are the row's, a suffix
  * that is the part's. */
@@ -57,19 +57,6 @@ put_words(char *out, size_t at, const void *data, size_t len)
     return at + len;
 }
 
-static size_t
-put_decimal(char *out, size_t at, uint64_t number)
-{
-    char digits[DECIMAL_MAX];
-    size_t first = sizeof(digits);
-
-    do {
-        digits[--first] = (char)('0' + number % 10);
-        number /= 10;
-    } while (number > 0);
-    return put_words(out, at, digits + first, sizeof(digits) - first);
-}
-
 /* "prediction:nfl-wp@3#0123456789abcdef:" */
 static void
 key_begin(struct row_key *key, const struct registry_model *found)
@@ -79,7 +66,7 @@ key_begin(struct row_key *key, const struct registry_model *found)
 
     at = put_words(key->text, at, found->entry.name, strlen(found->entry.name));
     at = put_words(key->text, at, "@", 1);
-    at = put_decimal(key->text, at, found->entry.version);
+    at += u64_to_text(found->entry.version, key->text + at);
     at = put_words(key->text, at, "#", 1);
     digest_to_hex(found->model.content, hex);
     at = put_words(key->text, at, hex, CONTENT_HEX_BYTES);

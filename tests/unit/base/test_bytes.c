@@ -129,6 +129,20 @@ utf8_is_judged_as_libc_judges_it(void)
     CHECK(utf8_is_valid(bytes_of(NULL, 0)));
 }
 
+static void
+numbers_are_written_as_libc_writes_them(void)
+{
+    static const uint64_t numbers[] = {0, 1, 9, 10, 99, 100, 4294967295u, 10000000000u, UINT64_MAX};
+
+    for (size_t i = 0; i < AUGURY_COUNT(numbers); i++) {
+        char text[U64_TEXT_MAX + 1] = "";
+        char wanted[32];
+        snprintf(wanted, sizeof(wanted), "%llu", (unsigned long long)numbers[i]);
+        CHECK_INT(u64_to_text(numbers[i], text), strlen(wanted));
+        CHECK_TEXT(text, wanted);
+    }
+}
+
 int
 main(void)
 {
@@ -137,5 +151,6 @@ main(void)
     TAP_RUN(numbers_are_digits_up_to_their_maximum);
     TAP_RUN(stored_fields_are_little_endian_at_any_address);
     TAP_RUN(utf8_is_judged_as_libc_judges_it);
+    TAP_RUN(numbers_are_written_as_libc_writes_them);
     return tap_done();
 }
