@@ -61,13 +61,21 @@ AUGURY_MUST_USE int model_import(struct bytes file, const struct model_import_op
 
 /* ---- a compiled model ---------------------------------------------------------------------- */
 
+/* The precision a model was trained in: that of its rows, thresholds, sums and answers. */
+enum model_number { MODEL_FLOAT32, MODEL_FLOAT64 };
+
 enum model_link {
     MODEL_LINK_IDENTITY,
-    MODEL_LINK_SIGMOID,
+    MODEL_LINK_SIGMOID /* of each output */,
     MODEL_LINK_EXP,
     MODEL_LINK_SOFTPROB /* K probabilities */,
     MODEL_LINK_SOFTMAX /* number of the greatest class */,
     MODEL_LINK_HINGE /* margin > 0 */,
+    MODEL_LINK_PROBABILITY /* margins are probabilities already (forests) */,
+    MODEL_LINK_LOG1P_EXP /* log(1 + exp(margin)) */,
+    MODEL_LINK_SIGNED_SQUARE /* sign(margin) × margin² */,
+    MODEL_LINK_SIGMOID_SHARE /* sigmoid of each output, divided by their sum */,
+    MODEL_LINK_COUNT
 };
 
 enum model_blob_check {
@@ -86,6 +94,7 @@ struct model {
     /* Values of the output `prediction` a row: K, or 1 for MODEL_LINK_SOFTMAX. */
     uint32_t prediction_count;
     uint32_t probability_count; /* 0: the model has none */
+    enum model_number number;
     enum model_link link;
     struct digest content; /* digest of the blob: part of every cache key */
     const void *layout;    /* private to the kernels */
@@ -103,24 +112,49 @@ int32_t model_feature_level_find(const struct model *model, uint32_t feature,
 const char *model_kind(const struct model *model);       /* "gbtree", "dart", "gblinear" */
 struct bytes model_objective(const struct model *model); /* "binary:logistic" */
 struct bytes model_source(const struct model *model);    /* "xgboost 1.7.4 json" */
-void model_base_margins(const struct model *model, float *out_margins); /* K */
+void model_base_margins(const struct model *model, double *out_margins); /* K */
 
 /* ---- evaluation: no allocation, no lock, no library call ----------------------------------- */
+
+/* Rows, margins, predictions and probabilities are arrays of the model's numbers: float for
+ * MODEL_FLOAT32, double for MODEL_FLOAT64. */
+static inline size_t
+model_number_bytes(const struct model *model)
+{
+    return model->number == MODEL_FLOAT32 ? sizeof(float) : sizeof(double);
+}
+
+static inline double
+model_number_get(const struct model *model, const void *numbers, size_t i)
+{
+    return model->number == MODEL_FLOAT32 ? (double)((const float *)numbers)[i]
+                                          : ((const double *)numbers)[i];
+}
+
+static inline void
+model_number_set(const struct model *model, void *numbers, size_t i, double number)
+{
+    if (model->number == MODEL_FLOAT32) {
+        ((float *)numbers)[i] = (float)number;
+    } else {
+        ((double *)numbers)[i] = number;
+    }
+}
 
 size_t model_scratch_bytes(
     const struct model *model); /* working memory for any number of rows; 64-byte aligned */
 
-/* rows: row_count × feature_count float32, row-major, NaN is missing. out_margins: row_count ×
- * K. Equal to XGBoost bit for bit. */
-void model_margins(const struct model *model, const float *rows, size_t row_count, void *scratch,
-                   float *out_margins);
+/* rows: row_count × feature_count, row-major, NaN is missing. out_margins: row_count × K. Equal to
+ * XGBoost bit for bit; to LightGBM and scikit-learn within 1e-12 relative. */
+void model_margins(const struct model *model, const void *rows, size_t row_count, void *scratch,
+                   void *out_margins);
 /* out_leaves: row_count × tree_count: number of the leaf node in the source file's tree. */
-void model_leaves(const struct model *model, const float *rows, size_t row_count, void *scratch,
+void model_leaves(const struct model *model, const void *rows, size_t row_count, void *scratch,
                   uint32_t *out_leaves);
-/* margins: row_count × K; out: row_count × prediction_count (what Booster.predict returns),
- * float32 arithmetic as XGBoost's. */
-void model_predictions(const struct model *model, const float *margins, size_t row_count,
-                       float *out_predictions);
+/* margins: row_count × K; out: row_count × prediction_count (what the library's predict returns; of
+ * MODEL_FLOAT32 in XGBoost's own float32 arithmetic). */
+void model_predictions(const struct model *model, const void *margins, size_t row_count,
+                       void *out_predictions);
 /* out: row_count × probability_count; classes in order (binary: 1 - p, p). */
-void model_probabilities(const struct model *model, const float *margins, size_t row_count,
-                         float *out_probabilities);
+void model_probabilities(const struct model *model, const void *margins, size_t row_count,
+                         void *out_probabilities);

@@ -14,7 +14,7 @@
 #define BLOB_MAGIC "AUGURYMD"
 
 enum {
-    BLOB_FORMAT = 1,
+    BLOB_FORMAT = 2,
     BLOB_ENDIAN_MARK = 0x01020304,
     BLOB_PAGE_OFFSET = 16, /* where the bytes of a large value start in an LMDB page */
     BLOB_ALIGN = 64,
@@ -30,10 +30,11 @@ enum blob_kernel {
 };
 
 enum blob_section {
-    BLOB_BASE_MARGINS, /* float × output_count */
+    BLOB_BASE_MARGINS, /* double × output_count */
     BLOB_ROUNDS,       /* struct blob_round × ceil(tree_count / 8) */
     BLOB_NODES,        /* struct pack_node or struct wide_node × node_count */
     BLOB_SETS,         /* uint32_t: category sets of wide nodes */
+    BLOB_VECTORS,      /* double × vector_count × leaf_width */
     BLOB_WEIGHTS,      /* float × (feature_count + 1) × output_count */
     BLOB_FEATURES,     /* struct blob_feature × feature_count */
     BLOB_NAME_SLOTS,   /* uint32_t × a power of two: open addressing, feature + 1 or 0 */
@@ -71,8 +72,12 @@ struct blob_header {
     /* 88 */ uint32_t objective_offset, objective_bytes; /* in BLOB_TEXT */
     uint32_t source_offset, source_bytes;
     /* 104 */ uint32_t text_bytes;
-    uint32_t reserved; /* 0 */
-    /* 112 */ struct blob_range sections[BLOB_SECTION_COUNT];
+    uint32_t number; /* enum model_number */
+    /* 112 */ double link_scale;
+    double divisor;                /* of the sum of base margin and leaves */
+    /* 128 */ uint32_t leaf_width; /* values that a leaf adds: 1, or one an output */
+    uint32_t vector_count;         /* leaves of more than one value */
+    /* 136 */ struct blob_range sections[BLOB_SECTION_COUNT];
 };
 
 /* Eight trees, in the source's order. Past tree_count: root 0, depth 0, output 0. One cache
@@ -103,15 +108,26 @@ enum {
     PACK_FEATURES_MAX = (PACK_SLOT_MASK - 1) / 2, /* 2 × 4095 + 1 slots fit 13 bits */
 };
 
-/* A node of 16 bytes, in the same order. distance 0: a leaf. */
+/*
+ * A node of 16 bytes, in the same order. distance 0: a leaf.
+ * value: the threshold; of WIDE_SET the set's first word in BLOB_SETS; in a leaf what it adds, or
+ * its row of BLOB_VECTORS. Both places are whole numbers, exact in a double.
+ */
 struct wide_node {
-    float value;
-    uint32_t feature;
+    double value;
     uint32_t distance; /* to the left child; the right one is next to it */
-    /* enum wide_test; of WIDE_SET: the set's first word in BLOB_SETS, shifted left by 2 */
-    uint32_t test;
+    uint16_t feature;
+    uint16_t test; /* enum wide_test */
 };
-enum wide_test { WIDE_DEFAULT_LEFT = 1 << 0, WIDE_SET = 1 << 1, WIDE_SET_SHIFT = 2 };
+enum wide_test { /* the bits of enum neutral_node_flags */
+                 WIDE_DEFAULT_LEFT = NEUTRAL_DEFAULT_LEFT,
+                 WIDE_SET = NEUTRAL_CATEGORICAL,
+                 WIDE_MEMBERS_LEFT = NEUTRAL_MEMBERS_LEFT,
+                 WIDE_NAN_IS_ZERO = NEUTRAL_NAN_IS_ZERO,
+                 WIDE_ZERO_IS_MISSING = NEUTRAL_ZERO_IS_MISSING,
+                 WIDE_NUMBERS_LEFT = NEUTRAL_NUMBERS_LEFT,
+                 WIDE_TESTS = 63,
+};
 
 /*
  * A category set: a word with the form, a word with the count, then that many words. A bitset has
@@ -133,7 +149,7 @@ struct blob_level {
     uint32_t by_name;       /* entry i: the code of the feature's i-th level in byte order */
 };
 
-_Static_assert(sizeof(struct blob_header) == 112 + 16 * BLOB_SECTION_COUNT, "no hidden padding");
+_Static_assert(sizeof(struct blob_header) == 136 + 16 * BLOB_SECTION_COUNT, "no hidden padding");
 _Static_assert(sizeof(struct blob_round) == 64, "a cache line");
 _Static_assert(sizeof(struct pack_node) == 8 && sizeof(struct wide_node) == 16, "no padding");
 

@@ -34,7 +34,7 @@ blob_section_bytes(const struct blob_header *header, enum blob_section section)
     uint64_t nodes = header->node_count;
 
     switch (section) {
-    case BLOB_BASE_MARGINS: return sizeof(float) * header->output_count;
+    case BLOB_BASE_MARGINS: return sizeof(double) * header->output_count;
     case BLOB_ROUNDS:
         return sizeof(struct blob_round) *
                (((uint64_t)header->tree_count + BLOB_ROUND_TREES - 1) / BLOB_ROUND_TREES);
@@ -42,6 +42,7 @@ blob_section_bytes(const struct blob_header *header, enum blob_section section)
         return nodes *
                (header->kernel == BLOB_PACK8 ? sizeof(struct pack_node) : sizeof(struct wide_node));
     case BLOB_SETS: return sizeof(uint32_t) * (uint64_t)header->set_words;
+    case BLOB_VECTORS: return sizeof(double) * (uint64_t)header->vector_count * header->leaf_width;
     case BLOB_WEIGHTS:
         return header->kernel != BLOB_LINEAR
                    ? 0
@@ -61,11 +62,24 @@ blob_section_bytes(const struct blob_header *header, enum blob_section section)
 /* ---- the header ---------------------------------------------------------------------------- */
 
 static bool
+leaves_are_sane(const struct blob_header *header)
+{
+    bool is_plain =
+        header->number == MODEL_FLOAT32 && header->leaf_width == 1 && header->divisor == 1.0;
+
+    return isfinite(header->link_scale) && isfinite(header->divisor) && header->divisor != 0.0 &&
+           (header->leaf_width == 1 || header->leaf_width == header->output_count) &&
+           (header->leaf_width > 1 || header->vector_count == 0) &&
+           header->vector_count <= header->node_count && (is_plain || header->kernel == BLOB_WIDE);
+}
+
+static bool
 counts_are_sane(const struct blob_header *header)
 {
-    return header->kind <= NEUTRAL_GBLINEAR && header->kernel < BLOB_KERNEL_COUNT &&
+    return header->kind < NEUTRAL_KIND_COUNT && header->kernel < BLOB_KERNEL_COUNT &&
+           header->number <= MODEL_FLOAT64 && leaves_are_sane(header) &&
            (header->kind == NEUTRAL_GBLINEAR) == (header->kernel == BLOB_LINEAR) &&
-           header->link <= MODEL_LINK_HINGE && header->feature_count > 0 &&
+           header->link < MODEL_LINK_COUNT && header->feature_count > 0 &&
            header->feature_count <= MODEL_FEATURES_MAX && header->output_count > 0 &&
            header->output_count <= MODEL_OUTPUTS_MAX &&
            header->tree_depth <= MODEL_TREE_DEPTH_MAX && header->tree_count <= header->node_count &&
@@ -74,7 +88,8 @@ counts_are_sane(const struct blob_header *header)
            header->name_slot_count > header->feature_count &&
            (header->name_slot_count & (header->name_slot_count - 1)) == 0 &&
            ((header->flags & NEUTRAL_BINARY) == 0 ||
-            (header->output_count == 1 && header->link == MODEL_LINK_SIGMOID));
+            (header->output_count == 1 &&
+             (header->link == MODEL_LINK_SIGMOID || header->link == MODEL_LINK_PROBABILITY)));
 }
 
 int
@@ -129,6 +144,7 @@ struct tree_pass {
     uint32_t first;
     uint32_t end;
     uint64_t set_at;
+    uint64_t vector_at;
     uint32_t depth;
 };
 
@@ -146,16 +162,15 @@ check_pack_node(const struct blob_header *header, const struct pack_node *node)
 }
 
 static bool
-check_set(struct tree_pass *pass, uint32_t first)
+check_set(struct tree_pass *pass, double first)
 {
-    const uint32_t *words = section_of(pass->header, BLOB_SETS);
+    const uint32_t *set = (const uint32_t *)section_of(pass->header, BLOB_SETS) + pass->set_at;
     uint64_t room = pass->header->set_words - pass->set_at;
 
-    if (first != pass->set_at || room < SET_HEADER_WORDS ||
-        words[first + 1] > room - SET_HEADER_WORDS) {
+    if (first != (double)pass->set_at || room < SET_HEADER_WORDS ||
+        set[1] > room - SET_HEADER_WORDS) {
         return false;
     }
-    const uint32_t *set = words + first;
     if (set[0] == SET_LIST) {
         for (uint32_t i = 1; i < set[1]; i++) {
             if (set[SET_HEADER_WORDS + i] <= set[SET_HEADER_WORDS + i - 1]) {
@@ -172,11 +187,17 @@ check_set(struct tree_pass *pass, uint32_t first)
 static int64_t
 check_wide_node(struct tree_pass *pass, const struct wide_node *node)
 {
-    if (isnan(node->value) || node->feature >= pass->header->feature_count) {
+    bool is_leaf = node->distance == 0;
+    bool is_vector = is_leaf && pass->header->leaf_width > 1;
+
+    if (isnan(node->value) || node->feature >= pass->header->feature_count ||
+        (node->test & ~(unsigned)WIDE_TESTS) != 0) {
         return -1;
     }
-    if (node->distance != 0 && (node->test & WIDE_SET) != 0 &&
-        !check_set(pass, node->test >> WIDE_SET_SHIFT)) {
+    if (!is_leaf && (node->test & WIDE_SET) != 0 && !check_set(pass, node->value)) {
+        return -1;
+    }
+    if (is_vector && node->value != (double)pass->vector_at++) {
         return -1;
     }
     return node->distance;
@@ -237,6 +258,9 @@ check_trees(const struct blob_header *header, struct err *err)
         if (round->root[lane] != 0 || round->depth[lane] != 0 || round->output[lane] != 0) {
             return corrupt(err, "the places after the last tree are not empty");
         }
+    }
+    if (pass.vector_at != header->vector_count) {
+        return corrupt(err, "as many vectors as leaves are wanted");
     }
     return pass.set_at == header->set_words ? 0 : corrupt(err, "category sets that no node uses");
 }

@@ -16,6 +16,7 @@ struct plan {
     enum blob_kernel kernel;
     uint64_t node_count;
     uint64_t set_words;
+    uint64_t vector_count;
     uint64_t text_bytes;
     uint64_t level_count;
     uint32_t name_slot_count;
@@ -30,6 +31,7 @@ struct sheet {
     struct blob_header *header;
     uint64_t node_at;
     uint64_t set_at;
+    uint64_t vector_at;
     uint64_t text_at;
     uint64_t level_at;
 };
@@ -72,10 +74,13 @@ plan_tree(struct plan *plan, const struct neutral_tree *tree)
     for (uint32_t i = 0; i < count; i++) {
         uint32_t node = plan->order[i];
         if (tree->left[node] == NEUTRAL_LEAF) {
+            plan->vector_count += plan->model->leaf_width > 1 ? 1 : 0;
             continue;
         }
-        if ((tree->flags[node] & NEUTRAL_CATEGORICAL) != 0) {
+        if ((tree->flags[node] & ~(unsigned)NEUTRAL_DEFAULT_LEFT) != 0) {
             plan->kernel = BLOB_WIDE;
+        }
+        if ((tree->flags[node] & NEUTRAL_CATEGORICAL) != 0) {
             plan->set_words += set_words(neutral_set_find(tree, node));
         } else if (tree->value[node] == -INFINITY) {
             /* Under a threshold of -inf a missing value could not go left. */
@@ -115,7 +120,8 @@ plan_make(const struct neutral_model *model, struct arena *scratch, struct plan 
           struct err *err)
 {
     uint32_t largest = 1;
-    bool is_wide = model->feature_count > PACK_FEATURES_MAX;
+    bool is_wide = model->feature_count > PACK_FEATURES_MAX || model->number != MODEL_FLOAT32 ||
+                   model->leaf_width > 1 || model->divisor != 1.0;
     struct plan plan = {.model = model, .kernel = is_wide ? BLOB_WIDE : BLOB_PACK8};
 
     for (uint32_t t = 0; t < model->tree_count; t++) {
@@ -134,8 +140,9 @@ plan_make(const struct neutral_model *model, struct arena *scratch, struct plan 
         plan.kernel = BLOB_LINEAR;
     }
     plan_text(&plan);
-    if (plan.node_count > UINT32_MAX || plan.set_words > UINT32_MAX >> WIDE_SET_SHIFT ||
-        plan.text_bytes > UINT32_MAX || plan.level_count > UINT32_MAX) {
+    if (plan.node_count > UINT32_MAX || plan.set_words > UINT32_MAX ||
+        plan.vector_count > UINT32_MAX || plan.text_bytes > UINT32_MAX ||
+        plan.level_count > UINT32_MAX) {
         err_set(err, AUGURY_ERR_LIMIT, "model_too_large",
                 "%llu nodes, %llu words of category sets, %llu bytes of names: a compiled model "
                 "numbers each with 32 bits",
@@ -177,6 +184,11 @@ plan_header(const struct plan *plan)
         .set_words = (uint32_t)plan->set_words,
         .tree_depth = plan->tree_depth,
         .text_bytes = (uint32_t)plan->text_bytes,
+        .number = model->number,
+        .link_scale = model->link_scale,
+        .divisor = model->divisor,
+        .leaf_width = model->leaf_width,
+        .vector_count = (uint32_t)plan->vector_count,
     };
     uint64_t at = sizeof(header);
 
@@ -221,6 +233,17 @@ fill_set(struct sheet *sheet, const struct neutral_set *set)
     return first;
 }
 
+static uint32_t
+fill_vector(struct sheet *sheet, const struct neutral_tree *tree, uint32_t row)
+{
+    uint32_t width = sheet->plan->model->leaf_width;
+    double *vectors = sheet_section(sheet, BLOB_VECTORS);
+
+    memcpy(vectors + sheet->vector_at * width, tree->vectors + (size_t)row * width,
+           width * sizeof(double));
+    return (uint32_t)sheet->vector_at++;
+}
+
 static struct pack_node
 pack_node_of(const struct neutral_tree *tree, uint32_t node, uint32_t distance,
              uint32_t feature_count)
@@ -230,7 +253,7 @@ pack_node_of(const struct neutral_tree *tree, uint32_t node, uint32_t distance,
     if (distance != 0) {
         slot = 2 * tree->feature[node] + ((tree->flags[node] & NEUTRAL_DEFAULT_LEFT) != 0 ? 1 : 0);
     }
-    return (struct pack_node){.value = tree->value[node],
+    return (struct pack_node){.value = (float)tree->value[node],
                               .step = slot | distance << PACK_SLOT_BITS};
 }
 
@@ -240,13 +263,17 @@ wide_node_of(struct sheet *sheet, const struct neutral_tree *tree, uint32_t node
     struct wide_node wide = {.value = tree->value[node], .distance = distance};
 
     if (distance == 0) {
+        if (sheet->plan->model->leaf_width > 1) {
+            wide.value = (double)fill_vector(sheet, tree, (uint32_t)tree->right[node]);
+        }
         return wide;
     }
-    wide.feature = tree->feature[node];
-    wide.test = (tree->flags[node] & NEUTRAL_DEFAULT_LEFT) != 0 ? WIDE_DEFAULT_LEFT : 0;
-    if ((tree->flags[node] & NEUTRAL_CATEGORICAL) != 0) {
-        wide.value = 0.0f;
-        wide.test |= WIDE_SET | fill_set(sheet, neutral_set_find(tree, node)) << WIDE_SET_SHIFT;
+    wide.feature = (uint16_t)tree->feature[node];
+    wide.test = tree->flags[node];
+    if ((wide.test & WIDE_SET) != 0) {
+        wide.value = (double)fill_set(sheet, neutral_set_find(tree, node));
+    } else if ((wide.test & WIDE_NUMBERS_LEFT) != 0) {
+        wide.value = 0.0;
     }
     return wide;
 }
@@ -408,7 +435,7 @@ fill_blob(struct sheet *sheet, struct arena *scratch, struct err *err)
     header->source_bytes = (uint32_t)model->source.len;
     header->source_offset = fill_text(sheet, model->source);
     memcpy(sheet_section(sheet, BLOB_BASE_MARGINS), model->base_margins,
-           model->output_count * sizeof(float));
+           model->output_count * sizeof(double));
     for (uint32_t t = 0; t < model->tree_count; t++) {
         fill_tree(sheet, t);
     }

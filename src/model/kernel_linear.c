@@ -16,31 +16,33 @@ linear_scratch_bytes(const struct model *model)
 }
 
 static void
-linear_margins(const struct model *model, const float *rows, size_t row_count, void *scratch,
-               float *out_margins)
+linear_margins(const struct model *model, const void *rows, size_t row_count, void *scratch,
+               void *out_margins)
 {
+    const float *row = rows;
+    float *margin = out_margins;
     const float *weights = blob_section(model, BLOB_WEIGHTS);
-    const float *base = blob_section(model, BLOB_BASE_MARGINS);
+    const double *base = blob_section(model, BLOB_BASE_MARGINS);
     size_t outputs = model->output_count;
     const float *bias = weights + model->feature_count * outputs;
 
     (void)scratch;
     for (size_t r = 0; r < row_count; r++) {
         for (size_t k = 0; k < outputs; k++) {
-            float sum = bias[k] + base[k];
+            float sum = bias[k] + (float)base[k];
             for (uint32_t f = 0; f < model->feature_count; f++) {
-                if (!isnan(rows[f])) {
-                    sum += rows[f] * weights[f * outputs + k];
+                if (!isnan(row[f])) {
+                    sum += row[f] * weights[f * outputs + k];
                 }
             }
-            *out_margins++ = sum;
+            *margin++ = sum;
         }
-        rows += model->feature_count;
+        row += model->feature_count;
     }
 }
 
 static void
-linear_leaves(const struct model *model, const float *rows, size_t row_count, void *scratch,
+linear_leaves(const struct model *model, const void *rows, size_t row_count, void *scratch,
               uint32_t *out_leaves)
 {
     (void)model, (void)rows, (void)row_count, (void)scratch, (void)out_leaves;

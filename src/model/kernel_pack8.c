@@ -19,6 +19,16 @@ slot_count(const struct model *model)
     return 2 * model->feature_count + 1;
 }
 
+static void
+base_spread(const struct model *model, float *out_margins)
+{
+    const double *base = blob_section(model, BLOB_BASE_MARGINS);
+
+    for (uint32_t k = 0; k < model->output_count; k++) {
+        out_margins[k] = (float)base[k];
+    }
+}
+
 /* ---- one row, eight trees ------------------------------------------------------------------ */
 
 static void
@@ -90,8 +100,7 @@ row_margins(const struct model *model, const float *row, float *slots, float *ou
     const struct pack_node *leaves[BLOB_ROUND_TREES];
 
     row_spread(row, model->feature_count, slots);
-    memcpy(out_margins, blob_section(model, BLOB_BASE_MARGINS),
-           model->output_count * sizeof(float));
+    base_spread(model, out_margins);
     for (uint32_t left = model->tree_count; left > 0; round++) {
         uint32_t count = left < BLOB_ROUND_TREES ? left : BLOB_ROUND_TREES;
         row_walk(round, nodes, slots, leaves);
@@ -109,7 +118,7 @@ row_margin(const struct model *model, const float *row, float *slots, float *out
     const struct blob_round *round = blob_section(model, BLOB_ROUNDS);
     const struct pack_node *nodes = blob_section(model, BLOB_NODES);
     const struct pack_node *leaves[BLOB_ROUND_TREES];
-    float margin = *(const float *)blob_section(model, BLOB_BASE_MARGINS);
+    float margin = (float)*(const double *)blob_section(model, BLOB_BASE_MARGINS);
 
     row_spread(row, model->feature_count, slots);
     for (uint32_t left = model->tree_count; left > 0; round++) {
@@ -181,12 +190,11 @@ batch_margins(const struct model *model, const float *rows, size_t row_count, fl
 {
     const struct blob_round *rounds = blob_section(model, BLOB_ROUNDS);
     const struct pack_node *nodes = blob_section(model, BLOB_NODES);
-    const float *base = blob_section(model, BLOB_BASE_MARGINS);
     float values[BATCH_ROWS];
 
     batch_spread(rows, model->feature_count, row_count, slots);
     for (size_t r = 0; r < row_count; r++) {
-        memcpy(out_margins + r * model->output_count, base, model->output_count * sizeof(float));
+        base_spread(model, out_margins + r * model->output_count);
     }
     for (uint32_t t = 0; t < model->tree_count; t++) {
         const struct blob_round *round = &rounds[t / BLOB_ROUND_TREES];
@@ -208,28 +216,30 @@ pack8_scratch_bytes(const struct model *model)
 }
 
 static void
-pack8_margins(const struct model *model, const float *rows, size_t row_count, void *scratch,
-              float *out_margins)
+pack8_margins(const struct model *model, const void *rows, size_t row_count, void *scratch,
+              void *out_margins)
 {
+    const float *row = rows;
+    float *margins = out_margins;
     size_t left = row_count;
 
     while (left > 0) {
         size_t count = left < BATCH_ROWS_MIN ? 1 : left < BATCH_ROWS ? left : BATCH_ROWS;
         if (count == 1 && model->output_count == 1) {
-            row_margin(model, rows, scratch, out_margins);
+            row_margin(model, row, scratch, margins);
         } else if (count == 1) {
-            row_margins(model, rows, scratch, out_margins);
+            row_margins(model, row, scratch, margins);
         } else {
-            batch_margins(model, rows, count, scratch, out_margins);
+            batch_margins(model, row, count, scratch, margins);
         }
-        rows += count * model->feature_count;
-        out_margins += count * model->output_count;
+        row += count * model->feature_count;
+        margins += count * model->output_count;
         left -= count;
     }
 }
 
 static void
-pack8_leaves(const struct model *model, const float *rows, size_t row_count, void *scratch,
+pack8_leaves(const struct model *model, const void *rows, size_t row_count, void *scratch,
              uint32_t *out_leaves)
 {
     const struct blob_round *rounds = blob_section(model, BLOB_ROUNDS);
@@ -238,7 +248,7 @@ pack8_leaves(const struct model *model, const float *rows, size_t row_count, voi
     const struct pack_node *leaves[BLOB_ROUND_TREES];
 
     for (size_t r = 0; r < row_count; r++) {
-        row_spread(rows + r * model->feature_count, model->feature_count, scratch);
+        row_spread((const float *)rows + r * model->feature_count, model->feature_count, scratch);
         for (uint32_t t = 0; t < model->tree_count; t++) {
             if (t % BLOB_ROUND_TREES == 0) {
                 row_walk(&rounds[t / BLOB_ROUND_TREES], nodes, scratch, leaves);

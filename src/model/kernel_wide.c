@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * kernel_wide.c - the kernel for every tree that 8-byte nodes cannot hold: category sets, more than
- * PACK_FEATURES_MAX features, wider levels, thresholds of -inf. One row, one tree at a time.
- * XGBoost's rule for categories: the value is cut to an integer; members of the set go right;
- * whatever is no category (negative, over 2^24 - 1, unknown) goes left; a missing value goes to the
- * default side.
+ * kernel_wide.c - the kernel for every tree that 8-byte nodes cannot hold: float64, category sets,
+ * other rules for missing values, leaves of several values, more than PACK_FEATURES_MAX features,
+ * wider levels, thresholds of -inf. One row, one tree at a time.
+ * The rule for categories: the value is cut to an integer; members of the set go to their side
+ * (right in XGBoost, left in LightGBM), whatever is none or no category (negative, over 2^24 - 1,
+ * unknown) to the other; a missing value goes to the default side.
  */
 #include "kernel.h"
 
@@ -29,10 +30,10 @@ list_has(const uint32_t *list, uint32_t count, uint32_t category)
 }
 
 static bool
-set_has(const uint32_t *set, float x)
+set_has(const uint32_t *set, double x)
 {
     /* Compared before the cast, which is undefined for what does not fit. */
-    if (!(x >= 0.0f && x < (float)(NEUTRAL_CATEGORY_MAX + 1))) {
+    if (!(x >= 0.0 && x < (double)(NEUTRAL_CATEGORY_MAX + 1))) {
         return false;
     }
     uint32_t category = (uint32_t)x;
@@ -45,22 +46,118 @@ set_has(const uint32_t *set, float x)
     return count > 0 && category <= words[count - 1] && list_has(words, count, category);
 }
 
-static const struct wide_node *
-wide_walk(const struct wide_node *node, const uint32_t *sets, const float *row)
+static inline bool
+goes_right(const struct wide_node *node, const uint32_t *sets, double x)
+{
+    unsigned test = node->test;
+
+    if ((test & WIDE_NAN_IS_ZERO) != 0 && isnan(x)) {
+        x = 0.0;
+    }
+    if (isnan(x) || ((test & WIDE_ZERO_IS_MISSING) != 0 && fabs(x) <= NEUTRAL_ZERO)) {
+        return (test & WIDE_DEFAULT_LEFT) == 0;
+    }
+    if ((test & WIDE_SET) != 0) {
+        return set_has(sets + (uint32_t)node->value, x) == ((test & WIDE_MEMBERS_LEFT) == 0);
+    }
+    return (test & WIDE_NUMBERS_LEFT) == 0 && !(x < node->value);
+}
+
+/* number is a constant of each caller: the compiler makes one walk a precision. */
+static inline const struct wide_node *
+wide_walk(const struct wide_node *node, const uint32_t *sets, const void *row,
+          enum model_number number)
 {
     while (node->distance != 0) {
-        float x = row[node->feature];
-        bool is_right = false;
-        if (isnan(x)) {
-            is_right = (node->test & WIDE_DEFAULT_LEFT) == 0;
-        } else if ((node->test & WIDE_SET) != 0) {
-            is_right = set_has(sets + (node->test >> WIDE_SET_SHIFT), x);
-        } else {
-            is_right = !(x < node->value);
-        }
-        node += node->distance + is_right;
+        double x = number == MODEL_FLOAT32 ? (double)((const float *)row)[node->feature]
+                                           : ((const double *)row)[node->feature];
+        node += node->distance + goes_right(node, sets, x);
     }
     return node;
+}
+
+/* What one evaluation reads of the blob. */
+struct wide_forest {
+    const struct model *model;
+    const struct blob_round *rounds;
+    const struct wide_node *nodes;
+    const uint32_t *sets;
+    const double *base;
+    const double *vectors;
+};
+
+static struct wide_forest
+wide_forest_of(const struct model *model)
+{
+    return (struct wide_forest){
+        .model = model,
+        .rounds = blob_section(model, BLOB_ROUNDS),
+        .nodes = blob_section(model, BLOB_NODES),
+        .sets = blob_section(model, BLOB_SETS),
+        .base = blob_section(model, BLOB_BASE_MARGINS),
+        .vectors = blob_section(model, BLOB_VECTORS),
+    };
+}
+
+static inline const struct wide_node *
+tree_walk(const struct wide_forest *forest, uint32_t tree, const void *row,
+          enum model_number number)
+{
+    uint32_t root = forest->rounds[tree / BLOB_ROUND_TREES].root[tree % BLOB_ROUND_TREES];
+
+    return wide_walk(forest->nodes + root, forest->sets, row, number);
+}
+
+static void
+row_margins_f32(const struct wide_forest *forest, const float *row, float *out_margins)
+{
+    const struct model *model = forest->model;
+    const struct blob_header *header = blob_header(model);
+    uint32_t width = header->leaf_width;
+
+    for (uint32_t k = 0; k < model->output_count; k++) {
+        out_margins[k] = (float)forest->base[k];
+    }
+    for (uint32_t t = 0; t < model->tree_count; t++) {
+        const struct wide_node *leaf = tree_walk(forest, t, row, MODEL_FLOAT32);
+        if (width == 1) {
+            unsigned lane = t % BLOB_ROUND_TREES;
+            out_margins[forest->rounds[t / BLOB_ROUND_TREES].output[lane]] += (float)leaf->value;
+            continue;
+        }
+        const double *vector = forest->vectors + (size_t)leaf->value * width;
+        for (uint32_t k = 0; k < width; k++) {
+            out_margins[k] += (float)vector[k];
+        }
+    }
+    for (uint32_t k = 0; header->divisor != 1.0 && k < model->output_count; k++) {
+        out_margins[k] /= (float)header->divisor;
+    }
+}
+
+static void
+row_margins_f64(const struct wide_forest *forest, const double *row, double *out_margins)
+{
+    const struct model *model = forest->model;
+    const struct blob_header *header = blob_header(model);
+    uint32_t width = header->leaf_width;
+
+    memcpy(out_margins, forest->base, model->output_count * sizeof(double));
+    for (uint32_t t = 0; t < model->tree_count; t++) {
+        const struct wide_node *leaf = tree_walk(forest, t, row, MODEL_FLOAT64);
+        if (width == 1) {
+            unsigned lane = t % BLOB_ROUND_TREES;
+            out_margins[forest->rounds[t / BLOB_ROUND_TREES].output[lane]] += leaf->value;
+            continue;
+        }
+        const double *vector = forest->vectors + (size_t)leaf->value * width;
+        for (uint32_t k = 0; k < width; k++) {
+            out_margins[k] += vector[k];
+        }
+    }
+    for (uint32_t k = 0; header->divisor != 1.0 && k < model->output_count; k++) {
+        out_margins[k] /= header->divisor;
+    }
 }
 
 static size_t
@@ -71,44 +168,40 @@ wide_scratch_bytes(const struct model *model)
 }
 
 static void
-wide_margins(const struct model *model, const float *rows, size_t row_count, void *scratch,
-             float *out_margins)
+wide_margins(const struct model *model, const void *rows, size_t row_count, void *scratch,
+             void *out_margins)
 {
-    const struct blob_round *rounds = blob_section(model, BLOB_ROUNDS);
-    const struct wide_node *nodes = blob_section(model, BLOB_NODES);
-    const uint32_t *sets = blob_section(model, BLOB_SETS);
-    const float *base = blob_section(model, BLOB_BASE_MARGINS);
+    const struct wide_forest forest = wide_forest_of(model);
 
     (void)scratch;
     for (size_t r = 0; r < row_count; r++) {
-        memcpy(out_margins, base, model->output_count * sizeof(float));
-        for (uint32_t t = 0; t < model->tree_count; t++) {
-            const struct blob_round *round = &rounds[t / BLOB_ROUND_TREES];
-            unsigned lane = t % BLOB_ROUND_TREES;
-            out_margins[round->output[lane]] +=
-                wide_walk(nodes + round->root[lane], sets, rows)->value;
+        if (model->number == MODEL_FLOAT32) {
+            row_margins_f32(&forest, (const float *)rows + r * model->feature_count,
+                            (float *)out_margins + r * model->output_count);
+        } else {
+            row_margins_f64(&forest, (const double *)rows + r * model->feature_count,
+                            (double *)out_margins + r * model->output_count);
         }
-        rows += model->feature_count;
-        out_margins += model->output_count;
     }
 }
 
 static void
-wide_leaves(const struct model *model, const float *rows, size_t row_count, void *scratch,
+wide_leaves(const struct model *model, const void *rows, size_t row_count, void *scratch,
             uint32_t *out_leaves)
 {
-    const struct blob_round *rounds = blob_section(model, BLOB_ROUNDS);
-    const struct wide_node *nodes = blob_section(model, BLOB_NODES);
-    const uint32_t *sets = blob_section(model, BLOB_SETS);
+    const struct wide_forest forest = wide_forest_of(model);
     const uint32_t *source_nodes = blob_section(model, BLOB_SOURCE_NODES);
+    size_t row_bytes = model->feature_count * model_number_bytes(model);
 
     (void)scratch;
     for (size_t r = 0; r < row_count; r++) {
+        const uint8_t *row = (const uint8_t *)rows + r * row_bytes;
         for (uint32_t t = 0; t < model->tree_count; t++) {
-            uint32_t root = rounds[t / BLOB_ROUND_TREES].root[t % BLOB_ROUND_TREES];
-            *out_leaves++ = source_nodes[wide_walk(nodes + root, sets, rows) - nodes];
+            const struct wide_node *leaf = model->number == MODEL_FLOAT32
+                                               ? tree_walk(&forest, t, row, MODEL_FLOAT32)
+                                               : tree_walk(&forest, t, row, MODEL_FLOAT64);
+            *out_leaves++ = source_nodes[leaf - forest.nodes];
         }
-        rows += model->feature_count;
     }
 }
 

@@ -33,6 +33,12 @@ count_probabilities(const struct blob_header *header)
     if (header->link == MODEL_LINK_SOFTPROB || header->link == MODEL_LINK_SOFTMAX) {
         return header->output_count;
     }
+    if (header->link == MODEL_LINK_SIGMOID_SHARE) {
+        return header->output_count;
+    }
+    if (header->link == MODEL_LINK_PROBABILITY && header->output_count > 1) {
+        return header->output_count;
+    }
     return (header->flags & NEUTRAL_BINARY) != 0 ? 2 : 0;
 }
 
@@ -56,6 +62,7 @@ model_open(struct bytes blob, enum model_blob_check check, struct model *out_mod
         .tree_count = header->tree_count,
         .prediction_count = header->link == MODEL_LINK_SOFTMAX ? 1 : header->output_count,
         .probability_count = count_probabilities(header),
+        .number = (enum model_number)header->number,
         .link = (enum model_link)header->link,
         .content = {.lo = header->checksum_lo, .hi = header->checksum_hi},
         .layout = header,
@@ -178,7 +185,11 @@ const char *
 model_kind(const struct model *model)
 {
     static const char *const names[] = {
-        [NEUTRAL_GBTREE] = "gbtree", [NEUTRAL_DART] = "dart", [NEUTRAL_GBLINEAR] = "gblinear"};
+        [NEUTRAL_GBTREE] = "gbtree",
+        [NEUTRAL_DART] = "dart",
+        [NEUTRAL_GBLINEAR] = "gblinear",
+        [NEUTRAL_FOREST] = "forest",
+    };
 
     return names[blob_header(model)->kind];
 }
@@ -197,10 +208,10 @@ model_source(const struct model *model)
 }
 
 void
-model_base_margins(const struct model *model, float *out_margins)
+model_base_margins(const struct model *model, double *out_margins)
 {
     memcpy(out_margins, blob_section(model, BLOB_BASE_MARGINS),
-           model->output_count * sizeof(float));
+           model->output_count * sizeof(double));
 }
 
 /* ---- evaluation ---------------------------------------------------------------------------- */
@@ -214,14 +225,14 @@ model_scratch_bytes(const struct model *model)
 }
 
 void
-model_margins(const struct model *model, const float *rows, size_t row_count, void *scratch,
-              float *out_margins)
+model_margins(const struct model *model, const void *rows, size_t row_count, void *scratch,
+              void *out_margins)
 {
     kernel_of(model)->margins(model, rows, row_count, scratch, out_margins);
 }
 
 void
-model_leaves(const struct model *model, const float *rows, size_t row_count, void *scratch,
+model_leaves(const struct model *model, const void *rows, size_t row_count, void *scratch,
              uint32_t *out_leaves)
 {
     kernel_of(model)->leaves(model, rows, row_count, scratch, out_leaves);

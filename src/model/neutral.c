@@ -32,6 +32,13 @@ bad_tree(struct err *err, const char *reason)
     return err_set(err, AUGURY_ERR_INVALID, "invalid_tree", "%s", reason);
 }
 
+double
+neutral_above(enum model_number number, double t)
+{
+    return number == MODEL_FLOAT32 ? (double)nextafterf((float)t, INFINITY)
+                                   : nextafter(t, INFINITY);
+}
+
 const struct neutral_set *
 neutral_set_find(const struct neutral_tree *tree, uint32_t node)
 {
@@ -78,7 +85,9 @@ check_split(const struct neutral_model *model, const struct neutral_tree *tree, 
                        model->feature_count - 1);
     }
     if ((tree->flags[node] & NEUTRAL_CATEGORICAL) == 0) {
-        return isnan(tree->value[node]) ? bad_tree(err, "its threshold is not a number") : 0;
+        bool is_read = (tree->flags[node] & NEUTRAL_NUMBERS_LEFT) == 0;
+        return is_read && isnan(tree->value[node]) ? bad_tree(err, "its threshold is not a number")
+                                                   : 0;
     }
     if (model->features[feature].type != MODEL_CATEGORY) {
         const struct bytes name = model->features[feature].name;
@@ -93,11 +102,32 @@ check_split(const struct neutral_model *model, const struct neutral_tree *tree, 
 }
 
 static int
+check_leaf(const struct neutral_model *model, const struct neutral_tree *tree, uint32_t node,
+           struct err *err)
+{
+    if (model->leaf_width == 1) {
+        return isfinite(tree->value[node]) ? 0 : bad_tree(err, "the leaf's value is not finite");
+    }
+    if (tree->right[node] < 0 || (uint32_t)tree->right[node] >= tree->vector_count) {
+        return err_set(err, AUGURY_ERR_INVALID, "invalid_tree",
+                       "the leaf's vector %d is not one of the tree's %u", tree->right[node],
+                       tree->vector_count);
+    }
+    const double *vector = tree->vectors + (size_t)tree->right[node] * model->leaf_width;
+    for (uint32_t k = 0; k < model->leaf_width; k++) {
+        if (!isfinite(vector[k])) {
+            return bad_tree(err, "a value of the leaf is not finite");
+        }
+    }
+    return 0;
+}
+
+static int
 check_node(const struct neutral_model *model, const struct neutral_tree *tree, struct walk *walk,
            uint32_t node, struct err *err)
 {
     if (tree->left[node] == NEUTRAL_LEAF) {
-        return isfinite(tree->value[node]) ? 0 : bad_tree(err, "the leaf's value is not finite");
+        return check_leaf(model, tree, node, err);
     }
     int rc = check_split(model, tree, node, err);
     if (rc == 0) {
@@ -176,13 +206,43 @@ check_tree(const struct neutral_model *model, uint32_t number, struct arena *scr
 }
 
 static int
-check_numbers(const float *numbers, size_t count, const char *what, struct err *err)
+bad_number(struct err *err, const char *what, size_t i)
 {
+    return err_set(err, AUGURY_ERR_INVALID, "invalid_model", "%s %zu is not finite", what, i);
+}
+
+static int
+check_weights(const struct neutral_model *model, struct err *err)
+{
+    size_t count = ((size_t)model->feature_count + 1) * model->output_count;
+
     for (size_t i = 0; i < count; i++) {
-        if (!isfinite(numbers[i])) {
-            return err_set(err, AUGURY_ERR_INVALID, "invalid_model", "%s %zu is not finite", what,
-                           i);
+        if (!isfinite(model->weights[i])) {
+            return bad_number(err, "weight", i);
         }
+    }
+    return 0;
+}
+
+/* What no file says wrong, but an importer could. */
+static int
+check_settings(const struct neutral_model *model, struct err *err)
+{
+    for (uint32_t i = 0; i < model->output_count; i++) {
+        if (!isfinite(model->base_margins[i])) {
+            return bad_number(err, "the base margin of output", i);
+        }
+    }
+    if (!isfinite(model->link_scale) || !isfinite(model->divisor) || model->divisor == 0.0) {
+        return err_set(err, AUGURY_ERR_INVALID, "invalid_model",
+                       "the scale of the link (%g) and the divisor of the sum (%g) must be finite "
+                       "and the divisor not 0",
+                       model->link_scale, model->divisor);
+    }
+    if (model->leaf_width != 1 && model->leaf_width != model->output_count) {
+        return err_set(err, AUGURY_ERR_INVALID, "invalid_model",
+                       "leaves of %u values in a model of %u outputs", model->leaf_width,
+                       model->output_count);
     }
     return 0;
 }
@@ -200,12 +260,9 @@ neutral_check(const struct neutral_model *model, struct arena *scratch, struct e
                        "%u outputs; augury reads models of 1 to %d", model->output_count,
                        MODEL_OUTPUTS_MAX);
     }
-    int rc =
-        check_numbers(model->base_margins, model->output_count, "the base margin of output", err);
+    int rc = check_settings(model, err);
     if (rc == 0 && model->kind == NEUTRAL_GBLINEAR) {
-        return check_numbers(model->weights,
-                             ((size_t)model->feature_count + 1) * model->output_count, "weight",
-                             err);
+        return check_weights(model, err);
     }
     for (uint32_t i = 0; i < model->tree_count && rc == 0; i++) {
         size_t used = scratch->used;

@@ -170,15 +170,16 @@ read_base_margins(struct document *doc, struct neutral_model *model)
 {
     const char *at = "learner.learner_model_param.base_score";
     const struct wire_value *member = wire_member(doc->param, "base_score");
-    float *margins = arena_zalloc(&doc->import->arena, model->output_count, sizeof(float));
+    float *scores = arena_zalloc(&doc->import->arena, model->output_count, sizeof(float));
+    double *margins = arena_zalloc(&doc->import->arena, model->output_count, sizeof(double));
     uint32_t count = 0;
 
-    if (margins == NULL) {
+    if (scores == NULL || margins == NULL) {
         return no_memory(doc);
     }
     if (member != NULL && member->type == WIRE_STRING) {
-        count = parse_scores(wire_string(member), model->output_count, margins);
-    } else if (member != NULL && wire_to_f32(member, margins) == 0) {
+        count = parse_scores(wire_string(member), model->output_count, scores);
+    } else if (member != NULL && wire_to_f32(member, scores) == 0) {
         count = 1;
     }
     if (count == 0 || (count > 1 && count != model->output_count)) {
@@ -186,8 +187,8 @@ read_base_margins(struct document *doc, struct neutral_model *model)
                        "expected a number in a text, \"5E-1\", or a list of one number or one an "
                        "output, \"[4.9E-1,2.1E-1]\"");
     }
-    for (uint32_t i = model->output_count; i-- > 0;) {
-        float score = margins[count == 1 || model->kind == NEUTRAL_GBLINEAR ? 0 : i];
+    for (uint32_t i = 0; i < model->output_count; i++) {
+        float score = scores[count == 1 || model->kind == NEUTRAL_GBLINEAR ? 0 : i];
         float margin = objective_base_margin(doc->objective, score);
         if (!isfinite(margin)) {
             err_set(doc->err, AUGURY_ERR_INVALID, "invalid_model",
@@ -196,7 +197,7 @@ read_base_margins(struct document *doc, struct neutral_model *model)
             err_at(doc->err, "%s", at);
             return AUGURY_ERR_INVALID;
         }
-        margins[i] = margin;
+        margins[i] = (double)margin;
     }
     model->base_margins = margins;
     return 0;
@@ -266,7 +267,7 @@ weigh_tree(struct document *doc, const struct wire_value *weights, uint32_t numb
            struct neutral_tree *tree)
 {
     float weight = 1.0f;
-    float *values = arena_zalloc(&doc->import->arena, tree->node_count, sizeof(float));
+    double *values = arena_zalloc(&doc->import->arena, tree->node_count, sizeof(double));
 
     if (values == NULL) {
         return no_memory(doc);
@@ -276,7 +277,8 @@ weigh_tree(struct document *doc, const struct wire_value *weights, uint32_t numb
     }
     for (uint32_t i = 0; i < tree->node_count; i++) {
         bool is_leaf = tree->left[i] == NEUTRAL_LEAF;
-        values[i] = is_leaf ? (0.0f + tree->value[i]) * weight : tree->value[i];
+        float product = (0.0f + (float)tree->value[i]) * weight;
+        values[i] = is_leaf ? (double)product : tree->value[i];
     }
     tree->value = values;
     return 0;
@@ -480,7 +482,13 @@ xgboost_read(struct import *import, const struct wire_value *document,
     struct neutral_model *model = out_model;
     int rc = find_parts(&doc, document);
 
-    *model = (struct neutral_model){.kind = NEUTRAL_GBTREE};
+    *model = (struct neutral_model){
+        .kind = NEUTRAL_GBTREE,
+        .number = MODEL_FLOAT32,
+        .link_scale = 1.0,
+        .leaf_width = 1,
+        .divisor = 1.0,
+    };
     if (rc == 0) {
         model->objective = bytes_of_text(doc.objective->name);
         model->link = doc.objective->link;

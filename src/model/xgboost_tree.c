@@ -77,7 +77,7 @@ read_integers(struct tree_reader *reader, const char *key, int64_t least, int64_
 }
 
 static int
-read_floats(struct tree_reader *reader, const char *key, float **out_numbers)
+read_values(struct tree_reader *reader, const char *key, double **out_numbers)
 {
     const struct wire_value *array = NULL;
     int rc = node_array(reader, key, &array);
@@ -85,16 +85,40 @@ read_floats(struct tree_reader *reader, const char *key, float **out_numbers)
     if (rc != 0) {
         return rc;
     }
-    float *numbers = arena_zalloc(&reader->import->arena, reader->node_count, sizeof(*numbers));
+    double *numbers = arena_zalloc(&reader->import->arena, reader->node_count, sizeof(*numbers));
     if (numbers == NULL) {
         return no_memory(reader->err);
     }
     for (uint32_t i = 0; i < reader->node_count; i++) {
-        if (wire_array_f32(array, i, &numbers[i]) != 0) {
+        float number = 0.0f;
+        if (wire_array_f32(array, i, &number) != 0) {
             return bad_entry(reader, key, i);
         }
+        numbers[i] = (double)number;
     }
     *out_numbers = numbers;
+    return 0;
+}
+
+static int
+read_covers(struct tree_reader *reader, float **out_covers)
+{
+    const struct wire_value *array = NULL;
+    int rc = node_array(reader, "sum_hessian", &array);
+
+    if (rc != 0) {
+        return rc;
+    }
+    float *covers = arena_zalloc(&reader->import->arena, reader->node_count, sizeof(*covers));
+    if (covers == NULL) {
+        return no_memory(reader->err);
+    }
+    for (uint32_t i = 0; i < reader->node_count; i++) {
+        if (wire_array_f32(array, i, &covers[i]) != 0) {
+            return bad_entry(reader, "sum_hessian", i);
+        }
+    }
+    *out_covers = covers;
     return 0;
 }
 
@@ -274,7 +298,7 @@ read_arrays(struct tree_reader *reader, struct neutral_tree *tree)
     int32_t *left = NULL;
     int32_t *right = NULL;
     int32_t *feature = NULL;
-    float *value = NULL;
+    double *value = NULL;
     float *cover = NULL;
     uint8_t *flags = NULL;
     int rc = read_integers(reader, "left_children", INT32_MIN, INT32_MAX, &left);
@@ -286,13 +310,13 @@ read_arrays(struct tree_reader *reader, struct neutral_tree *tree)
         rc = read_integers(reader, "split_indices", 0, INT32_MAX, &feature);
     }
     if (rc == 0) {
-        rc = read_floats(reader, "split_conditions", &value);
+        rc = read_values(reader, "split_conditions", &value);
     }
     if (rc == 0) {
         rc = read_flags(reader, &flags);
     }
     if (rc == 0 && has_array(reader->tree, "sum_hessian")) {
-        rc = read_floats(reader, "sum_hessian", &cover);
+        rc = read_covers(reader, &cover);
     }
     *tree = (struct neutral_tree){
         .node_count = reader->node_count,

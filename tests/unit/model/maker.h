@@ -37,7 +37,7 @@ maker_init(uint64_t seed, uint32_t features, uint32_t outputs, uint32_t trees)
 
     AUGURY_ASSERT(arena_init(&maker.arena, (size_t)512 << 20) == 0);
     struct neutral_feature *all = maker_alloc(&maker, features, sizeof(*all));
-    float *base = maker_alloc(&maker, outputs, sizeof(*base));
+    double *base = maker_alloc(&maker, outputs, sizeof(*base));
     for (uint32_t i = 0; i < features; i++) {
         char text[16];
         snprintf(text, sizeof(text), "f%u", i);
@@ -46,9 +46,12 @@ maker_init(uint64_t seed, uint32_t features, uint32_t outputs, uint32_t trees)
         all[i].is_missing_allowed = true;
     }
     for (uint32_t i = 0; i < outputs; i++) {
-        base[i] = (float)maker_random(&maker, 100) / 7.0f;
+        base[i] = (double)((float)maker_random(&maker, 100) / 7.0f);
     }
     maker.model = (struct neutral_model){
+        .link_scale = 1.0,
+        .leaf_width = 1,
+        .divisor = 1.0,
         .feature_count = features,
         .features = all,
         .output_count = outputs,
@@ -78,7 +81,41 @@ maker_value(struct maker *maker)
     return special[maker_random(maker, AUGURY_COUNT(special))];
 }
 
-enum maker_shape { MAKER_NUMERIC = 0, MAKER_SETS = 1, MAKER_CHAIN = 2 };
+enum maker_shape {
+    MAKER_NUMERIC = 0,
+    MAKER_SETS = 1,
+    MAKER_CHAIN = 2,
+    MAKER_RULES = 3 /* sets, and every rule for what is missing and which side members go */
+};
+
+/* Flags of an inner node of MAKER_RULES. */
+static inline uint8_t
+maker_rules(struct maker *maker)
+{
+    static const uint8_t rules[] = {0, NEUTRAL_NAN_IS_ZERO, NEUTRAL_ZERO_IS_MISSING,
+                                    NEUTRAL_NUMBERS_LEFT};
+
+    return (uint8_t)(rules[maker_random(maker, AUGURY_COUNT(rules))] |
+                     (maker_random(maker, 2) == 0 ? 0 : NEUTRAL_DEFAULT_LEFT));
+}
+
+/* Gives every leaf of a tree a row of random values. */
+static inline void
+maker_vectors(struct maker *maker, struct neutral_tree *tree, int32_t *right)
+{
+    uint32_t width = maker->model.leaf_width;
+    double *vectors = maker_alloc(maker, (size_t)tree->node_count * width, sizeof(*vectors));
+
+    for (size_t i = 0; i < (size_t)tree->node_count * width; i++) {
+        vectors[i] = (double)((float)maker_random(maker, 2000) / 1024.0f);
+    }
+    for (uint32_t i = 0; i < tree->node_count; i++) {
+        right[i] = tree->left[i] == NEUTRAL_LEAF ? (int32_t)i : right[i];
+    }
+    tree->output = 0;
+    tree->vectors = vectors;
+    tree->vector_count = tree->node_count;
+}
 
 /* A random tree of `inner` inner nodes: grown leaf by leaf, numbered in order of growth. */
 static inline void
@@ -88,7 +125,7 @@ maker_grow(struct maker *maker, uint32_t number, uint32_t inner, enum maker_shap
     int32_t *left = maker_alloc(maker, count, sizeof(*left));
     int32_t *right = maker_alloc(maker, count, sizeof(*right));
     uint32_t *feature = maker_alloc(maker, count, sizeof(*feature));
-    float *value = maker_alloc(maker, count, sizeof(*value));
+    double *value = maker_alloc(maker, count, sizeof(*value));
     uint8_t *flags = maker_alloc(maker, count, 1);
     struct neutral_set *sets = maker_alloc(maker, count, sizeof(*sets));
     uint32_t set_count = 0;
@@ -97,7 +134,7 @@ maker_grow(struct maker *maker, uint32_t number, uint32_t inner, enum maker_shap
     for (uint32_t i = 0; i < count; i++) {
         left[i] = NEUTRAL_LEAF;
         right[i] = NEUTRAL_LEAF;
-        value[i] = ((float)maker_random(maker, 2000) - 1000.0f) / 1024.0f;
+        value[i] = (double)(((float)maker_random(maker, 2000) - 1000.0f) / 1024.0f);
     }
     for (uint32_t i = 0; i < inner; i++) {
         uint32_t node = shape == MAKER_CHAIN ? grown - 1 : maker_random(maker, grown);
@@ -107,17 +144,21 @@ maker_grow(struct maker *maker, uint32_t number, uint32_t inner, enum maker_shap
         left[node] = (int32_t)grown++;
         right[node] = (int32_t)grown++;
         feature[node] = maker_random(maker, maker->model.feature_count);
-        value[node] = maker_value(maker);
+        value[node] = (double)maker_value(maker);
         flags[node] = maker_random(maker, 2) == 0 ? 0 : NEUTRAL_DEFAULT_LEFT;
+        flags[node] = shape == MAKER_RULES ? maker_rules(maker) : flags[node];
     }
-    for (uint32_t i = 0; i < count && shape == MAKER_SETS; i++) {
+    for (uint32_t i = 0; i < count && (shape == MAKER_SETS || shape == MAKER_RULES); i++) {
         if (left[i] == NEUTRAL_LEAF || maker_random(maker, 2) == 0) {
             continue;
         }
         uint32_t *categories = maker_alloc(maker, 2, sizeof(*categories));
         categories[0] = maker_random(maker, 3);
         categories[1] = maker_random(maker, 2) == 0 ? 40 : 100000;
-        flags[i] |= NEUTRAL_CATEGORICAL;
+        flags[i] = (uint8_t)((flags[i] & NEUTRAL_DEFAULT_LEFT) | NEUTRAL_CATEGORICAL);
+        if (shape == MAKER_RULES && maker_random(maker, 2) == 0) {
+            flags[i] |= NEUTRAL_MEMBERS_LEFT;
+        }
         sets[set_count++] = (struct neutral_set){.node = i, .count = 2, .categories = categories};
     }
     *maker_tree(maker, number) = (struct neutral_tree){
@@ -131,47 +172,91 @@ maker_grow(struct maker *maker, uint32_t number, uint32_t inner, enum maker_shap
         .sets = sets,
         .set_count = set_count,
     };
+    if (maker->model.leaf_width > 1) {
+        maker_vectors(maker, maker_tree(maker, number), right);
+    }
 }
 
 static inline bool
-maker_goes_left(const struct neutral_tree *tree, uint32_t node, float x)
+maker_goes_left(const struct neutral_tree *tree, uint32_t node, double x)
 {
-    if (isnan(x)) {
-        return (tree->flags[node] & NEUTRAL_DEFAULT_LEFT) != 0;
+    unsigned flags = tree->flags[node];
+
+    if ((flags & NEUTRAL_NAN_IS_ZERO) != 0 && isnan(x)) {
+        x = 0.0;
     }
-    if ((tree->flags[node] & NEUTRAL_CATEGORICAL) == 0) {
-        return x < tree->value[node];
+    if (isnan(x) || ((flags & NEUTRAL_ZERO_IS_MISSING) != 0 && fabs(x) <= NEUTRAL_ZERO)) {
+        return (flags & NEUTRAL_DEFAULT_LEFT) != 0;
+    }
+    if ((flags & NEUTRAL_CATEGORICAL) == 0) {
+        return (flags & NEUTRAL_NUMBERS_LEFT) != 0 || x < tree->value[node];
     }
     for (uint32_t i = 0; i < tree->set_count; i++) {
         const struct neutral_set *set = &tree->sets[i];
         for (uint32_t k = 0; set->node == node && k < set->count; k++) {
-            if (x >= (float)set->categories[k] && x < (float)set->categories[k] + 1.0f) {
-                return false;
+            if (x >= (double)set->categories[k] && x < (double)set->categories[k] + 1.0) {
+                return (flags & NEUTRAL_MEMBERS_LEFT) != 0;
             }
         }
     }
-    return true;
+    return (flags & NEUTRAL_MEMBERS_LEFT) == 0;
+}
+
+static inline double
+maker_cell(const struct neutral_model *model, const void *row, uint32_t feature)
+{
+    return model->number == MODEL_FLOAT32 ? (double)((const float *)row)[feature]
+                                          : ((const double *)row)[feature];
 }
 
 static inline uint32_t
-maker_leaf(const struct neutral_tree *tree, const float *row)
+maker_leaf(const struct neutral_model *model, const struct neutral_tree *tree, const void *row)
 {
     uint32_t node = 0;
 
     while (tree->left[node] != NEUTRAL_LEAF) {
-        bool is_left = maker_goes_left(tree, node, row[tree->feature[node]]);
+        bool is_left = maker_goes_left(tree, node, maker_cell(model, row, tree->feature[node]));
         node = (uint32_t)(is_left ? tree->left[node] : tree->right[node]);
     }
     return node;
 }
 
 static inline void
-maker_margins(const struct neutral_model *model, const float *row, float *out_margins)
+maker_add(const struct neutral_model *model, void *margins, uint32_t k, double value)
 {
-    memcpy(out_margins, model->base_margins, model->output_count * sizeof(float));
+    if (model->number == MODEL_FLOAT32) {
+        ((float *)margins)[k] += (float)value;
+    } else {
+        ((double *)margins)[k] += value;
+    }
+}
+
+/* out_margins: of the model's numbers. */
+static inline void
+maker_margins(const struct neutral_model *model, const void *row, void *out_margins)
+{
+    memset(out_margins, 0,
+           model->output_count * (model->number == MODEL_FLOAT32 ? sizeof(float) : sizeof(double)));
+    for (uint32_t k = 0; k < model->output_count; k++) {
+        maker_add(model, out_margins, k, model->base_margins[k]);
+    }
     for (uint32_t t = 0; t < model->tree_count; t++) {
         const struct neutral_tree *tree = &model->trees[t];
-        out_margins[tree->output] += tree->value[maker_leaf(tree, row)];
+        uint32_t leaf = maker_leaf(model, tree, row);
+        if (model->leaf_width == 1) {
+            maker_add(model, out_margins, tree->output, tree->value[leaf]);
+        }
+        for (uint32_t k = 0; model->leaf_width > 1 && k < model->leaf_width; k++) {
+            maker_add(model, out_margins, k,
+                      tree->vectors[(size_t)tree->right[leaf] * model->leaf_width + k]);
+        }
+    }
+    for (uint32_t k = 0; k < model->output_count; k++) {
+        if (model->number == MODEL_FLOAT32) {
+            ((float *)out_margins)[k] /= (float)model->divisor;
+        } else {
+            ((double *)out_margins)[k] /= model->divisor;
+        }
     }
 }
 

@@ -205,8 +205,9 @@ a_list_of_base_scores_gives_each_output_its_own(void)
 
     CHECK_INT(f.rc, 0);
     CHECK_INT(f.model.prediction_count, 1);
-    model_base_margins(&f.model, margins);
-    CHECK(margins[0] == 0.49f && margins[1] == 0.21f && margins[2] == -0.3f);
+    double base[3];
+    model_base_margins(&f.model, base);
+    CHECK(base[0] == (double)0.49f && base[1] == (double)0.21f && base[2] == (double)-0.3f);
     model_margins(&f.model, row, 1, f.scratch, margins);
     CHECK(margins[0] == 0.49f + 0.0f + 3.0f);
     CHECK(margins[2] == -0.3f + 2.0f + 5.0f);

@@ -10,28 +10,30 @@ enum { ROWS = 37 };
 static bool
 agrees(struct maker *maker, const struct fixture *f)
 {
-    uint32_t features = f->model.feature_count;
-    uint32_t outputs = f->model.output_count;
-    float *rows = malloc(sizeof(float) * ROWS * features);
-    float *want = malloc(sizeof(float) * ROWS * outputs);
-    float *got = malloc(sizeof(float) * ROWS * outputs);
+    size_t number_bytes = model_number_bytes(&f->model);
+    size_t row_bytes = f->model.feature_count * number_bytes;
+    size_t margin_bytes = f->model.output_count * number_bytes;
+    uint8_t *rows = malloc(ROWS * row_bytes);
+    uint8_t *want = malloc(ROWS * margin_bytes);
+    uint8_t *got = malloc(ROWS * margin_bytes);
     uint32_t *leaves = malloc(sizeof(uint32_t) * ROWS * f->model.tree_count);
     bool is_good = rows != NULL && want != NULL && got != NULL && leaves != NULL;
 
-    for (size_t i = 0; is_good && i < (size_t)ROWS * features; i++) {
-        rows[i] = maker_random(maker, 6) == 0 ? NAN : maker_value(maker);
-        rows[i] = maker_random(maker, 6) == 0 ? -rows[i] : rows[i];
+    for (size_t i = 0; is_good && i < (size_t)ROWS * f->model.feature_count; i++) {
+        double x = maker_random(maker, 6) == 0 ? (double)NAN : (double)maker_value(maker);
+        model_number_set(&f->model, rows, i, maker_random(maker, 6) == 0 ? -x : x);
     }
     for (size_t r = 0; is_good && r < ROWS; r++) {
-        maker_margins(&maker->model, rows + r * features, want + r * outputs);
+        maker_margins(&maker->model, rows + r * row_bytes, want + r * margin_bytes);
     }
     for (size_t step = 1; is_good && step <= ROWS; step = step * 2 + 1) {
-        memset(got, 0x55, sizeof(float) * ROWS * outputs);
+        memset(got, 0x55, ROWS * margin_bytes);
         for (size_t r = 0; r < ROWS; r += step) {
             size_t count = ROWS - r < step ? ROWS - r : step;
-            model_margins(&f->model, rows + r * features, count, f->scratch, got + r * outputs);
+            model_margins(&f->model, rows + r * row_bytes, count, f->scratch,
+                          got + r * margin_bytes);
         }
-        is_good = memcmp(want, got, sizeof(float) * ROWS * outputs) == 0;
+        is_good = memcmp(want, got, ROWS * margin_bytes) == 0;
     }
     if (is_good) {
         model_leaves(&f->model, rows, ROWS, f->scratch, leaves);
@@ -39,7 +41,8 @@ agrees(struct maker *maker, const struct fixture *f)
     for (size_t i = 0; is_good && i < (size_t)ROWS * f->model.tree_count; i++) {
         size_t tree = i % f->model.tree_count;
         size_t row = i / f->model.tree_count;
-        is_good = leaves[i] == maker_leaf(&maker->model.trees[tree], rows + row * features);
+        is_good = leaves[i] ==
+                  maker_leaf(&maker->model, &maker->model.trees[tree], rows + row * row_bytes);
     }
     free(rows);
     free(want);
@@ -93,6 +96,25 @@ trees_with_category_sets_give_the_plain_walks_bits(void)
 }
 
 static void
+every_rule_for_missing_values_and_members_holds_in_both_precisions(void)
+{
+    for (uint32_t seed = 1; seed <= 120; seed++) {
+        struct maker maker = maker_init(seed, 1 + seed % 9, 1 + seed % 4, 1 + seed % 11);
+        maker.model.number = seed % 2 == 0 ? MODEL_FLOAT32 : MODEL_FLOAT64;
+        maker.model.leaf_width = seed % 3 == 0 ? maker.model.output_count : 1;
+        maker.model.divisor = seed % 5 == 0 ? (double)maker.model.tree_count : 1.0;
+        for (uint32_t t = 0; t < maker.model.tree_count; t++) {
+            maker_grow(&maker, t, maker_random(&maker, 40), MAKER_RULES);
+        }
+        struct fixture f = maker_compile(&maker);
+        CHECK_INT(f.rc, 0);
+        CHECK(agrees(&maker, &f));
+        fixture_close(&f);
+        arena_fini(&maker.arena);
+    }
+}
+
+static void
 more_features_than_packed_nodes_can_name_are_read_by_the_wide_kernel(void)
 {
     static const struct {
@@ -124,7 +146,7 @@ a_threshold_of_minus_infinity_still_sends_the_missing_left(void)
 
     maker_grow(&maker, 0, 1, MAKER_NUMERIC);
     struct neutral_tree *tree = maker_tree(&maker, 0);
-    ((float *)(uintptr_t)tree->value)[0] = -INFINITY;
+    ((double *)(uintptr_t)tree->value)[0] = -INFINITY;
     ((uint8_t *)(uintptr_t)tree->flags)[0] = NEUTRAL_DEFAULT_LEFT;
     struct fixture f = maker_compile(&maker);
     CHECK_INT(f.rc, 0);
@@ -149,12 +171,12 @@ a_level_wider_than_a_packed_distance_is_read_by_the_wide_kernel(void)
     int32_t *left = maker_alloc(&maker, 2 * INNER + 1, sizeof(*left));
     int32_t *right = maker_alloc(&maker, 2 * INNER + 1, sizeof(*right));
     uint32_t *feature = maker_alloc(&maker, 2 * INNER + 1, sizeof(*feature));
-    float *value = maker_alloc(&maker, 2 * INNER + 1, sizeof(*value));
+    double *value = maker_alloc(&maker, 2 * INNER + 1, sizeof(*value));
     for (int32_t i = 0; i < 2 * INNER + 1; i++) {
         left[i] = i < INNER ? 2 * i + 1 : NEUTRAL_LEAF;
         right[i] = i < INNER ? 2 * i + 2 : NEUTRAL_LEAF;
         feature[i] = (uint32_t)i % 3;
-        value[i] = (float)(i % 5) - 2.0f;
+        value[i] = (double)(i % 5) - 2.0;
     }
     tree->node_count = 2 * INNER + 1;
     tree->left = left;
@@ -166,8 +188,8 @@ a_level_wider_than_a_packed_distance_is_read_by_the_wide_kernel(void)
     CHECK_INT(f.rc, 0);
     CHECK_INT(kernel_of(&f), BLOB_WIDE);
     model_leaves(&f.model, rows, 2, f.scratch, leaves);
-    CHECK_INT(leaves[0], maker_leaf(tree, rows));
-    CHECK_INT(leaves[1], maker_leaf(tree, rows + 3));
+    CHECK_INT(leaves[0], maker_leaf(&maker.model, tree, rows));
+    CHECK_INT(leaves[1], maker_leaf(&maker.model, tree, rows + 3));
     fixture_close(&f);
     arena_fini(&maker.arena);
 }
@@ -199,13 +221,15 @@ a_model_without_trees_answers_its_base_margins(void)
     struct fixture f = maker_compile(&maker);
     const float row[] = {1.0f, 2.0f, 3.0f};
     float margins[4];
-    float base[4];
+    double base[4];
 
     CHECK_INT(f.rc, 0);
     model_margins(&f.model, row, 1, f.scratch, margins);
     model_base_margins(&f.model, base);
-    CHECK(memcmp(margins, maker.model.base_margins, sizeof(margins)) == 0);
-    CHECK(memcmp(base, margins, sizeof(margins)) == 0);
+    CHECK(memcmp(base, maker.model.base_margins, sizeof(base)) == 0);
+    for (unsigned k = 0; k < 4; k++) {
+        CHECK((double)margins[k] == base[k]);
+    }
     fixture_close(&f);
     arena_fini(&maker.arena);
 }
@@ -227,6 +251,7 @@ main(void)
 {
     TAP_RUN(numeric_trees_of_any_shape_give_the_plain_walks_bits);
     TAP_RUN(trees_with_category_sets_give_the_plain_walks_bits);
+    TAP_RUN(every_rule_for_missing_values_and_members_holds_in_both_precisions);
     TAP_RUN(more_features_than_packed_nodes_can_name_are_read_by_the_wide_kernel);
     TAP_RUN(a_threshold_of_minus_infinity_still_sends_the_missing_left);
     TAP_RUN(a_level_wider_than_a_packed_distance_is_read_by_the_wide_kernel);

@@ -3,10 +3,12 @@
  * libxgboost; here the shapes and limits. */
 #include "fixture.h"
 
+#include "../../../src/model/blob.h"
+
 static struct model
 model_of(enum model_link link, uint32_t outputs)
 {
-    static const uint64_t header[64]; /* all flags zero */
+    static const struct blob_header header = {.link_scale = 1.0, .divisor = 1.0};
 
     return (struct model){
         .output_count = outputs,
@@ -15,7 +17,7 @@ model_of(enum model_link link, uint32_t outputs)
                              : link == MODEL_LINK_SOFTPROB || link == MODEL_LINK_SOFTMAX ? outputs
                                                                                          : 0,
         .link = link,
-        .layout = header,
+        .layout = &header,
     };
 }
 
