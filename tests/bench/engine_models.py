@@ -4,7 +4,9 @@
 
 a: 100 trees of depth 6 over 30 features; b: 500 of depth 8 over 100; c: 1,000 of depth 6, five
 classes, 50 features. Synthetic rows from fixed seeds, a part of them on a grid so that values meet
-thresholds, 3 % missing. Writes <name>.ubj and <name>.f32 (1,000 rows, row-major float32).
+thresholds, 3 % missing. Writes <name>.ubj, <name>.f32 (10,000 rows, row-major float32) and
+<name>.missing.f32 (the same rows, 5 % of their values missing). A stamp says how they were made:
+other settings train anew.
 """
 import os
 import sys
@@ -12,8 +14,9 @@ import sys
 import numpy as np
 import xgboost as xgb
 
-TRAIN_ROWS = 10000
-BENCH_ROWS = 1000
+TRAIN_ROWS = 40000
+BENCH_ROWS = 10000
+MISSING_SHARE = 0.05
 MODELS = {  # trees, depth, features, classes
     "a": (100, 6, 30, 1),
     "b": (500, 8, 100, 1),
@@ -60,19 +63,25 @@ def train(folder, name):
                   min_child_weight=0.1, seed=7,
                   nthread=1)  # two threads wait for each other on a busy machine
     booster = xgb.train(params, xgb.DMatrix(rows, label=labels), trees // classes)
-    rows_of(BENCH_ROWS, features, 2).tofile(os.path.join(folder, name + ".f32"))
-    path = os.path.join(folder, name + ".ubj")
-    booster.save_model(path + ".part.ubj")
-    os.rename(path + ".part.ubj", path)  # a model that is there is whole
+    rows = rows_of(BENCH_ROWS, features, 2)
+    rows.tofile(os.path.join(folder, name + ".f32"))
+    rows[np.random.default_rng(5).random(rows.shape) < MISSING_SHARE] = np.nan
+    rows.tofile(os.path.join(folder, name + ".missing.f32"))
+    booster.save_model(os.path.join(folder, name + ".ubj"))
 
 
 def main():
     folder = sys.argv[1]
     os.makedirs(folder, exist_ok=True)
     for name in MODELS:
-        if not os.path.exists(os.path.join(folder, name + ".ubj")):
-            print(f"training model {name}", file=sys.stderr, flush=True)
-            train(folder, name)
+        stamp = os.path.join(folder, name + ".stamp")
+        settings = f"{TRAIN_ROWS} {BENCH_ROWS} {MISSING_SHARE} {MODELS[name]}"
+        if os.path.exists(stamp) and open(stamp, encoding="utf-8").read() == settings:
+            continue
+        print(f"training model {name}", file=sys.stderr, flush=True)
+        train(folder, name)
+        with open(stamp, "w", encoding="utf-8") as out:
+            out.write(settings)
 
 
 if __name__ == "__main__":
