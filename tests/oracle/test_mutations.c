@@ -203,37 +203,81 @@ complain(struct tally *tally, const char *what)
 
 /* Rows that go left, right and missing everywhere. */
 static void
-probe_fill(const struct model *model, float *rows)
+probe_fill(const struct model *model, void *rows)
 {
     static const float values[PROBE_ROWS] = {0.0f,   -0.0f, 1.0f,     -1.0f,    3e38f,
                                              -3e38f, NAN,   INFINITY, -INFINITY};
 
     for (size_t i = 0; i < (size_t)PROBE_ROWS * model->feature_count; i++) {
-        rows[i] = values[i / model->feature_count];
+        model_number_set(model, rows, i, (double)values[i / model->feature_count]);
     }
+}
+
+/* Memory of one probe; numbers of either precision fit. */
+struct probe {
+    double *rows;
+    double *batch; /* VALUES_MAX each */
+    double *alone;
+    uint32_t *leaves;
+};
+
+static bool
+probe_init(struct probe *probe, const struct model *model)
+{
+    *probe = (struct probe){
+        .rows = malloc(((size_t)PROBE_ROWS * model->feature_count + 1) * sizeof(double)),
+        .batch = malloc(VALUES_MAX * sizeof(double)),
+        .alone = malloc(VALUES_MAX * sizeof(double)),
+        .leaves = malloc(((size_t)PROBE_ROWS * model->tree_count + 1) * sizeof(uint32_t)),
+    };
+    return probe->rows != NULL && probe->batch != NULL && probe->alone != NULL &&
+           probe->leaves != NULL;
+}
+
+static void
+probe_fini(struct probe *probe)
+{
+    free(probe->rows);
+    free(probe->batch);
+    free(probe->alone);
+    free(probe->leaves);
+}
+
+static bool
+numbers_are_same(const struct model *model, const void *a, const void *b, size_t offset)
+{
+    for (size_t k = 0; k < model->output_count; k++) {
+        double x = model_number_get(model, a, k);
+        double y = model_number_get(model, b, offset + k);
+        if (!(x == y || (isnan(x) && isnan(y)))) {
+            return false;
+        }
+    }
+    return true;
 }
 
 /* A model that loaded answers twice alike, alone and in a batch, within its own bounds. */
 static bool
-answers_hold(const struct oracle_model *loaded, struct tally *tally, float *rows, float *out)
+answers_hold(const struct oracle_model *loaded, struct tally *tally, struct probe *probe)
 {
     const struct model *model = &loaded->model;
-    float *batch = out;
-    float *alone = out + VALUES_MAX;
+    size_t row_bytes = model->feature_count * model_number_bytes(model);
 
-    probe_fill(model, rows);
-    model_margins(model, rows, PROBE_ROWS, loaded->scratch, batch);
+    probe_fill(model, probe->rows);
+    model_margins(model, probe->rows, PROBE_ROWS, loaded->scratch, probe->batch);
     for (size_t row = 0; row < PROBE_ROWS; row++) {
-        model_margins(model, rows + row * model->feature_count, 1, loaded->scratch, alone);
-        for (size_t k = 0; k < model->output_count; k++) {
-            if (!oracle_same_bits(alone[k], batch[row * model->output_count + k])) {
-                return complain(tally, "a row alone and in a batch differ");
-            }
+        const uint8_t *bytes = (const uint8_t *)probe->rows + row * row_bytes;
+        model_margins(model, bytes, 1, loaded->scratch, probe->alone);
+        if (!numbers_are_same(model, probe->alone, probe->batch, row * model->output_count)) {
+            return complain(tally, "a row alone and in a batch differ");
         }
     }
-    model_predictions(model, batch, PROBE_ROWS, alone);
+    model_predictions(model, probe->batch, PROBE_ROWS, probe->alone);
     if (model->probability_count > 0) {
-        model_probabilities(model, batch, PROBE_ROWS, alone);
+        model_probabilities(model, probe->batch, PROBE_ROWS, probe->alone);
+    }
+    if (model->tree_count > 0) {
+        model_leaves(model, probe->rows, PROBE_ROWS, loaded->scratch, probe->leaves);
     }
     return true;
 }
@@ -242,21 +286,13 @@ static bool
 loaded_holds(const struct oracle_model *loaded, struct tally *tally)
 {
     const struct model *model = &loaded->model;
-    float *rows = malloc(((size_t)PROBE_ROWS * model->feature_count + 1) * sizeof(float));
-    float *out = malloc(3 * VALUES_MAX * sizeof(float));
-    uint32_t *leaves = malloc(((size_t)PROBE_ROWS * model->tree_count + 1) * sizeof(uint32_t));
+    struct probe probe;
     bool holds = true;
 
-    if ((size_t)PROBE_ROWS * model->output_count <= VALUES_MAX && rows != NULL && out != NULL &&
-        leaves != NULL) {
-        holds = answers_hold(loaded, tally, rows, out);
-        if (holds && model->tree_count > 0) {
-            model_leaves(model, rows, PROBE_ROWS, loaded->scratch, leaves);
-        }
+    if (probe_init(&probe, model) && (size_t)PROBE_ROWS * model->output_count <= VALUES_MAX) {
+        holds = answers_hold(loaded, tally, &probe);
     }
-    free(rows);
-    free(out);
-    free(leaves);
+    probe_fini(&probe);
     return holds;
 }
 
