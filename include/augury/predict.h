@@ -3,10 +3,10 @@
  * predict.h - one question in, one answer out: rows → cache → model → cache.
  * Room: predict (floor 3, uses model, cache, wire, stats, base). Process: worker, cli, tests. No
  * descriptor, no clock, no log: bytes and "now" are arguments. No allocation outside the arena of
- * the question. A row is canonical when it stands in schema order as the model reads it (float32,
- * -0 as +0, one NaN, rounded if the class asks for it), so key order, white space and number
- * spelling do not matter to the cache. The canonical row is what the model evaluates, with the
- * cache or without: an answer is a function of its key, never of what was cached before.
+ * the question. A row is canonical when it stands in schema order as the model reads it (its own
+ * number, -0 as +0, one NaN, rounded if the class asks for it), so key order, white space and
+ * number spelling do not matter to the cache. The canonical row is what the model evaluates, with
+ * the cache or without: an answer is a function of its key, never of what was cached before.
  */
 #pragma once
 
@@ -59,18 +59,19 @@ struct predict_question {
     uint64_t now_wall_ms;
 };
 
-/* All of it lives in the arena, except model, which is valid until predict_end(). Row-major. */
+/* All of it lives in the arena, except model, which is valid until predict_end(). Row-major; void
+ * arrays are of the model's numbers (model_number_get). */
 struct predict_answer {
     const struct registry_model *model;
     size_t row_count;
     unsigned outputs;
-    const float *predictions; /* row_count × model.prediction_count, or NULL when not asked for */
-    const float *margins;     /* row_count × model.output_count */
-    const float *probabilities; /* row_count × model.probability_count */
-    const uint32_t *leaves;     /* row_count × model.tree_count */
-    bool has_used_cache;        /* rows were looked up */
-    size_t hits;                /* rows answered from the cache alone */
-    uint64_t expires_wall_ms;   /* earliest of the parts; 0: none came from or went to the cache */
+    const void *predictions;   /* row_count × model.prediction_count, or NULL when not asked for */
+    const void *margins;       /* row_count × model.output_count */
+    const void *probabilities; /* row_count × model.probability_count */
+    const uint32_t *leaves;    /* row_count × model.tree_count */
+    bool has_used_cache;       /* rows were looked up */
+    size_t hits;               /* rows answered from the cache alone */
+    uint64_t expires_wall_ms;  /* earliest of the parts; 0: none came from or went to the cache */
 };
 
 /*
@@ -90,13 +91,14 @@ AUGURY_MUST_USE int predict_answer(struct predict_context *context,
                                    struct predict_answer *out_answer, struct err *err);
 void predict_end(struct predict_context *context);
 
-/* One cell of a file of rows as the model reads it: text of a number, "nan", "true" or "false", or
- * the name of a level. Empty: missing. err has no place: the caller knows file and line. */
+/* One cell of a file of rows as the model reads it (a float32 widened where those are its numbers):
+ * text of a number, "nan", "true" or "false", or the name of a level. Empty: missing. err has no
+ * place: the caller knows file and line. */
 AUGURY_MUST_USE int predict_cell(const struct model *model, uint32_t feature, struct bytes cell,
-                                 float *out_value, struct err *err);
+                                 double *out_value, struct err *err);
 /* An absent feature of a row: AUGURY_ERR_INVALID ("missing_feature") when the schema wants every
  * feature that is NaN in row. */
-AUGURY_MUST_USE int predict_row_check(const struct model *model, const float *row, struct err *err);
+AUGURY_MUST_USE int predict_row_check(const struct model *model, const void *row, struct err *err);
 
 /* ---- suggestions in error messages ----------------------------------------------------------- */
 

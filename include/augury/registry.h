@@ -84,6 +84,12 @@ AUGURY_MUST_USE int registry_import(struct registry *registry, const char *name,
                                     struct bytes file, const struct model_import_options *options,
                                     enum registry_import_flags flags, uint64_t now_wall_ms,
                                     struct registry_entry *out_entry, struct err *err);
+/* Stores another form of the version `base` (its blob with a section more) as the next version of
+ * the name: of the same source, as the record says. Refused when base is gone. */
+AUGURY_MUST_USE int registry_derive(struct registry *registry, const char *name, uint32_t base,
+                                    struct bytes blob, enum registry_import_flags flags,
+                                    uint64_t now_wall_ms, struct registry_entry *out_entry,
+                                    struct err *err);
 /* Points a label at a version, away from the one that had it. A damaged version gets none:
  * AUGURY_ERR_CORRUPT. */
 AUGURY_MUST_USE int registry_use(struct registry *registry, const char *name, uint32_t version,

@@ -140,7 +140,7 @@ void wire_put_value(struct wire_writer *writer, const struct wire_value *value);
  * nested objects indented. */
 void wire_put_as_text(const struct wire_value *value, struct buf *buf);
 
-enum { WIRE_F32_TEXT_MAX = 32 };
+enum { WIRE_F32_TEXT_MAX = 32 }; /* of a double too */
 /* The shortest decimal text that strtof reads back as value ("nan", "inf", "-inf" for the rest).
  * Returns its length. */
 size_t wire_f32_to_text(float value, char *out_text);

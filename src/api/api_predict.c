@@ -209,24 +209,44 @@ decode(struct api_call *call, struct predict_question *question)
 
 /* ---- encode ---------------------------------------------------------------------------------- */
 
+/* Row `row` of an array of the model's numbers, `count` a row. */
+struct numbers {
+    const struct model *model;
+    const void *values;
+    size_t row;
+    size_t count;
+};
+
 static void
-put_f32s(struct wire_writer *writer, const float *values, size_t count)
+put_number(struct wire_writer *writer, const struct numbers *numbers, size_t i)
 {
-    wire_array(writer, (uint32_t)count);
-    for (size_t i = 0; i < count; i++) {
-        wire_put_f32(writer, values[i]);
+    size_t at = numbers->row * numbers->count + i;
+
+    if (numbers->model->number == MODEL_FLOAT32) {
+        wire_put_f32(writer, ((const float *)numbers->values)[at]);
+    } else {
+        wire_put_f64(writer, ((const double *)numbers->values)[at]);
+    }
+}
+
+static void
+put_numbers(struct wire_writer *writer, const struct numbers *numbers)
+{
+    wire_array(writer, (uint32_t)numbers->count);
+    for (size_t i = 0; i < numbers->count; i++) {
+        put_number(writer, numbers, i);
     }
     wire_end(writer);
 }
 
 /* One value as a number, several as an array. */
 static void
-put_f32_or_f32s(struct wire_writer *writer, const float *values, size_t count)
+put_number_or_numbers(struct wire_writer *writer, const struct numbers *numbers)
 {
-    if (count == 1) {
-        wire_put_f32(writer, values[0]);
+    if (numbers->count == 1) {
+        put_number(writer, numbers, 0);
     } else {
-        put_f32s(writer, values, count);
+        put_numbers(writer, numbers);
     }
 }
 
@@ -248,17 +268,18 @@ put_row(struct wire_writer *writer, const struct predict_answer *answer, size_t 
     wire_object(writer, (uint32_t)__builtin_popcount(answer->outputs));
     if ((answer->outputs & PREDICT_PREDICTION) != 0) {
         wire_key(writer, "prediction");
-        put_f32_or_f32s(writer, answer->predictions + row * model->prediction_count,
-                        model->prediction_count);
+        put_number_or_numbers(
+            writer, &(struct numbers){model, answer->predictions, row, model->prediction_count});
     }
     if ((answer->outputs & PREDICT_MARGIN) != 0) {
         wire_key(writer, "margin");
-        put_f32_or_f32s(writer, answer->margins + row * model->output_count, model->output_count);
+        put_number_or_numbers(writer,
+                              &(struct numbers){model, answer->margins, row, model->output_count});
     }
     if ((answer->outputs & PREDICT_PROBABILITIES) != 0) {
         wire_key(writer, "probabilities");
-        put_f32s(writer, answer->probabilities + row * model->probability_count,
-                 model->probability_count);
+        put_numbers(writer,
+                    &(struct numbers){model, answer->probabilities, row, model->probability_count});
     }
     if ((answer->outputs & PREDICT_LEAF) != 0) {
         wire_key(writer, "leaf");

@@ -26,11 +26,11 @@ struct scorer {
     struct rows_reader *reader;
     int32_t *columns; /* csv, tsv: feature of each column */
     size_t column_count;
-    float *rows; /* block_rows × feature_count */
+    void *rows; /* block_rows × feature_count of the model's numbers */
     size_t block_rows;
     size_t filled;
-    float *margins;
-    uint32_t *words; /* what is printed: float32 or leaf numbers, block_rows × width */
+    void *margins;
+    void *values; /* what is printed: numbers or leaves, block_rows × width */
     size_t width;
     void *scratch;
     struct buf text;
@@ -104,11 +104,12 @@ alloc_block(struct scorer *scorer)
                          : scorer->block_rows > BLOCK_ROWS_MAX ? BLOCK_ROWS_MAX
                                                                : scorer->block_rows;
     size_t scratch_bytes = (model_scratch_bytes(model) + 63) & ~(size_t)63;
-    scorer->rows = calloc(scorer->block_rows, model->feature_count * sizeof(float));
-    scorer->margins = calloc(scorer->block_rows, model->output_count * sizeof(float));
-    scorer->words = calloc(scorer->block_rows, scorer->width * sizeof(uint32_t));
+    size_t number_bytes = model_number_bytes(model);
+    scorer->rows = calloc(scorer->block_rows, model->feature_count * number_bytes);
+    scorer->margins = calloc(scorer->block_rows, model->output_count * number_bytes);
+    scorer->values = calloc(scorer->block_rows, scorer->width * number_bytes);
     scorer->scratch = aligned_alloc(64, scratch_bytes > 0 ? scratch_bytes : 64);
-    if (scorer->rows == NULL || scorer->margins == NULL || scorer->words == NULL ||
+    if (scorer->rows == NULL || scorer->margins == NULL || scorer->values == NULL ||
         scorer->scratch == NULL) {
         return err_set(&scorer->err, AUGURY_ERR_NOMEM, "no_memory",
                        "no memory for a block of rows");
@@ -220,18 +221,21 @@ make_columns(struct scorer *scorer)
 /* ---- rows ------------------------------------------------------------------------------------ */
 
 static int
-row_set(struct scorer *scorer, float *row, uint32_t feature, struct bytes text)
+row_set(struct scorer *scorer, void *row, uint32_t feature, struct bytes text)
 {
-    int rc = predict_cell(&scorer->model, feature, text, &row[feature], &scorer->err);
+    double number;
+    int rc = predict_cell(&scorer->model, feature, text, &number, &scorer->err);
 
     if (rc != 0) {
         (void)at_column(scorer, feature);
+        return rc;
     }
-    return rc;
+    model_number_set(&scorer->model, row, feature, number);
+    return 0;
 }
 
 static int
-row_from_columns(struct scorer *scorer, const struct rows_cell *cells, size_t count, float *row)
+row_from_columns(struct scorer *scorer, const struct rows_cell *cells, size_t count, void *row)
 {
     int rc = 0;
 
@@ -251,7 +255,7 @@ row_from_columns(struct scorer *scorer, const struct rows_cell *cells, size_t co
 
 /* Entry i is feature i: XGBoost takes the numbers of a libsvm file as they are. */
 static int
-row_from_entries(struct scorer *scorer, const struct rows_cell *cells, size_t count, float *row)
+row_from_entries(struct scorer *scorer, const struct rows_cell *cells, size_t count, void *row)
 {
     int rc = 0;
 
@@ -262,7 +266,7 @@ row_from_entries(struct scorer *scorer, const struct rows_cell *cells, size_t co
                          "entry %u, but the model's features are 0 to %u", feature,
                          scorer->model.feature_count - 1);
             (void)at_line(scorer);
-        } else if (!isnan(row[feature])) {
+        } else if (!isnan(model_number_get(&scorer->model, row, feature))) {
             rc = err_set(&scorer->err, AUGURY_ERR_INVALID, "invalid_rows",
                          "entry %u stands there twice", feature);
             (void)at_line(scorer);
@@ -277,10 +281,11 @@ static int
 add_row(struct scorer *scorer, const struct rows_cell *cells, size_t count)
 {
     size_t width = scorer->model.feature_count;
-    float *row = scorer->rows + scorer->filled * width;
+    void *row =
+        (uint8_t *)scorer->rows + scorer->filled * width * model_number_bytes(&scorer->model);
 
     for (size_t i = 0; i < width; i++) {
-        row[i] = NAN;
+        model_number_set(&scorer->model, row, i, NAN);
     }
     int rc = scorer->options->rows.format == ROWS_LIBSVM
                  ? row_from_entries(scorer, cells, count, row)
@@ -301,15 +306,15 @@ static void
 evaluate_block(struct scorer *scorer)
 {
     const struct model *model = &scorer->model;
-    float *values = (float *)(void *)scorer->words;
+    void *values = scorer->values;
 
     if (scorer->options->output == PREDICT_LEAF) {
-        model_leaves(model, scorer->rows, scorer->filled, scorer->scratch, scorer->words);
+        model_leaves(model, scorer->rows, scorer->filled, scorer->scratch, values);
         return;
     }
     model_margins(model, scorer->rows, scorer->filled, scorer->scratch, scorer->margins);
     if (scorer->options->output == PREDICT_MARGIN) {
-        memcpy(values, scorer->margins, scorer->filled * scorer->width * sizeof(*values));
+        memcpy(values, scorer->margins, scorer->filled * scorer->width * model_number_bytes(model));
     } else if (scorer->options->output == PREDICT_PREDICTION) {
         model_predictions(model, scorer->margins, scorer->filled, values);
     } else {
@@ -318,17 +323,18 @@ evaluate_block(struct scorer *scorer)
 }
 
 static void
-put_word(struct buf *text, enum predict_outputs output, uint32_t word)
+put_value(struct scorer *scorer, size_t at)
 {
+    struct buf *text = &scorer->text;
     char digits[WIRE_F32_TEXT_MAX];
-    float value;
 
-    if (output == PREDICT_LEAF) {
-        buf_put_u64(text, word);
-        return;
+    if (scorer->options->output == PREDICT_LEAF) {
+        buf_put_u64(text, ((const uint32_t *)scorer->values)[at]);
+    } else if (scorer->model.number == MODEL_FLOAT32) {
+        buf_put(text, digits, wire_f32_to_text(((const float *)scorer->values)[at], digits));
+    } else {
+        buf_put(text, digits, wire_f64_to_text(((const double *)scorer->values)[at], digits));
     }
-    memcpy(&value, &word, sizeof(value));
-    buf_put(text, digits, wire_f32_to_text(value, digits));
 }
 
 static int
@@ -350,8 +356,7 @@ finish_block(struct scorer *scorer)
     evaluate_block(scorer);
     for (size_t row = 0; rc == 0 && row < scorer->filled; row++) {
         for (size_t i = 0; i < scorer->width; i++) {
-            put_word(&scorer->text, scorer->options->output,
-                     scorer->words[row * scorer->width + i]);
+            put_value(scorer, row * scorer->width + i);
             buf_put_u8(&scorer->text, i + 1 < scorer->width ? '\t' : '\n');
         }
         if (buf_finish(&scorer->text) != 0) {
@@ -428,7 +433,7 @@ cli_score(const struct cli_score_options *options, struct err *err)
     }
     rows_close(&scorer.reader);
     free(scorer.scratch);
-    free(scorer.words);
+    free(scorer.values);
     free(scorer.margins);
     free(scorer.rows);
     free(scorer.columns);

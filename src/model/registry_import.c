@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * registry_import.c - a foreign file becomes the next version of a name.
+ * registry_import.c - a foreign file, or another form of a stored version, becomes the next version
+ * of a name.
  * Invariants: reading, compiling and checking happen before the transaction begins, so that writers
  * wait for each other for a copy's time only; version, blob, record, serial number and label are
  * one transaction.
@@ -16,6 +17,7 @@ struct import {
     uint32_t version; /* asked for; 0: the next. After import_choose(): the one it gets */
     enum registry_import_flags flags;
     bool is_first;
+    uint32_t base; /* the version that it is another form of; 0: none */
     struct buf blob;
     struct meta meta;
 };
@@ -41,6 +43,34 @@ import_compile(struct import *import, struct bytes file, const struct model_impo
     import->meta.source_bytes = file.len;
     import->meta.blob_bytes = import->blob.len;
     import->meta.content = model.content;
+    return 0;
+}
+
+/* What is true of the source is true of every form of it: the record is the base's, but for what
+ * describes the blob. */
+static int
+import_take_base(struct import *import, struct store_txn *txn, struct err *err)
+{
+    struct key key = key_of_version(import->name, import->base);
+    struct meta base;
+    struct bytes record;
+    int rc = store_find(txn, TABLE_META, key_view(&key), &record);
+
+    if (rc == 0) {
+        rc = meta_decode(record, key_view(&key), &base);
+    }
+    if (rc == AUGURY_NOT_FOUND) {
+        return err_set(err, AUGURY_ERR_STATE, "version_gone",
+                       "version %u of \"%.*s\" has been unloaded meanwhile", import->base,
+                       (int)import->name.len, (const char *)import->name.data);
+    }
+    if (rc != 0) {
+        return write_failed(rc, "reading the registry", err);
+    }
+    base.blob_bytes = import->meta.blob_bytes;
+    base.content = import->meta.content;
+    base.imported_wall_ms = import->meta.imported_wall_ms;
+    import->meta = base;
     return 0;
 }
 
@@ -123,6 +153,9 @@ import_store_once(struct import *import, struct err *err)
         return write_failed(rc, "beginning a change of the registry", err);
     }
     rc = import_choose(import, txn, err);
+    if (rc == 0 && import->base != 0) {
+        rc = import_take_base(import, txn, err);
+    }
     if (rc != 0) {
         store_abort(&txn);
         return rc;
@@ -189,6 +222,22 @@ import_describe(const struct import *import, struct registry_entry *out_entry)
                out_entry->source_sha256);
 }
 
+/* Of a compiled and checked blob. */
+static int
+import_finish(struct import *import, struct registry_entry *out_entry, struct err *err)
+{
+    int rc = import_pad(import);
+
+    if (rc != 0) {
+        return write_failed(rc, "padding the model", err);
+    }
+    rc = import_store(import, err);
+    if (rc == 0) {
+        import_describe(import, out_entry);
+    }
+    return rc;
+}
+
 int
 registry_import(struct registry *registry, const char *name, uint32_t version, struct bytes file,
                 const struct model_import_options *options, enum registry_import_flags flags,
@@ -207,17 +256,36 @@ registry_import(struct registry *registry, const char *name, uint32_t version, s
     buf_init(&import.blob, registry->blob_max);
     rc = import_compile(&import, file, options, err);
     if (rc == 0) {
-        rc = import_pad(&import);
-        if (rc != 0) {
-            (void)write_failed(rc, "padding the model", err);
-        }
+        rc = import_finish(&import, out_entry, err);
     }
+    buf_fini(&import.blob);
+    return rc;
+}
+
+int
+registry_derive(struct registry *registry, const char *name, uint32_t base, struct bytes blob,
+                enum registry_import_flags flags, uint64_t now_wall_ms,
+                struct registry_entry *out_entry, struct err *err)
+{
+    struct import import = {.registry = registry,
+                            .name = bytes_of_text(name),
+                            .base = base,
+                            .flags = flags,
+                            .meta.imported_wall_ms = now_wall_ms};
+    struct model model;
+    int rc = write_refused(registry, name, err);
+
     if (rc == 0) {
-        rc = import_store(&import, err);
+        rc = model_open(blob, MODEL_CHECK_ALL, &model, err);
     }
-    if (rc == 0) {
-        import_describe(&import, out_entry);
+    if (rc != 0) {
+        return rc;
     }
+    import.meta.blob_bytes = blob.len;
+    import.meta.content = model.content;
+    buf_init(&import.blob, registry->blob_max);
+    buf_put(&import.blob, blob.data, blob.len);
+    rc = import_finish(&import, out_entry, err);
     buf_fini(&import.blob);
     return rc;
 }

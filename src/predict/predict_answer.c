@@ -4,9 +4,9 @@
  * cache → outputs.
  *
  * Invariants:
- * 1. What is kept is what is costly: margins (and leaves, under a key of their own) as float32 or
- *    uint32 words in the
- *    machine's order. Predictions and probabilities follow from margins and are never kept.
+ * 1. What is kept is what is costly: margins (and leaves, under a key of their own) as the model's
+ *    numbers or uint32 words in the machine's order. Predictions and probabilities follow
+ *    from margins and are never kept.
  * 2. A value whose length is not that of the part is no hit.
  * 3. Whatever fails in the cache, the answer is computed.
  */
@@ -26,12 +26,12 @@ struct row_key {
     size_t len;
 };
 
-/* One thing computed for each row, in words of four bytes. */
+/* One thing computed for each row. */
 struct part {
-    void *words; /* row_count × width */
-    size_t width;
+    uint8_t *words; /* row_count × row_bytes */
+    size_t row_bytes;
     const char *suffix;
-    void (*evaluate)(const struct model *model, const float *rows, size_t row_count, void *scratch,
+    void (*evaluate)(const struct model *model, const void *rows, size_t row_count, void *scratch,
                      void *out_words);
 };
 
@@ -77,8 +77,7 @@ static struct bytes
 key_of_row(struct asking *asking, const struct part *part, size_t row)
 {
     const struct predict_matrix *matrix = &asking->matrix;
-    struct bytes canonical =
-        bytes_of(matrix->values + row * matrix->width, matrix->width * sizeof(float));
+    struct bytes canonical = bytes_of(matrix->values + row * matrix->row_bytes, matrix->row_bytes);
     struct row_key *key = asking->key;
 
     digest_to_hex(cache_digest(asking->context->cache, canonical), key->text + key->row_at);
@@ -90,14 +89,14 @@ key_of_row(struct asking *asking, const struct part *part, size_t row)
 /* ---- parts ----------------------------------------------------------------------------------- */
 
 static void
-evaluate_margins(const struct model *model, const float *rows, size_t row_count, void *scratch,
+evaluate_margins(const struct model *model, const void *rows, size_t row_count, void *scratch,
                  void *out_words)
 {
     model_margins(model, rows, row_count, scratch, out_words);
 }
 
 static void
-evaluate_leaves(const struct model *model, const float *rows, size_t row_count, void *scratch,
+evaluate_leaves(const struct model *model, const void *rows, size_t row_count, void *scratch,
                 void *out_words)
 {
     model_leaves(model, rows, row_count, scratch, out_words);
@@ -116,7 +115,7 @@ static int
 part_find(struct asking *asking, const struct part *part, uint32_t *out_missed, size_t *out_count)
 {
     struct cache *cache = asking->context->cache;
-    size_t row_bytes = part->width * sizeof(uint32_t);
+    size_t row_bytes = part->row_bytes;
     size_t missed = 0;
 
     if (cache_snapshot_begin(cache) != 0) {
@@ -127,7 +126,7 @@ part_find(struct asking *asking, const struct part *part, uint32_t *out_missed, 
         int rc = cache_get(cache, CACHE_PREDICTION, key_of_row(asking, part, row),
                            asking->question->now_wall_ms, asking->arena, &hit);
         if (rc == 0 && hit.value.len == row_bytes) {
-            memcpy((uint8_t *)part->words + row * row_bytes, hit.value.data, row_bytes);
+            memcpy(part->words + row * row_bytes, hit.value.data, row_bytes);
             expires_by(asking, hit.expires_wall_ms);
         } else {
             out_missed[missed++] = (uint32_t)row;
@@ -143,20 +142,21 @@ static int
 part_evaluate_some(struct asking *asking, const struct part *part, const uint32_t *missed,
                    size_t count, void *scratch)
 {
-    size_t width = asking->matrix.width;
-    size_t row_bytes = part->width * sizeof(uint32_t);
-    float *rows = arena_alloc_aligned(asking->arena, count * width * sizeof(*rows), ROW_ALIGN);
+    const struct predict_matrix *matrix = &asking->matrix;
+    size_t row_bytes = part->row_bytes;
+    uint8_t *rows = arena_alloc_aligned(asking->arena, count * matrix->row_bytes, ROW_ALIGN);
     uint8_t *results = arena_alloc_aligned(asking->arena, count * row_bytes, ROW_ALIGN);
 
     if (rows == NULL || results == NULL) {
         return predict_memory_is_short(asking->err);
     }
     for (size_t i = 0; i < count; i++) {
-        memcpy(rows + i * width, asking->matrix.values + missed[i] * width, width * sizeof(*rows));
+        memcpy(rows + i * matrix->row_bytes, matrix->values + missed[i] * matrix->row_bytes,
+               matrix->row_bytes);
     }
     part->evaluate(&asking->found->model, rows, count, scratch, results);
     for (size_t i = 0; i < count; i++) {
-        memcpy((uint8_t *)part->words + missed[i] * row_bytes, results + i * row_bytes, row_bytes);
+        memcpy(part->words + missed[i] * row_bytes, results + i * row_bytes, row_bytes);
     }
     return 0;
 }
@@ -165,11 +165,11 @@ static void
 part_keep(struct asking *asking, const struct part *part, const uint32_t *missed, size_t count)
 {
     struct predict_context *context = asking->context;
-    size_t row_bytes = part->width * sizeof(uint32_t);
+    size_t row_bytes = part->row_bytes;
     uint64_t now = asking->question->now_wall_ms;
 
     for (size_t i = 0; i < count; i++) {
-        const uint8_t *words = (const uint8_t *)part->words + missed[i] * row_bytes;
+        const uint8_t *words = part->words + missed[i] * row_bytes;
         asking->is_evaluated[missed[i]] = 1;
         /* A full ring drops the entry and counts it; the answer is not concerned. */
         if (cache_put(context->cache, CACHE_PREDICTION, key_of_row(asking, part, missed[i]),
@@ -187,8 +187,7 @@ part_answer(struct asking *asking, struct part *part)
     uint32_t *missed = NULL;
     int rc = 0;
 
-    part->words =
-        arena_alloc_aligned(asking->arena, rows * part->width * sizeof(uint32_t), ROW_ALIGN);
+    part->words = arena_alloc_aligned(asking->arena, rows * part->row_bytes, ROW_ALIGN);
     void *scratch =
         arena_alloc_aligned(asking->arena, model_scratch_bytes(&asking->found->model), ROW_ALIGN);
     if (part->words == NULL || scratch == NULL) {
@@ -241,9 +240,10 @@ derive(struct asking *asking, struct predict_answer *answer)
 {
     const struct model *model = &asking->found->model;
     size_t rows = answer->row_count;
+    size_t number_bytes = model_number_bytes(model);
 
     if ((answer->outputs & PREDICT_PREDICTION) != 0) {
-        float *out = arena_alloc(asking->arena, rows * model->prediction_count * sizeof(*out));
+        void *out = arena_alloc(asking->arena, rows * model->prediction_count * number_bytes);
         if (out == NULL) {
             return predict_memory_is_short(asking->err);
         }
@@ -251,7 +251,7 @@ derive(struct asking *asking, struct predict_answer *answer)
         answer->predictions = out;
     }
     if ((answer->outputs & PREDICT_PROBABILITIES) != 0) {
-        float *out = arena_alloc(asking->arena, rows * model->probability_count * sizeof(*out));
+        void *out = arena_alloc(asking->arena, rows * model->probability_count * number_bytes);
         if (out == NULL) {
             return predict_memory_is_short(asking->err);
         }
@@ -265,10 +265,12 @@ static int
 compute(struct asking *asking, struct predict_answer *answer)
 {
     const struct model *model = &asking->found->model;
-    struct part margins = {
-        .width = model->output_count, .suffix = "", .evaluate = evaluate_margins};
-    struct part leaves = {
-        .width = model->tree_count, .suffix = ":leaf", .evaluate = evaluate_leaves};
+    struct part margins = {.row_bytes = model->output_count * model_number_bytes(model),
+                           .suffix = "",
+                           .evaluate = evaluate_margins};
+    struct part leaves = {.row_bytes = model->tree_count * sizeof(uint32_t),
+                          .suffix = ":leaf",
+                          .evaluate = evaluate_leaves};
     int rc = 0;
 
     if ((answer->outputs & ~(unsigned)PREDICT_LEAF) != 0) {
@@ -277,7 +279,7 @@ compute(struct asking *asking, struct predict_answer *answer)
     }
     if (rc == 0 && (answer->outputs & PREDICT_LEAF) != 0) {
         rc = part_answer(asking, &leaves);
-        answer->leaves = leaves.words;
+        answer->leaves = (const uint32_t *)(const void *)leaves.words;
     }
     return rc == 0 ? derive(asking, answer) : rc;
 }

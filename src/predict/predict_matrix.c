@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * predict_matrix.c - a question's rows, in any of the three forms, as one canonical float32 matrix
- * in schema order.
+ * predict_matrix.c - a question's rows, in any of the three forms, as one canonical matrix of
+ * the model's numbers in schema order.
  *
  * Invariant: a row begins as all missing; every feature that the question names is written once, so
  * a row that has as many present values as the model has features needs no second look for missing
@@ -79,19 +79,19 @@ predict_memory_is_short(struct err *err)
 /* ---- rows ------------------------------------------------------------------------------------ */
 
 static void
-row_clear(const struct maker *maker, float *row)
+row_clear(const struct maker *maker, void *row)
 {
     for (size_t i = 0; i < maker->matrix.width; i++) {
-        row[i] = NAN;
+        model_number_set(maker->model, row, i, NAN);
     }
 }
 
 /* The first feature of the row that the schema forbids to be missing, or -1. */
 static int64_t
-row_find_missing(const struct maker *maker, const float *row, size_t present)
+row_find_missing(const struct maker *maker, const void *row, size_t present)
 {
     for (size_t i = 0; i < maker->matrix.width && present < maker->matrix.width; i++) {
-        if (isnan(row[i]) && !maker->slots[i].is_missing_allowed) {
+        if (isnan(model_number_get(maker->model, row, i)) && !maker->slots[i].is_missing_allowed) {
             return (int64_t)i;
         }
     }
@@ -100,7 +100,7 @@ row_find_missing(const struct maker *maker, const float *row, size_t present)
 
 static int
 row_from_object(const struct maker *maker, size_t row_number, const struct wire_value *object,
-                float *row)
+                void *row)
 {
     const struct model *model = maker->model;
     uint32_t hint = 0;
@@ -120,13 +120,14 @@ row_from_object(const struct maker *maker, size_t row_number, const struct wire_
         }
         uint32_t feature = (uint32_t)found;
         struct predict_place place = {.model = model, .feature = feature};
-        int rc =
-            predict_value(&maker->slots[feature], place, &pair->value, &row[feature], maker->err);
+        double number;
+        int rc = predict_value(&maker->slots[feature], place, &pair->value, &number, maker->err);
         if (rc != 0) {
             (void)at_member(maker, row_number, pair->key);
             return rc;
         }
-        present += isnan(row[feature]) ? 0 : 1;
+        model_number_set(model, row, feature, number);
+        present += isnan(number) ? 0 : 1;
         hint = feature + 1;
     }
     int64_t missing = row_find_missing(maker, row, present);
@@ -152,7 +153,8 @@ rows_from_objects(struct maker *maker)
             (void)err_at(maker->err, "rows[%u]", i);
             return rc;
         }
-        int rc = row_from_object(maker, i, object, maker->matrix.values + i * maker->matrix.width);
+        int rc =
+            row_from_object(maker, i, object, maker->matrix.values + i * maker->matrix.row_bytes);
         if (rc != 0) {
             return rc;
         }
@@ -233,7 +235,7 @@ static int
 row_from_cells(const struct maker *maker, const struct columns *columns, size_t row_number,
                const struct wire_value *cells)
 {
-    float *row = maker->matrix.values + row_number * maker->matrix.width;
+    void *row = maker->matrix.values + row_number * maker->matrix.row_bytes;
     size_t present = 0;
 
     row_clear(maker, row);
@@ -243,13 +245,15 @@ row_from_cells(const struct maker *maker, const struct columns *columns, size_t 
         }
         uint32_t feature = (uint32_t)columns->features[i];
         struct predict_place place = {.model = maker->model, .feature = feature};
-        int rc = predict_value(&maker->slots[feature], place, &cells->as.items[i], &row[feature],
-                               maker->err);
+        double number;
+        int rc =
+            predict_value(&maker->slots[feature], place, &cells->as.items[i], &number, maker->err);
         if (rc != 0) {
             (void)err_at(maker->err, "data[%zu][%u]", row_number, i);
             return rc;
         }
-        present += isnan(row[feature]) ? 0 : 1;
+        model_number_set(maker->model, row, feature, number);
+        present += isnan(number) ? 0 : 1;
     }
     int64_t missing = row_find_missing(maker, row, present);
     if (missing >= 0) {
@@ -338,7 +342,6 @@ alloc_matrix(struct maker *maker, const struct predict_context *context, struct 
     size_t rows = question->features != NULL ? 1
                   : question->rows != NULL   ? question->rows->count
                                              : question->data->count;
-    size_t bytes;
 
     if (rows > context->rows_max) {
         err_set(maker->err, AUGURY_ERR_LIMIT, "too_many_rows",
@@ -346,9 +349,9 @@ alloc_matrix(struct maker *maker, const struct predict_context *context, struct 
         (void)err_at(maker->err, question->rows != NULL ? "rows" : "data");
         return AUGURY_ERR_LIMIT;
     }
-    /* At most 2^32 rows of 2^16 features of 4 bytes: no overflow in 64 bits. */
-    bytes = rows * width * sizeof(float);
-    maker->matrix.values = arena_alloc_aligned(arena, bytes, 64);
+    /* At most 2^32 rows of 2^16 features of 8 bytes: no overflow in 64 bits. */
+    maker->matrix.row_bytes = width * model_number_bytes(maker->model);
+    maker->matrix.values = arena_alloc_aligned(arena, rows * maker->matrix.row_bytes, 64);
     struct predict_slot *slots = arena_alloc(arena, width * sizeof(*slots));
     if (maker->matrix.values == NULL || slots == NULL) {
         return predict_memory_is_short(maker->err);

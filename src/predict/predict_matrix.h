@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * predict_matrix.h - a question's rows as one canonical float32 matrix. Private to the room.
+ * predict_matrix.h - a question's rows as one canonical matrix of the model's numbers. Private to
+ * the room.
  */
 #pragma once
 
 #include "augury/predict.h"
 
 struct predict_matrix {
-    float *values; /* row_count × feature_count, row-major, 64-byte aligned */
+    uint8_t *values; /* row_count × feature_count numbers, row-major, 64-byte aligned */
     size_t row_count;
-    size_t width; /* feature_count */
+    size_t width;     /* feature_count */
+    size_t row_bytes; /* of width numbers */
 };
 
 /* In the arena. Errors as predict_answer(). */

@@ -4,9 +4,9 @@
  * the model reads it.
  *
  * Invariants:
- * - A number is read as a double and then rounded to float32, as a Python program does that hands a
- *   float64 array to the
- *   training library; so 3, 3.0 and 3e0 are the same value, and JSON, MessagePack and files agree
+ * - A number is read as a double and then rounded to the model's number: of MODEL_FLOAT32 as a
+ *   Python program does that hands a float64 array to the training library, of MODEL_FLOAT64 it
+ *   stays as it is. So 3, 3.0 and 3e0 are the same value, and JSON, MessagePack and files agree
  *   with each other.
  * - The result is canonical: +0 for -0, one NaN for every missing value.
  */
@@ -84,7 +84,7 @@ refuse_category(const struct predict_slot *slot, struct predict_place place, con
 
 static int
 category_from_number(const struct predict_slot *slot, struct predict_place place, double number,
-                     float *out_value, struct err *err)
+                     double *out_value, struct err *err)
 {
     double max =
         slot->level_count > 0 ? (double)slot->level_count - 1.0 : (double)CATEGORY_CODE_MAX;
@@ -94,13 +94,13 @@ category_from_number(const struct predict_slot *slot, struct predict_place place
         snprintf(got, sizeof(got), "%.17g", number);
         return refuse_category(slot, place, got, err);
     }
-    *out_value = (float)number + 0.0f;
+    *out_value = number + 0.0;
     return 0;
 }
 
 static int
 category_from_text(const struct predict_slot *slot, struct predict_place place, struct bytes text,
-                   float *out_value, struct err *err)
+                   double *out_value, struct err *err)
 {
     int32_t code =
         slot->level_count > 0 ? model_feature_level_find(place.model, place.feature, text) : -1;
@@ -110,7 +110,7 @@ category_from_text(const struct predict_slot *slot, struct predict_place place, 
         snprintf(got, sizeof(got), "\"%.*s\"", PREDICT_SHOWN(text));
         return refuse_category(slot, place, got, err);
     }
-    *out_value = (float)code;
+    *out_value = (double)code;
     return 0;
 }
 
@@ -131,29 +131,30 @@ refuse_size(struct predict_place place, const char *number, struct err *err)
     struct bytes name = model_feature(place.model, place.feature).name;
 
     return err_set(err, AUGURY_ERR_INVALID, "invalid_feature",
-                   "feature \"%.*s\": %s does not fit a float32", PREDICT_SHOWN(name), number);
+                   "feature \"%.*s\": %s does not fit a %s", PREDICT_SHOWN(name), number,
+                   place.model->number == MODEL_FLOAT32 ? "float32" : "float64");
 }
 
 static int
 float_from_number(const struct predict_slot *slot, struct predict_place place, double number,
-                  float *out_value, struct err *err)
+                  double *out_value, struct err *err)
 {
     if (slot->decimals != PREDICT_NOT_ROUNDED) {
         number = round_to(number, slot->decimals);
     }
-    float value = (float)number;
+    double value = slot->number == MODEL_FLOAT32 ? (double)(float)number : number;
     if (isinf(value) && !isinf(number)) {
         char text[32];
         snprintf(text, sizeof(text), "%.17g", number);
         return refuse_size(place, text, err);
     }
-    *out_value = value + 0.0f; /* -0 + 0 is +0 */
+    *out_value = value + 0.0; /* -0 + 0 is +0 */
     return 0;
 }
 
 static int
 from_number(const struct predict_slot *slot, struct predict_place place, double number,
-            float *out_value, struct err *err)
+            double *out_value, struct err *err)
 {
     if (isnan(number)) {
         *out_value = NAN;
@@ -245,6 +246,7 @@ predict_slot_of(const struct model *model, uint32_t feature, uint32_t decimals)
         .type = kind.type,
         .level_count = kind.level_count,
         .decimals = is_rounded ? (uint8_t)decimals : (uint8_t)PREDICT_NOT_ROUNDED,
+        .number = (uint8_t)model->number,
         .is_missing_allowed = kind.is_missing_allowed,
     };
 }
@@ -261,7 +263,7 @@ predict_missing(struct predict_place place, struct err *err)
 
 int
 predict_value(const struct predict_slot *slot, struct predict_place place,
-              const struct wire_value *value, float *out_value, struct err *err)
+              const struct wire_value *value, double *out_value, struct err *err)
 {
     double number = NAN;
     int rc;
@@ -275,7 +277,7 @@ predict_value(const struct predict_slot *slot, struct predict_place place,
         if (slot->type == MODEL_CATEGORY) {
             return refuse_category(slot, place, wire_type_name(value), err);
         }
-        *out_value = value->as.boolean ? 1.0f : 0.0f;
+        *out_value = value->as.boolean ? 1.0 : 0.0;
         return 0;
     case WIRE_STRING:
         if (slot->type != MODEL_CATEGORY) {
@@ -297,7 +299,7 @@ predict_value(const struct predict_slot *slot, struct predict_place place,
 }
 
 int
-predict_cell(const struct model *model, uint32_t feature, struct bytes cell, float *out_value,
+predict_cell(const struct model *model, uint32_t feature, struct bytes cell, double *out_value,
              struct err *err)
 {
     struct predict_slot slot = predict_slot_of(model, feature, PREDICT_NOT_ROUNDED);
@@ -334,10 +336,10 @@ predict_cell(const struct model *model, uint32_t feature, struct bytes cell, flo
 }
 
 int
-predict_row_check(const struct model *model, const float *row, struct err *err)
+predict_row_check(const struct model *model, const void *row, struct err *err)
 {
     for (uint32_t i = 0; i < model->feature_count; i++) {
-        if (isnan(row[i]) && !model_feature(model, i).is_missing_allowed) {
+        if (isnan(model_number_get(model, row, i)) && !model_feature(model, i).is_missing_allowed) {
             return predict_missing((struct predict_place){.model = model, .feature = i}, err);
         }
     }

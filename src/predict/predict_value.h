@@ -11,6 +11,7 @@ struct predict_slot {
     uint32_t level_count; /* of a category with named levels */
     uint8_t type;         /* enum model_feature_type */
     uint8_t decimals;     /* PREDICT_NOT_ROUNDED: none */
+    uint8_t number;       /* enum model_number */
     bool is_missing_allowed;
 };
 
@@ -22,9 +23,10 @@ struct predict_place {
     uint32_t feature;
 };
 
-/* Canonical float32 of value; NaN is missing. On failure *err has no place. */
+/* Canonical value, already rounded to the model's number (a float32 widened); NaN is missing. On
+ * failure *err has no place. */
 AUGURY_MUST_USE int predict_value(const struct predict_slot *slot, struct predict_place place,
-                                  const struct wire_value *value, float *out_value,
+                                  const struct wire_value *value, double *out_value,
                                   struct err *err);
 int predict_missing(struct predict_place place, struct err *err);
 

@@ -3,7 +3,7 @@
  * test_api.c - the HTTP interface without a socket: a request goes into api_handle(), its answer is
  * read as text. The bytes that docs/protocol.md shows are checked here as well.
  */
-#include "../predict/world.h"
+#include "../predict/world_f64.h"
 #include "augury/api.h"
 
 static struct world world;
@@ -121,6 +121,30 @@ post(const char *path, const char *text)
     "\"game_seconds_remaining\":2700,\"Diff_Time_Ratio\":3.5,\"score_differential\":3,"            \
     "\"down\":3,\"ydstogo\":7,\"yardline_100\":45,\"posteam_timeouts_remaining\":3,"               \
     "\"defteam_timeouts_remaining\":2}}"
+
+/* ---- numbers --------------------------------------------------------------------------------- */
+
+static void
+a_model_of_float64_answers_with_the_shortest_double(void)
+{
+    world_add_f64(&world);
+    struct reply reply =
+        post("/api/v1/predict/strict@2",
+             "{\"data\":[[0.09999999999999999,1],[0.1,1]],\"outputs\":\"margin\"}");
+    CHECK_INT(reply.status, 200);
+    CHECK_CONTAINS(reply.body,
+                   "\"predictions\":[{\"margin\":0.5333333333333333},{\"margin\":1e300}]");
+    struct reply packed = send_request(
+        (struct fake){.method = HTTP_POST,
+                      .path = "/api/v1/predict/strict@2",
+                      .accept = "application/msgpack",
+                      .body = bytes_of_text("{\"features\":{\"x\":0},\"outputs\":\"margin\"}")});
+    /* float64 0.5333333333333333 */
+    static const uint8_t wanted[] = {0xcb, 0x3f, 0xe1, 0x11, 0x11, 0x11, 0x11, 0x11, 0x11};
+    CHECK_INT(packed.status, 200);
+    CHECK(packed.body_len > sizeof(wanted));
+    CHECK(memcmp(packed.body + packed.body_len - sizeof(wanted), wanted, sizeof(wanted)) == 0);
+}
 
 /* ---- predictions ----------------------------------------------------------------------------- */
 
@@ -561,6 +585,7 @@ main(void)
     TAP_RUN(a_prediction_allocates_nothing);
     TAP_RUN(a_model_is_imported_used_verified_and_unloaded);
     TAP_RUN(wrong_words_of_a_verb_are_named);
+    TAP_RUN(a_model_of_float64_answers_with_the_shortest_double);
     buf_fini(&headers);
     buf_fini(&body);
     api_free(&api);

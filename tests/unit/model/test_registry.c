@@ -66,6 +66,45 @@ an_import_with_use_and_a_moved_label_choose_the_version(void)
 }
 
 static void
+another_form_of_a_version_is_the_next_one_of_the_same_source(void)
+{
+    static const struct model_import_options none = {.names = NULL};
+    struct place place;
+    struct registry_entry entry;
+    struct buf file, blob;
+
+    CHECK(place_make(&place));
+    CHECK_INT(place_open(&place, false), 0);
+    CHECK_INT(import_small(&place, "wp"), 0);
+    buf_init(&blob, 1 << 20);
+    CHECK(oracle_read(OTHER_FILE, &file));
+    CHECK_INT(model_import(buf_view(&file), &none, &blob, &place.err), 0);
+    CHECK_INT(registry_derive(place.registry, "wp", 1, buf_view(&blob), 0, NOW_MS + 1, &entry,
+                              &place.err),
+              0);
+    CHECK_INT(entry.version, 2);
+    CHECK_INT(entry.labels.len, 0);
+    CHECK_TEXT(entry.source_sha256, SMALL_SHA256);
+    CHECK_INT(entry.source_bytes, 2627);
+    CHECK_INT(entry.blob_bytes, blob.len);
+    CHECK_INT(entry.imported_wall_ms, NOW_MS + 1);
+    CHECK_INT(selected(&place, "wp", ""), 1);
+    CHECK_INT(
+        registry_derive(place.registry, "wp", 7, buf_view(&blob), 0, NOW_MS, &entry, &place.err),
+        AUGURY_ERR_STATE);
+    CHECK_TEXT(place.err.code, "version_gone");
+    blob.data[blob.len - 1] ^= 1;
+    CHECK_INT(registry_derive(place.registry, "wp", 1, buf_view(&blob), REGISTRY_IMPORT_USE, NOW_MS,
+                              &entry, &place.err),
+              AUGURY_ERR_CORRUPT);
+    CHECK_INT(selected(&place, "wp", ""), 1);
+    CHECK_INT(registry_verify(place.registry, "wp", 0, &place.err), 0);
+    buf_fini(&blob);
+    buf_fini(&file);
+    place_remove(&place);
+}
+
+static void
 a_version_number_is_never_used_twice(void)
 {
     struct place place;
@@ -433,6 +472,7 @@ main(void)
 {
     TAP_RUN(the_first_version_of_a_name_gets_the_label_stable);
     TAP_RUN(an_import_with_use_and_a_moved_label_choose_the_version);
+    TAP_RUN(another_form_of_a_version_is_the_next_one_of_the_same_source);
     TAP_RUN(a_version_number_is_never_used_twice);
     TAP_RUN(a_version_in_use_is_not_unloaded_and_its_labels_go_with_it);
     TAP_RUN(what_is_not_there_is_refused_with_what_is);
