@@ -50,7 +50,16 @@ struct model_import_options {
      * there is none. */
     struct bytes schema;
     bool is_best_iteration; /* only the trees up to attributes.best_iteration (inclusive) */
+    /* Only the trees of iterations begin up to, not including, end, as XGBoost's iteration_range.
+     * End 0: to the last one; both 0: all. Not together with is_best_iteration. */
+    uint32_t iteration_begin;
+    uint32_t iteration_end;
 };
+
+/* "A:B", "A:" or ":B" into iterations A up to, not including, B (0: to the last one).
+ * AUGURY_ERR_INVALID when text is no such range or an empty one. */
+AUGURY_MUST_USE int model_iterations_parse(struct bytes text, uint32_t *out_begin,
+                                           uint32_t *out_end);
 
 /* Reads a whole foreign file (format found by its bytes), validates everything and compiles it. The
  * blob is appended to out_blob, whose length must be divisible by 8 (0 is). Errors say what was

@@ -28,6 +28,7 @@ struct verb_call {
     const char *schema_path;
     uint32_t version;
     bool is_best_iteration;
+    uint32_t iteration_begin, iteration_end;
     bool is_used;
 };
 
@@ -82,7 +83,8 @@ take_option(const struct verb *verb, int argc, const char *const *argv, int *at,
     }
     bool is_features = option_is(word, "--features", &value);
     bool is_schema = option_is(word, "--schema", &value);
-    if (!is_features && !is_schema && !option_is(word, "--version", &value)) {
+    bool is_range = option_is(word, "--iterations", &value);
+    if (!is_features && !is_schema && !is_range && !option_is(word, "--version", &value)) {
         return usage_error(verb, call->err, "unknown option ", word);
     }
     if (value == NULL && *at + 1 >= argc) {
@@ -93,6 +95,14 @@ take_option(const struct verb *verb, int argc, const char *const *argv, int *at,
         call->features = value;
     } else if (is_schema) {
         call->schema_path = value;
+    } else if (is_range) {
+        return model_iterations_parse(bytes_of_text(value), &call->iteration_begin,
+                                      &call->iteration_end) == 0
+                   ? 0
+                   : usage_error(
+                         verb, call->err,
+                         "--iterations is a range A:B, from A up to, not including, B, not ",
+                         value);
     } else if (bytes_to_u64(bytes_of_text(value), UINT32_MAX, &version) != 0 || version == 0) {
         return usage_error(verb, call->err, "--version is a positive number, not ", value);
     }
@@ -192,6 +202,8 @@ import_files(struct verb_call *call, struct buf *file, struct buf *schema)
         .names = call->features,
         .schema = buf_view(schema),
         .is_best_iteration = call->is_best_iteration,
+        .iteration_begin = call->iteration_begin,
+        .iteration_end = call->iteration_end,
     };
     rc = registry_import(call->registry, call->plain[0], call->version, buf_view(file), &options,
                          call->is_used ? REGISTRY_IMPORT_USE : 0, call->now_wall_ms, &entry,
@@ -422,8 +434,8 @@ verb_verify(struct verb_call *call)
 
 static const struct verb verbs[] = {
     {"import", verb_import, 2, 2, true,
-     "import NAME FILE [--features a,b,c] [--schema FILE] [--best-iteration] [--version N] "
-     "[--use]"},
+     "import NAME FILE [--features a,b,c] [--schema FILE] [--best-iteration] "
+     "[--iterations A:B] [--version N] [--use]"},
     {"list", verb_list, 0, 0, false, "list"},
     {"use", verb_use, 1, 3, false, "use NAME VERSION [LABEL], or use NAME@VERSION [LABEL]"},
     {"show", verb_show, 1, 1, false, "show NAME[@VERSION|@LABEL]"},
@@ -454,7 +466,7 @@ const char *
 api_model_verb_help(void)
 {
     return "model import NAME FILE [--features a,b,c] [--schema FILE] [--best-iteration] "
-           "[--version N] [--use]\n"
+           "[--iterations A:B] [--version N] [--use]\n"
            "    reads and compiles a model file and stores it as the next version\n"
            "model list\n"
            "    every version of every model\n"

@@ -34,6 +34,13 @@ take_option(const struct cli_command *command, int option, struct cli_score_opti
 
     switch (option) {
     case 'b': options->is_best_iteration = true; return CLI_OK;
+    case 'i':
+        return model_iterations_parse(bytes_of_text(optarg), &options->iteration_begin,
+                                      &options->iteration_end) == 0
+                   ? CLI_OK
+                   : cli_usage(command,
+                               "--iterations is a range A:B, from A up to, not including, B, not ",
+                               optarg);
     case 'n': options->rows.has_header = false; return CLI_OK;
     case 'f': options->features = optarg; return CLI_OK;
     case 's': options->schema_path = optarg; return CLI_OK;
@@ -62,11 +69,15 @@ static int
 take_arguments(const struct cli_command *command, int argc, char **argv,
                struct cli_score_options *options)
 {
-    static const struct option long_options[] = {
-        {"best-iteration", no_argument, NULL, 'b'},     {"no-header", no_argument, NULL, 'n'},
-        {"features", required_argument, NULL, 'f'},     {"schema", required_argument, NULL, 's'},
-        {"output", required_argument, NULL, 'o'},       {"format", required_argument, NULL, 'F'},
-        {"skip-columns", required_argument, NULL, 'k'}, {0}};
+    static const struct option long_options[] = {{"best-iteration", no_argument, NULL, 'b'},
+                                                 {"no-header", no_argument, NULL, 'n'},
+                                                 {"features", required_argument, NULL, 'f'},
+                                                 {"schema", required_argument, NULL, 's'},
+                                                 {"output", required_argument, NULL, 'o'},
+                                                 {"format", required_argument, NULL, 'F'},
+                                                 {"skip-columns", required_argument, NULL, 'k'},
+                                                 {"iterations", required_argument, NULL, 'i'},
+                                                 {0}};
     int option;
 
     optind = 0; /* a second parse in one program: main has read the options before the command */

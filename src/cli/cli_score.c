@@ -55,6 +55,8 @@ compile(const struct cli_score_options *options, struct buf *file, struct buf *s
         .names = options->features,
         .schema = buf_view(schema),
         .is_best_iteration = options->is_best_iteration,
+        .iteration_begin = options->iteration_begin,
+        .iteration_end = options->iteration_end,
     };
     return model_import(buf_view(file), &import, out_blob, err);
 }

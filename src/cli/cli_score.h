@@ -16,6 +16,7 @@ struct cli_score_options {
     struct rows_options rows;
     bool has_format;
     bool is_best_iteration;
+    uint32_t iteration_begin, iteration_end; /* half-open; both 0: all */
 };
 
 /* Prints one line a row on standard output. On failure the rows before the wrong one have been

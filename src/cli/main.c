@@ -24,6 +24,7 @@ static const struct cli_command commands[] = {
      "  --no-header        csv, tsv: the first line is a row\n"
      "  --skip-columns N   csv, tsv: leave out the first N columns\n"
      "  --best-iteration   only the trees up to the best iteration that the file names\n"
+     "  --iterations A:B   only the iterations from A up to, not including, B\n"
      "  --features a,b,c   names of the model's features, in order\n"
      "  --schema FILE      names, types, category levels and missing values of the features\n"},
     {"model", cli_model, "model VERB …", "imports, lists, shows, labels, unloads, verifies models",

@@ -107,6 +107,37 @@ find_format(struct bytes file, enum wire_format *out_format, struct err *err)
     return refuse(file, err);
 }
 
+/* ---- iterations ---------------------------------------------------------------------------- */
+
+int
+import_refuse_iterations(const struct import *import, const char *what, struct err *err)
+{
+    const struct model_import_options *options = import->options;
+
+    return options->is_best_iteration || options->iteration_begin > 0 || options->iteration_end > 0
+               ? err_set(err, AUGURY_ERR_INVALID, "invalid_iterations",
+                         "%s keeps no iterations: import it whole", what)
+               : 0;
+}
+
+static int
+check_options(const struct model_import_options *options, struct err *err)
+{
+    bool is_range = options->iteration_begin > 0 || options->iteration_end > 0;
+
+    if (options->is_best_iteration && is_range) {
+        return err_set(err, AUGURY_ERR_INVALID, "invalid_iterations",
+                       "a range of iterations and the best iteration contradict each other: ask "
+                       "for one of them");
+    }
+    if (options->iteration_end > 0 && options->iteration_begin >= options->iteration_end) {
+        return err_set(err, AUGURY_ERR_INVALID, "invalid_iterations",
+                       "iterations %u up to, not including, %u are none", options->iteration_begin,
+                       options->iteration_end);
+    }
+    return 0;
+}
+
 /* ---- the import ---------------------------------------------------------------------------- */
 
 static int
@@ -147,7 +178,11 @@ model_import(struct bytes file, const struct model_import_options *options, stru
 {
     struct import import = {.options = options};
     size_t bytes = 0;
+    int rc = check_options(options, err);
 
+    if (rc != 0) {
+        return rc;
+    }
     if (__builtin_mul_overflow(file.len, (size_t)IMPORT_ARENA_FACTOR, &bytes) ||
         __builtin_add_overflow(bytes, (size_t)IMPORT_ARENA_BASE + options->schema.len * 40,
                                &bytes) ||
@@ -155,7 +190,7 @@ model_import(struct bytes file, const struct model_import_options *options, stru
         return err_set(err, AUGURY_ERR_NOMEM, "out_of_memory",
                        "no address space to read a file of %zu bytes", file.len);
     }
-    int rc = import_run(&import, file, out_blob, err);
+    rc = import_run(&import, file, out_blob, err);
     arena_fini(&import.arena);
     return rc;
 }

@@ -19,15 +19,10 @@ struct import {
 AUGURY_MUST_USE int xgboost_read(struct import *import, const struct wire_value *document,
                                  struct neutral_model *out_model, struct err *err);
 
-/* xgboost_tree.c: tree `number` of model.trees. */
-AUGURY_MUST_USE int xgboost_read_tree(struct import *import, const struct wire_value *tree,
-                                      uint32_t number, struct neutral_tree *out_tree,
-                                      struct err *err);
-
-/* xgboost_schema.c: feature_names, feature_types and the dictionaries of categories. */
-AUGURY_MUST_USE int xgboost_read_schema(struct import *import, const struct wire_value *learner,
-                                        const struct wire_value *model,
-                                        struct neutral_model *out_model, struct err *err);
+/* import.c: 0 unless the options ask for some iterations, which this kind of model ("a gblinear
+ * model") does not have. */
+AUGURY_MUST_USE int import_refuse_iterations(const struct import *import, const char *what,
+                                             struct err *err);
 
 /* schema.c: names from the options and the schema file on top of what the model file said, f0,
  * f1, … for the rest; features that a tree splits by category and nobody typed become

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* text.c - numbers in the strings of model files. */
+/* text.c - numbers in the strings of model files and of their options. */
 #include "import.h"
 
 #include <math.h>
@@ -44,5 +44,27 @@ text_to_f32(struct bytes text, float *out_number)
         return AUGURY_ERR_INVALID;
     }
     *out_number = number;
+    return 0;
+}
+
+int
+model_iterations_parse(struct bytes text, uint32_t *out_begin, uint32_t *out_end)
+{
+    const uint8_t *colon = text.len == 0 ? NULL : memchr(text.data, ':', text.len);
+    uint64_t begin = 0;
+    uint64_t end = 0;
+
+    if (colon == NULL || text.len == 1) {
+        return AUGURY_ERR_INVALID;
+    }
+    struct bytes first = bytes_of(text.data, (size_t)(colon - text.data));
+    struct bytes last = bytes_of(colon + 1, text.len - first.len - 1);
+    if ((first.len > 0 && bytes_to_u64(first, INT32_MAX, &begin) != 0) ||
+        (last.len > 0 && bytes_to_u64(last, INT32_MAX, &end) != 0) ||
+        (last.len > 0 && begin >= end)) {
+        return AUGURY_ERR_INVALID;
+    }
+    *out_begin = (uint32_t)begin;
+    *out_end = (uint32_t)end;
     return 0;
 }

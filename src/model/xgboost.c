@@ -5,41 +5,30 @@
  * Parameters are strings in the file. The greatest trap is base_score: a score in output space, one
  * text or a list in a text, and a margin only after the objective's link.
  */
-#include "import.h"
+#include "xgboost.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* The parts of a document, found once. */
-struct document {
-    struct import *import;
-    const struct wire_value *learner;
-    const struct wire_value *param;   /* learner.learner_model_param */
-    const struct wire_value *booster; /* learner.gradient_booster */
-    const struct wire_value *model;   /* of the trees or weights, wherever the version keeps it */
-    const struct objective *objective;
-    struct err *err;
-};
-
-static int
-invalid(struct document *doc, const char *at, const char *reason)
+int
+xgboost_invalid(struct xgboost_document *doc, const char *at, const char *reason)
 {
     err_set(doc->err, AUGURY_ERR_INVALID, "invalid_model", "%s", reason);
     err_at(doc->err, "%s", at);
     return AUGURY_ERR_INVALID;
 }
 
-static int
-no_memory(struct document *doc)
+int
+xgboost_no_memory(struct xgboost_document *doc)
 {
     err_set(doc->err, AUGURY_ERR_NOMEM, "out_of_memory", "no memory to read the model");
     return AUGURY_ERR_NOMEM;
 }
 
 static int
-need(struct document *doc, const struct wire_value *value, const char *key, enum wire_type type,
-     const char *at, const struct wire_value **out_member)
+need(struct xgboost_document *doc, const struct wire_value *value, const char *key,
+     enum wire_type type, const char *at, const struct wire_value **out_member)
 {
     int rc = wire_need(value, key, type, out_member, doc->err);
 
@@ -49,10 +38,9 @@ need(struct document *doc, const struct wire_value *value, const char *key, enum
     return rc;
 }
 
-/* A parameter: digits in a string, or a number; fallback when absent. */
-static int
-read_param(struct document *doc, const struct wire_value *object, const char *key,
-           uint32_t fallback, uint32_t *out_number)
+int
+xgboost_read_param(struct xgboost_document *doc, const struct wire_value *object, const char *key,
+                   uint32_t fallback, uint32_t *out_number)
 {
     const struct wire_value *member = wire_member(object, key);
     uint64_t number = 0;
@@ -64,10 +52,10 @@ read_param(struct document *doc, const struct wire_value *object, const char *ke
     }
     if (member->type == WIRE_STRING) {
         if (bytes_to_u64(wire_string(member), INT32_MAX, &number) != 0) {
-            return invalid(doc, key, "expected a text of digits, as \"12\"");
+            return xgboost_invalid(doc, key, "expected a text of digits, as \"12\"");
         }
     } else if (wire_to_i64(member, &integer) != 0 || integer < 0 || integer > INT32_MAX) {
-        return invalid(doc, key, "expected a count, as \"12\"");
+        return xgboost_invalid(doc, key, "expected a count, as \"12\"");
     } else {
         number = (uint64_t)integer;
     }
@@ -78,7 +66,7 @@ read_param(struct document *doc, const struct wire_value *object, const char *ke
 /* ---- head ---------------------------------------------------------------------------------- */
 
 static int
-read_objective(struct document *doc)
+read_objective(struct xgboost_document *doc)
 {
     const struct wire_value *objective = NULL;
     const struct wire_value *name = NULL;
@@ -103,17 +91,17 @@ read_objective(struct document *doc)
 }
 
 static int
-read_counts(struct document *doc, struct neutral_model *model)
+read_counts(struct xgboost_document *doc, struct neutral_model *model)
 {
     uint32_t classes = 0;
     uint32_t targets = 0;
-    int rc = read_param(doc, doc->param, "num_feature", 0, &model->feature_count);
+    int rc = xgboost_read_param(doc, doc->param, "num_feature", 0, &model->feature_count);
 
     if (rc == 0) {
-        rc = read_param(doc, doc->param, "num_class", 0, &classes);
+        rc = xgboost_read_param(doc, doc->param, "num_class", 0, &classes);
     }
     if (rc == 0) {
-        rc = read_param(doc, doc->param, "num_target", 1, &targets);
+        rc = xgboost_read_param(doc, doc->param, "num_target", 1, &targets);
     }
     if (rc != 0) {
         return rc;
@@ -121,12 +109,12 @@ read_counts(struct document *doc, struct neutral_model *model)
     model->output_count = classes > targets ? classes : targets;
     model->output_count = model->output_count == 0 ? 1 : model->output_count;
     if (model->feature_count == 0 || model->feature_count > MODEL_FEATURES_MAX) {
-        return invalid(doc, "learner.learner_model_param.num_feature",
-                       "augury reads models of 1 to 65535 features");
+        return xgboost_invalid(doc, "learner.learner_model_param.num_feature",
+                               "augury reads models of 1 to 65535 features");
     }
     if (model->output_count > MODEL_OUTPUTS_MAX) {
-        return invalid(doc, "learner.learner_model_param.num_class",
-                       "augury reads models of up to 4096 outputs");
+        return xgboost_invalid(doc, "learner.learner_model_param.num_class",
+                               "augury reads models of up to 4096 outputs");
     }
     return 0;
 }
@@ -166,7 +154,7 @@ parse_scores(struct bytes text, uint32_t most, float *out_scores)
 }
 
 static int
-read_base_margins(struct document *doc, struct neutral_model *model)
+read_base_margins(struct xgboost_document *doc, struct neutral_model *model)
 {
     const char *at = "learner.learner_model_param.base_score";
     const struct wire_value *member = wire_member(doc->param, "base_score");
@@ -175,7 +163,7 @@ read_base_margins(struct document *doc, struct neutral_model *model)
     uint32_t count = 0;
 
     if (scores == NULL || margins == NULL) {
-        return no_memory(doc);
+        return xgboost_no_memory(doc);
     }
     if (member != NULL && member->type == WIRE_STRING) {
         count = parse_scores(wire_string(member), model->output_count, scores);
@@ -183,9 +171,10 @@ read_base_margins(struct document *doc, struct neutral_model *model)
         count = 1;
     }
     if (count == 0 || (count > 1 && count != model->output_count)) {
-        return invalid(doc, at,
-                       "expected a number in a text, \"5E-1\", or a list of one number or one an "
-                       "output, \"[4.9E-1,2.1E-1]\"");
+        return xgboost_invalid(
+            doc, at,
+            "expected a number in a text, \"5E-1\", or a list of one number or one an "
+            "output, \"[4.9E-1,2.1E-1]\"");
     }
     for (uint32_t i = 0; i < model->output_count; i++) {
         float score = scores[count == 1 || model->kind == NEUTRAL_GBLINEAR ? 0 : i];
@@ -203,199 +192,30 @@ read_base_margins(struct document *doc, struct neutral_model *model)
     return 0;
 }
 
-/* ---- trees --------------------------------------------------------------------------------- */
-
-/* How many trees the best iteration keeps. */
-static int
-best_tree_count(struct document *doc, const struct neutral_model *model, uint32_t tree_count,
-                uint32_t *out_count)
-{
-    const char *at = "learner.attributes.best_iteration";
-    const struct wire_value *best =
-        wire_member(wire_member(doc->learner, "attributes"), "best_iteration");
-    const struct wire_value *starts = wire_member(doc->model, "iteration_indptr");
-    uint32_t parallel = 1;
-    uint64_t iteration = 0;
-    int64_t count = 0;
-
-    if (best == NULL) {
-        return invalid(doc, at,
-                       "the file has no best iteration (it was trained without early stopping): "
-                       "import all of its trees");
-    }
-    if (best->type != WIRE_STRING || bytes_to_u64(wire_string(best), INT32_MAX, &iteration) != 0) {
-        return invalid(doc, at, "expected a text of digits, as \"12\"");
-    }
-    if (wire_array_len(starts) > 0) {
-        if (iteration + 1 >= wire_array_len(starts) ||
-            wire_array_i64(starts, (size_t)iteration + 1, &count) != 0) {
-            return invalid(doc, at, "the file has fewer iterations than that");
-        }
-    } else {
-        int rc = read_param(doc, wire_member(doc->model, "gbtree_model_param"), "num_parallel_tree",
-                            1, &parallel);
-        if (rc != 0) {
-            return rc;
-        }
-        parallel = parallel == 0 ? 1 : parallel;
-        if (iteration > UINT32_MAX / ((uint64_t)parallel * model->output_count)) {
-            return invalid(doc, at, "the file has fewer iterations than that");
-        }
-        count = (int64_t)((iteration + 1) * parallel * model->output_count);
-    }
-    if (count < 0 || count > tree_count) {
-        return invalid(doc, at, "the file has fewer trees than that iteration needs");
-    }
-    *out_count = (uint32_t)count;
-    return 0;
-}
-
-/* weight_drop of dart: next to the trees in new files, next to the inner gbtree in old ones;
- * absent in a gbtree. */
-static const struct wire_value *
-find_weight_drop(const struct document *doc)
-{
-    const struct wire_value *weights = wire_member(doc->model, "weight_drop");
-
-    return weights != NULL ? weights : wire_member(doc->booster, "weight_drop");
-}
-
-/* XGBoost multiplies a tree's leaf by its weight for every row, rounds, then adds: the product
- * can be made once. */
-static int
-weigh_tree(struct document *doc, const struct wire_value *weights, uint32_t number,
-           struct neutral_tree *tree)
-{
-    float weight = 1.0f;
-    double *values = arena_zalloc(&doc->import->arena, tree->node_count, sizeof(double));
-
-    if (values == NULL) {
-        return no_memory(doc);
-    }
-    if (wire_array_f32(weights, number, &weight) != 0 || !isfinite(weight)) {
-        return invalid(doc, "weight_drop", "expected one finite number a tree");
-    }
-    for (uint32_t i = 0; i < tree->node_count; i++) {
-        bool is_leaf = tree->left[i] == NEUTRAL_LEAF;
-        float product = (0.0f + (float)tree->value[i]) * weight;
-        values[i] = is_leaf ? (double)product : tree->value[i];
-    }
-    tree->value = values;
-    return 0;
-}
-
-static int
-read_each_tree(struct document *doc, struct neutral_model *model, const struct wire_value *trees,
-               struct neutral_tree *out_trees)
-{
-    const struct wire_value *outputs = wire_member(doc->model, "tree_info");
-    const struct wire_value *weights = find_weight_drop(doc);
-    int rc = 0;
-
-    for (uint32_t i = 0; i < model->tree_count && rc == 0; i++) {
-        int64_t output = 0;
-        rc = xgboost_read_tree(doc->import, &trees->as.items[i], i, &out_trees[i], doc->err);
-        if (rc == 0 && model->kind == NEUTRAL_DART) {
-            rc = weigh_tree(doc, weights, i, &out_trees[i]);
-        }
-        if (rc == 0 && (wire_array_i64(outputs, i, &output) != 0 || output < 0 ||
-                        output >= model->output_count)) {
-            err_set(doc->err, AUGURY_ERR_INVALID, "invalid_model",
-                    "entry %u is not one of the model's %u outputs", i, model->output_count);
-            err_at(doc->err, "tree_info");
-            rc = AUGURY_ERR_INVALID;
-        }
-        out_trees[i].output = (uint32_t)output;
-    }
-    return rc;
-}
-
-static int
-check_tree_counts(struct document *doc, const struct wire_value *trees)
-{
-    const struct wire_value *param = wire_member(doc->model, "gbtree_model_param");
-    const struct wire_value *weights = find_weight_drop(doc);
-    uint32_t count = 0;
-    uint32_t leaf = 0;
-    int rc = read_param(doc, param, "num_trees", trees->count, &count);
-
-    if (rc == 0) {
-        rc = read_param(doc, param, "size_leaf_vector", 0, &leaf);
-    }
-    if (rc != 0) {
-        return rc;
-    }
-    if (leaf > 1) {
-        rc = err_set(doc->err, AUGURY_ERR_UNSUPPORTED, "vector_leaves",
-                     "the trees' leaves hold vectors (multi_strategy=multi_output_tree); train "
-                     "with multi_strategy=one_output_per_tree");
-        err_at(doc->err, "gbtree_model_param.size_leaf_vector");
-        return rc;
-    }
-    if (count != trees->count) {
-        return invalid(doc, "gbtree_model_param.num_trees",
-                       "the file holds another number of trees: it was cut or edited");
-    }
-    if (wire_array_len(wire_member(doc->model, "tree_info")) != trees->count) {
-        return invalid(doc, "tree_info", "expected one entry a tree");
-    }
-    if (weights != NULL && wire_array_len(weights) > 0 && wire_array_len(weights) != trees->count) {
-        return invalid(doc, "weight_drop", "expected one entry a tree");
-    }
-    return 0;
-}
-
-static int
-read_trees(struct document *doc, struct neutral_model *model)
-{
-    const struct wire_value *trees = NULL;
-    int rc = need(doc, doc->model, "trees", WIRE_ARRAY, "learner.gradient_booster.model", &trees);
-
-    if (rc == 0) {
-        rc = check_tree_counts(doc, trees);
-    }
-    if (rc != 0) {
-        return rc;
-    }
-    model->tree_count = trees->count;
-    if (wire_array_len(find_weight_drop(doc)) > 0) {
-        model->kind = NEUTRAL_DART;
-    }
-    if (doc->import->options->is_best_iteration) {
-        rc = best_tree_count(doc, model, trees->count, &model->tree_count);
-    }
-    struct neutral_tree *out_trees =
-        arena_zalloc(&doc->import->arena, model->tree_count, sizeof(*out_trees));
-    if (rc == 0 && out_trees == NULL) {
-        rc = no_memory(doc);
-    }
-    model->trees = out_trees;
-    return rc != 0 ? rc : read_each_tree(doc, model, trees, out_trees);
-}
-
 /* ---- gblinear ------------------------------------------------------------------------------ */
 
 static int
-read_weights(struct document *doc, struct neutral_model *model)
+read_weights(struct xgboost_document *doc, struct neutral_model *model)
 {
     const struct wire_value *weights = wire_member(doc->model, "weights");
     size_t count = ((size_t)model->feature_count + 1) * model->output_count;
 
-    if (doc->import->options->is_best_iteration) {
-        return invalid(doc, "learner.gradient_booster",
-                       "a gblinear model keeps no iterations: import it whole");
+    int rc = import_refuse_iterations(doc->import, "a gblinear model", doc->err);
+    if (rc != 0) {
+        return rc;
     }
     if (wire_array_len(weights) != count) {
-        return invalid(doc, "learner.gradient_booster.model.weights",
-                       "expected (features + 1) × outputs weights");
+        return xgboost_invalid(doc, "learner.gradient_booster.model.weights",
+                               "expected (features + 1) × outputs weights");
     }
     float *numbers = arena_zalloc(&doc->import->arena, count, sizeof(float));
     if (numbers == NULL) {
-        return no_memory(doc);
+        return xgboost_no_memory(doc);
     }
     for (size_t i = 0; i < count; i++) {
         if (wire_array_f32(weights, i, &numbers[i]) != 0) {
-            return invalid(doc, "learner.gradient_booster.model.weights", "expected numbers alone");
+            return xgboost_invalid(doc, "learner.gradient_booster.model.weights",
+                                   "expected numbers alone");
         }
     }
     model->weights = numbers;
@@ -405,7 +225,7 @@ read_weights(struct document *doc, struct neutral_model *model)
 /* ---- the document -------------------------------------------------------------------------- */
 
 static int
-find_booster(struct document *doc, struct neutral_model *model)
+find_booster(struct xgboost_document *doc, struct neutral_model *model)
 {
     const char *at = "learner.gradient_booster";
     const struct wire_value *name = NULL;
@@ -431,12 +251,12 @@ find_booster(struct document *doc, struct neutral_model *model)
 }
 
 static int
-find_parts(struct document *doc, const struct wire_value *root)
+find_parts(struct xgboost_document *doc, const struct wire_value *root)
 {
     if (wire_member(root, "learner") == NULL) {
-        return invalid(doc, "",
-                       "there is no \"learner\": this is not what XGBoost's save_model() "
-                       "writes (a dump_model() file is no model)");
+        return xgboost_invalid(doc, "",
+                               "there is no \"learner\": this is not what XGBoost's save_model() "
+                               "writes (a dump_model() file is no model)");
     }
     int rc = need(doc, root, "learner", WIRE_OBJECT, "", &doc->learner);
     if (rc == 0) {
@@ -453,7 +273,8 @@ find_parts(struct document *doc, const struct wire_value *root)
 
 /* "xgboost 1.7.4 json"; files of 1.0 may lack the version. */
 static int
-read_source(struct document *doc, const struct wire_value *root, struct neutral_model *model)
+read_source(struct xgboost_document *doc, const struct wire_value *root,
+            struct neutral_model *model)
 {
     const struct wire_value *version = wire_member(root, "version");
     int64_t parts[3] = {0, 0, 0};
@@ -461,14 +282,14 @@ read_source(struct document *doc, const struct wire_value *root, struct neutral_
 
     for (size_t i = 0; i < 3 && i < wire_array_len(version); i++) {
         if (wire_array_i64(version, i, &parts[i]) != 0 || parts[i] < 0 || parts[i] > 9999) {
-            return invalid(doc, "version", "expected three numbers, as [1, 7, 4]");
+            return xgboost_invalid(doc, "version", "expected three numbers, as [1, 7, 4]");
         }
     }
     snprintf(text, sizeof(text), "xgboost %lld.%lld.%lld %s", (long long)parts[0],
              (long long)parts[1], (long long)parts[2], doc->import->format);
     char *copy = arena_text(&doc->import->arena, bytes_of_text(text));
     if (copy == NULL) {
-        return no_memory(doc);
+        return xgboost_no_memory(doc);
     }
     model->source = bytes_of_text(copy);
     return 0;
@@ -478,7 +299,7 @@ int
 xgboost_read(struct import *import, const struct wire_value *document,
              struct neutral_model *out_model, struct err *err)
 {
-    struct document doc = {.import = import, .err = err};
+    struct xgboost_document doc = {.import = import, .err = err};
     struct neutral_model *model = out_model;
     int rc = find_parts(&doc, document);
 
@@ -507,7 +328,8 @@ xgboost_read(struct import *import, const struct wire_value *document,
         rc = read_base_margins(&doc, model);
     }
     if (rc == 0) {
-        rc = model->kind == NEUTRAL_GBLINEAR ? read_weights(&doc, model) : read_trees(&doc, model);
+        rc = model->kind == NEUTRAL_GBLINEAR ? read_weights(&doc, model)
+                                             : xgboost_read_trees(&doc, model);
     }
     if (rc == 0) {
         rc = xgboost_read_schema(import, doc.learner, doc.model, model, err);

@@ -4,7 +4,7 @@
  * the dictionaries of categories ("cats"): for each feature either strings (offsets into bytes) or
  * integers, whose place is the code.
  */
-#include "import.h"
+#include "xgboost.h"
 
 #include <string.h>
 
@@ -106,25 +106,52 @@ read_string_levels(struct import *import, const struct wire_value *offsets,
     return 0;
 }
 
+/* Of a dictionary's type, 9 to 16 for int8, uint8, int16 … uint64: the bits of an unsigned one, 0
+ * of a signed one. */
+static unsigned
+unsigned_bits(int64_t type)
+{
+    return type >= 10 && type <= 16 && type % 2 == 0 ? 8U << ((unsigned)(type - 10) / 2) : 0;
+}
+
+/* Unsigned numbers are written as the signed ones of the same bits. */
+static size_t
+level_text(int64_t number, unsigned bits, char *out_text, size_t size)
+{
+    uint64_t mask = bits == 64 ? UINT64_MAX : (UINT64_C(1) << bits) - 1;
+    int len = bits == 0 || number >= 0
+                  ? snprintf(out_text, size, "%lld", (long long)number)
+                  : snprintf(out_text, size, "%llu", (unsigned long long)((uint64_t)number & mask));
+
+    return (size_t)len;
+}
+
 /* The decimal text of value k is the name of code k. */
 static int
-read_integer_levels(struct import *import, const struct wire_value *values,
+read_integer_levels(struct import *import, const struct wire_value *column,
                     struct neutral_feature *feature, struct err *err)
 {
+    const struct wire_value *values = wire_member(column, "values");
+    const struct wire_value *type = wire_member(column, "type");
+    int64_t kind = 0;
     size_t count = wire_array_len(values);
     struct bytes *levels = arena_zalloc(&import->arena, count + 1, sizeof(*levels));
 
     if (levels == NULL) {
         return no_memory(err);
     }
+    if (type != NULL && wire_to_i64(type, &kind) != 0) {
+        return invalid(err, "cats", "the type of a dictionary must be a number");
+    }
+    unsigned bits = unsigned_bits(kind);
     for (size_t i = 0; i < count; i++) {
         char text[24];
         int64_t number = 0;
         if (wire_array_i64(values, i, &number) != 0) {
             return invalid(err, "cats", "the values of a dictionary must be strings or integers");
         }
-        snprintf(text, sizeof(text), "%lld", (long long)number);
-        char *copy = arena_text(&import->arena, bytes_of_text(text));
+        size_t len = level_text(number, bits, text, sizeof(text));
+        char *copy = arena_text(&import->arena, bytes_of(text, len));
         if (copy == NULL) {
             return no_memory(err);
         }
@@ -153,7 +180,7 @@ read_levels(struct import *import, const struct wire_value *model, struct neutra
         const struct wire_value *offsets = wire_member(&columns->as.items[i], "offsets");
         const struct wire_value *values = wire_member(&columns->as.items[i], "values");
         rc = offsets != NULL ? read_string_levels(import, offsets, values, feature, err)
-                             : read_integer_levels(import, values, feature, err);
+                             : read_integer_levels(import, &columns->as.items[i], feature, err);
         if (feature->level_count > 0) {
             feature->type = MODEL_CATEGORY;
         }

@@ -5,7 +5,7 @@
  * neutral_check() judges the tree. Names of members as XGBoost writes them; parents, base_weights,
  * loss_changes and unknown members are not read.
  */
-#include "import.h"
+#include "xgboost.h"
 
 #include <limits.h>
 

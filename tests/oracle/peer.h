@@ -31,6 +31,9 @@ const float *peer_predict(struct peer *peer, const struct peer_rows *rows, enum 
 /* Straight over the rows: no gblinear, no leaves. */
 const float *peer_predict_inplace(struct peer *peer, const struct peer_rows *rows,
                                   enum peer_output output, size_t *out_count);
+/* Margins of the iterations from begin up to, not including, end. */
+const float *peer_predict_iterations(struct peer *peer, const struct peer_rows *rows,
+                                     unsigned begin, unsigned end, size_t *out_count);
 /* The model as the library writes it: format "json" or "ubj". */
 bool peer_save(struct peer *peer, const char *format, struct bytes *out_file);
 

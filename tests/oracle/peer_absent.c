@@ -49,6 +49,18 @@ peer_predict_inplace(struct peer *peer, const struct peer_rows *rows, enum peer_
     return NULL;
 }
 
+const float *
+peer_predict_iterations(struct peer *peer, const struct peer_rows *rows, unsigned begin,
+                        unsigned end, size_t *out_count)
+{
+    (void)peer;
+    (void)rows;
+    (void)begin;
+    (void)end;
+    (void)out_count;
+    return NULL;
+}
+
 bool
 peer_save(struct peer *peer, const char *format, struct bytes *out_file)
 {

@@ -106,9 +106,8 @@ config_of(enum peer_output output)
 #undef CONFIG
 }
 
-const float *
-peer_predict(struct peer *peer, const struct peer_rows *rows, enum peer_output output,
-             size_t *out_count)
+static const float *
+predict(struct peer *peer, const struct peer_rows *rows, const char *config, size_t *out_count)
 {
     const bst_ulong *shape = NULL;
     const float *values = NULL;
@@ -121,13 +120,33 @@ peer_predict(struct peer *peer, const struct peer_rows *rows, enum peer_output o
     if (!went_well(XGDMatrixCreateFromMat(rows->values, rows->count, rows->columns, rows->missing,
                                           &peer->matrix),
                    "making a matrix") ||
-        !went_well(XGBoosterPredictFromDMatrix(peer->booster, peer->matrix, config_of(output),
-                                               &shape, &dimensions, &values),
+        !went_well(XGBoosterPredictFromDMatrix(peer->booster, peer->matrix, config, &shape,
+                                               &dimensions, &values),
                    "predicting")) {
         return NULL;
     }
     *out_count = values_of(shape, dimensions);
     return values;
+}
+
+const float *
+peer_predict(struct peer *peer, const struct peer_rows *rows, enum peer_output output,
+             size_t *out_count)
+{
+    return predict(peer, rows, config_of(output), out_count);
+}
+
+const float *
+peer_predict_iterations(struct peer *peer, const struct peer_rows *rows, unsigned begin,
+                        unsigned end, size_t *out_count)
+{
+    char config[160];
+
+    (void)snprintf(config, sizeof(config),
+                   "{\"type\":1,\"training\":false,\"iteration_begin\":%u,\"iteration_end\":%u,"
+                   "\"strict_shape\":true}",
+                   begin, end);
+    return predict(peer, rows, config, out_count);
 }
 
 const float *

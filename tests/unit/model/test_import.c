@@ -165,6 +165,47 @@ named_categories_of_newer_files_become_levels(void)
     fixture_close(&f);
 }
 
+/* Type 9 to 16: 8 to 64 bits, signed and unsigned in turn; the unsigned ones are written as the
+ * signed numbers of the same bits. */
+static void
+integer_dictionaries_become_levels_and_unsigned_ones_keep_their_numbers(void)
+{
+    static const struct {
+        const char *enc;
+        const char *levels[2];
+    } cases[] = {
+        {"{\"type\":9,\"values\":[-3,40]}", {"-3", "40"}},
+        {"{\"type\":10,\"values\":[200,-1]}", {"200", "255"}},
+        {"{\"type\":12,\"values\":[7,-2]}", {"7", "65534"}},
+        {"{\"type\":13,\"values\":[7,-2]}", {"7", "-2"}},
+        {"{\"type\":14,\"values\":[7,-2]}", {"7", "4294967294"}},
+        {"{\"type\":16,\"values\":[9223372036854775807,-1]}",
+         {"9223372036854775807", "18446744073709551615"}},
+    };
+    struct bytes good = fixture_read("categories-named.json");
+    const char *at = memmem(good.data, good.len, "{\"offsets\":[0,2,", 16);
+
+    CHECK(at != NULL);
+    size_t before = (size_t)(at - (const char *)good.data);
+    const char *after = strchr(at, '}') + 1;
+    for (size_t i = 0; i < AUGURY_COUNT(cases); i++) {
+        struct buf text;
+        buf_init(&text, 1 << 20);
+        buf_put(&text, good.data, before);
+        buf_put_text(&text, cases[i].enc);
+        buf_put(&text, after, good.len - (size_t)(after - (const char *)good.data));
+        struct fixture f = fixture_of_bytes(buf_view(&text), NULL);
+        CHECK_INT(f.rc, 0);
+        CHECK_INT(model_feature(&f.model, 0).level_count, 2);
+        for (uint32_t k = 0; k < 2; k++) {
+            CHECK_INT(model_feature_level_find(&f.model, 0, bytes_of_text(cases[i].levels[k])), k);
+        }
+        fixture_close(&f);
+        buf_fini(&text);
+    }
+    free((void *)(uintptr_t)good.data);
+}
+
 static void
 nodes_that_pruning_left_behind_do_no_harm(void)
 {
@@ -237,6 +278,80 @@ the_best_iteration_is_used_when_asked_for_and_counts_itself(void)
     fixture_close(&none);
 }
 
+/* The margin of the first output of a file cut to iterations; NAN when it was refused. */
+static float
+margin_of_range(const char *file, uint32_t begin, uint32_t end)
+{
+    const struct model_import_options options = {.iteration_begin = begin, .iteration_end = end};
+    struct fixture f = fixture_of_file(file, &options);
+    const float row[] = {0.0f, 0.0f};
+    float margins[3] = {NAN, NAN, NAN};
+
+    if (f.rc == 0) {
+        model_margins(&f.model, row, 1, f.scratch, margins);
+    } else {
+        printf("# %s %s: %s\n", f.err.code, f.err.at, f.err.reason);
+    }
+    fixture_close(&f);
+    return margins[0];
+}
+
+static void
+a_range_of_iterations_keeps_their_trees_alone(void)
+{
+    CHECK(margin_of_range("best-iteration.json", 1, 3) == 110.0f);
+    CHECK(margin_of_range("best-iteration.json", 0, 1) == 1.0f);
+    CHECK(margin_of_range("best-iteration.json", 2, 0) == 1100.0f);
+    CHECK(margin_of_range("best-iteration.json", 0, 0) == 1111.0f);
+    CHECK(margin_of_range("list-base-score.json", 0, 1) == 0.49f + 0.0f);
+    CHECK(margin_of_range("list-base-score.json", 1, 2) == 0.49f + 3.0f);
+}
+
+static void
+iterations_that_are_not_there_are_refused(void)
+{
+    static const struct {
+        const char *file;
+        struct model_import_options options;
+        const char *words;
+    } cases[] = {
+        {"best-iteration.json", {.iteration_end = 5}, "the file has 4"},
+        {"best-iteration.json", {.iteration_begin = 4}, "no tree"},
+        {"best-iteration.json", {.iteration_begin = 3, .iteration_end = 3}, "are none"},
+        {"list-base-score.json", {.iteration_end = 3}, "the file has 2"},
+        {"best-iteration.json", {.iteration_end = 3, .is_best_iteration = true}, "contradict"},
+        {"gblinear.json", {.iteration_end = 1}, "keeps no iterations"},
+    };
+
+    for (size_t i = 0; i < AUGURY_COUNT(cases); i++) {
+        struct fixture f = fixture_of_file(cases[i].file, &cases[i].options);
+        CHECK_INT(f.rc, AUGURY_ERR_INVALID);
+        CHECK_TEXT(f.err.code, "invalid_iterations");
+        CHECK_CONTAINS(f.err.reason, cases[i].words);
+        fixture_close(&f);
+    }
+}
+
+static void
+a_range_is_two_numbers_around_a_colon_of_which_one_may_be_absent(void)
+{
+    static const char *const wrong[] = {"",    ":",     "3",    "3:3",  "4:3",
+                                        "a:3", "1:2:3", "-1:3", " 1:2", "1:99999999999"};
+    uint32_t begin = 9;
+    uint32_t end = 9;
+
+    CHECK_INT(model_iterations_parse(bytes_of_text("2:30"), &begin, &end), 0);
+    CHECK(begin == 2 && end == 30);
+    CHECK_INT(model_iterations_parse(bytes_of_text("7:"), &begin, &end), 0);
+    CHECK(begin == 7 && end == 0);
+    CHECK_INT(model_iterations_parse(bytes_of_text(":5"), &begin, &end), 0);
+    CHECK(begin == 0 && end == 5);
+    for (size_t i = 0; i < AUGURY_COUNT(wrong); i++) {
+        CHECK_INT(model_iterations_parse(bytes_of_text(wrong[i]), &begin, &end),
+                  AUGURY_ERR_INVALID);
+    }
+}
+
 static void
 the_same_file_gives_the_same_bytes(void)
 {
@@ -283,10 +398,14 @@ main(void)
     TAP_RUN(a_missing_category_goes_to_the_default_side);
     TAP_RUN(a_sparse_category_set_is_searched_like_a_dense_one);
     TAP_RUN(named_categories_of_newer_files_become_levels);
+    TAP_RUN(integer_dictionaries_become_levels_and_unsigned_ones_keep_their_numbers);
     TAP_RUN(nodes_that_pruning_left_behind_do_no_harm);
     TAP_RUN(files_of_version_1_0_lack_what_came_later_and_write_booleans);
     TAP_RUN(a_list_of_base_scores_gives_each_output_its_own);
     TAP_RUN(the_best_iteration_is_used_when_asked_for_and_counts_itself);
+    TAP_RUN(a_range_of_iterations_keeps_their_trees_alone);
+    TAP_RUN(iterations_that_are_not_there_are_refused);
+    TAP_RUN(a_range_is_two_numbers_around_a_colon_of_which_one_may_be_absent);
     TAP_RUN(the_same_file_gives_the_same_bytes);
     TAP_RUN(json_and_ubjson_of_one_model_answer_the_same);
     return tap_done();
