@@ -150,8 +150,9 @@ model_number_set(const struct model *model, void *numbers, size_t i, double numb
     }
 }
 
-size_t model_scratch_bytes(
-    const struct model *model); /* working memory for any number of rows; 64-byte aligned */
+/* Working memory for up to row_count rows at a time, 64-byte aligned, of any content; SIZE_MAX: for
+ * any number. Kernels for many rows want some megabytes, those for a few some kilobytes. */
+size_t model_scratch_bytes(const struct model *model, size_t row_count);
 
 /* rows: row_count × feature_count, row-major, NaN is missing. out_margins: row_count × K. Equal to
  * XGBoost bit for bit; to LightGBM and scikit-learn within 1e-12 relative. */

@@ -105,7 +105,7 @@ alloc_block(struct scorer *scorer)
     scorer->block_rows = scorer->block_rows < 1                ? 1
                          : scorer->block_rows > BLOCK_ROWS_MAX ? BLOCK_ROWS_MAX
                                                                : scorer->block_rows;
-    size_t scratch_bytes = (model_scratch_bytes(model) + 63) & ~(size_t)63;
+    size_t scratch_bytes = (model_scratch_bytes(model, scorer->block_rows) + 63) & ~(size_t)63;
     size_t number_bytes = model_number_bytes(model);
     scorer->rows = calloc(scorer->block_rows, model->feature_count * number_bytes);
     scorer->margins = calloc(scorer->block_rows, model->output_count * number_bytes);

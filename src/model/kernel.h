@@ -10,7 +10,7 @@
 #include "blob.h"
 
 struct kernel_ops {
-    size_t (*scratch_bytes)(const struct model *model);
+    size_t (*scratch_bytes)(const struct model *model, size_t row_count);
     void (*margins)(const struct model *model, const void *rows, size_t row_count, void *scratch,
                     void *out_margins);
     void (*leaves)(const struct model *model, const void *rows, size_t row_count, void *scratch,

@@ -9,9 +9,10 @@
 #include <math.h>
 
 static size_t
-linear_scratch_bytes(const struct model *model)
+linear_scratch_bytes(const struct model *model, size_t row_count)
 {
     (void)model;
+    (void)row_count;
     return 0;
 }
 

@@ -210,8 +210,9 @@ batch_margins(const struct model *model, const float *rows, size_t row_count, fl
 /* ---- the kernel ---------------------------------------------------------------------------- */
 
 static size_t
-pack8_scratch_bytes(const struct model *model)
+pack8_scratch_bytes(const struct model *model, size_t row_count)
 {
+    (void)row_count;
     return (size_t)slot_count(model) * BATCH_ROWS * sizeof(float);
 }
 

@@ -161,9 +161,10 @@ row_margins_f64(const struct wide_forest *forest, const double *row, double *out
 }
 
 static size_t
-wide_scratch_bytes(const struct model *model)
+wide_scratch_bytes(const struct model *model, size_t row_count)
 {
     (void)model;
+    (void)row_count;
     return 0;
 }
 

@@ -217,9 +217,9 @@ model_base_margins(const struct model *model, double *out_margins)
 /* ---- evaluation ---------------------------------------------------------------------------- */
 
 size_t
-model_scratch_bytes(const struct model *model)
+model_scratch_bytes(const struct model *model, size_t row_count)
 {
-    size_t bytes = kernel_of(model)->scratch_bytes(model);
+    size_t bytes = kernel_of(model)->scratch_bytes(model, row_count);
 
     return (bytes + BLOB_ALIGN) & ~(size_t)(BLOB_ALIGN - 1);
 }

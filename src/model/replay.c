@@ -40,7 +40,7 @@ bench_init(const struct model *model, const struct replay *replay, struct arena 
     size_t margins = (size_t)replay->row_count * model->output_count;
     struct bench bench = {
         .rows = arena_zalloc(arena, cells, number_bytes),
-        .scratch = arena_alloc_aligned(arena, model_scratch_bytes(model), 64),
+        .scratch = arena_alloc_aligned(arena, model_scratch_bytes(model, replay->row_count), 64),
         .margins = arena_zalloc(arena, margins, number_bytes),
         .answers = arena_zalloc(arena, answers, number_bytes),
     };

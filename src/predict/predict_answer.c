@@ -188,8 +188,8 @@ part_answer(struct asking *asking, struct part *part)
     int rc = 0;
 
     part->words = arena_alloc_aligned(asking->arena, rows * part->row_bytes, ROW_ALIGN);
-    void *scratch =
-        arena_alloc_aligned(asking->arena, model_scratch_bytes(&asking->found->model), ROW_ALIGN);
+    void *scratch = arena_alloc_aligned(
+        asking->arena, model_scratch_bytes(&asking->found->model, rows), ROW_ALIGN);
     if (part->words == NULL || scratch == NULL) {
         return predict_memory_is_short(asking->err);
     }

@@ -69,7 +69,7 @@ row_ns(struct bench *bench)
     WORLD_MUST(registry_snapshot_begin(bench->world.registry));
     WORLD_MUST(registry_find(bench->world.registry, bytes_of_text("nfl-wp"), bytes_of_text(""),
                              &found, &err));
-    void *scratch = aligned_alloc(64, (model_scratch_bytes(&found->model) + 127) & ~(size_t)63);
+    void *scratch = aligned_alloc(64, (model_scratch_bytes(&found->model, 1) + 127) & ~(size_t)63);
     for (unsigned round = 0; round < ROUNDS; round++) {
         uint64_t begin = clock_mono_ns();
         for (unsigned i = 0; i < ROUND_REQUESTS; i++) {

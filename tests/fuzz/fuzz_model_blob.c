@@ -72,7 +72,7 @@ evaluate(const struct model *model)
     float *margins = calloc(ROWS * (size_t)model->output_count, sizeof(float));
     float *answers = calloc(ROWS * (size_t)model->output_count * 2, sizeof(float));
     uint32_t *leaves = calloc(ROWS * (size_t)model->tree_count + 1, sizeof(uint32_t));
-    void *scratch = aligned_alloc(64, model_scratch_bytes(model));
+    void *scratch = aligned_alloc(64, model_scratch_bytes(model, ROWS));
 
     AUGURY_ASSERT(rows != NULL && margins != NULL && answers != NULL && leaves != NULL &&
                   scratch != NULL);

@@ -26,7 +26,7 @@ evaluate(const struct model *model)
     float *one = calloc(outputs, sizeof(float));
     float *answers = calloc(ROWS * outputs * 2, sizeof(float));
     uint32_t *leaves = calloc(ROWS * (size_t)model->tree_count + 1, sizeof(uint32_t));
-    void *scratch = aligned_alloc(64, model_scratch_bytes(model));
+    void *scratch = aligned_alloc(64, model_scratch_bytes(model, ROWS));
 
     AUGURY_ASSERT(rows != NULL && all != NULL && one != NULL && answers != NULL && leaves != NULL &&
                   scratch != NULL);

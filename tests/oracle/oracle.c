@@ -181,7 +181,7 @@ oracle_model_init(struct bytes file, const struct model_import_options *options,
                                     &made.model, err) == 0;
     buf_fini(&blob);
     if (is_done) {
-        size_t scratch_bytes = model_scratch_bytes(&made.model);
+        size_t scratch_bytes = model_scratch_bytes(&made.model, SIZE_MAX);
         made.scratch = aligned_alloc(64, (scratch_bytes / 64 + 1) * 64);
         is_done = made.scratch != NULL;
     }

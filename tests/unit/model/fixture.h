@@ -35,7 +35,7 @@ fixture_of_bytes(struct bytes file, const struct model_import_options *options)
             model_open(buf_view(&fixture.blob), MODEL_CHECK_ALL, &fixture.model, &fixture.err);
     }
     if (fixture.rc == 0) {
-        fixture.scratch = aligned_alloc(64, model_scratch_bytes(&fixture.model));
+        fixture.scratch = aligned_alloc(64, model_scratch_bytes(&fixture.model, SIZE_MAX));
     }
     return fixture;
 }

@@ -110,7 +110,7 @@ float
 margin_of(const struct model *model)
 {
     static float row[256];
-    void *scratch = aligned_alloc(64, (model_scratch_bytes(model) / 64 + 1) * 64);
+    void *scratch = aligned_alloc(64, (model_scratch_bytes(model, 1) / 64 + 1) * 64);
     float margin = 0.0f;
 
     if (scratch != NULL && model->feature_count <= AUGURY_COUNT(row) && model->output_count == 1) {
