@@ -19,11 +19,18 @@ enum predict_outputs {
     PREDICT_MARGIN = 1 << 1,
     PREDICT_PROBABILITIES = 1 << 2,
     PREDICT_LEAF = 1 << 3,
+    PREDICT_CLASS = 1 << 4,
 };
 /* "margin" → PREDICT_MARGIN; AUGURY_NOT_FOUND. */
 AUGURY_MUST_USE int predict_output_find(struct bytes name, enum predict_outputs *out_output);
 const char *predict_output_name(enum predict_outputs output); /* of one bit */
 const char *predict_output_names(void); /* "prediction, margin, …" for messages */
+/* The outputs that the model has. */
+unsigned predict_outputs_of(const struct model *model);
+/* Fills err ("no_such_output", at "outputs") for the first of these that the model lacks: why, and
+ * what would give it. */
+AUGURY_MUST_USE int predict_outputs_check(const struct model *model, unsigned outputs,
+                                          struct err *err);
 
 enum predict_flags {
     PREDICT_USE_CACHE = 1 << 0,
@@ -69,6 +76,7 @@ struct predict_answer {
     const void *margins;       /* row_count × model.output_count */
     const void *probabilities; /* row_count × model.probability_count */
     const uint32_t *leaves;    /* row_count × model.tree_count */
+    const uint32_t *classes;   /* row_count */
     bool has_used_cache;       /* rows were looked up */
     size_t hits;               /* rows answered from the cache alone */
     uint64_t expires_wall_ms;  /* earliest of the parts; 0: none came from or went to the cache */
@@ -99,6 +107,12 @@ AUGURY_MUST_USE int predict_cell(const struct model *model, uint32_t feature, st
 /* An absent feature of a row: AUGURY_ERR_INVALID ("missing_feature") when the schema wants every
  * feature that is NaN in row. */
 AUGURY_MUST_USE int predict_row_check(const struct model *model, const void *row, struct err *err);
+
+/* The number of the class that a row belongs to: the most probable one, of several the first. room:
+ * row_count × model.probability_count numbers (at least one a row). Of a model that has
+ * PREDICT_CLASS. */
+void predict_classes(const struct model *model, const void *margins, size_t row_count, void *room,
+                     uint32_t *out_classes);
 
 /* ---- suggestions in error messages ----------------------------------------------------------- */
 

@@ -61,5 +61,7 @@ void api_put_models(struct wire_writer *writer, struct registry *registry);
 /* One version with its schema, and the versions beside it. The registry's snapshot is open. */
 void api_put_model(struct wire_writer *writer, const struct registry *registry,
                    const struct registry_model *model);
+/* The rows of an answer, with the model and version that gave it. */
+void api_put_answer(struct wire_writer *writer, const struct predict_answer *answer);
 void api_put_time(struct wire_writer *writer, uint64_t wall_ms); /* ISO 8601 */
 void api_put_version(struct wire_writer *writer, uint32_t version);

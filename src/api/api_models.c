@@ -100,17 +100,13 @@ put_damaged(struct wire_writer *writer, const struct registry_entry *entry)
 static void
 put_outputs(struct wire_writer *writer, const struct model *model)
 {
-    bool has_probabilities = model->probability_count > 0;
-    bool has_leaves = model->tree_count > 0;
+    unsigned outputs = predict_outputs_of(model);
 
-    wire_array(writer, 2U + (has_probabilities ? 1 : 0) + (has_leaves ? 1 : 0));
-    wire_put_text(writer, predict_output_name(PREDICT_PREDICTION));
-    wire_put_text(writer, predict_output_name(PREDICT_MARGIN));
-    if (has_probabilities) {
-        wire_put_text(writer, predict_output_name(PREDICT_PROBABILITIES));
-    }
-    if (has_leaves) {
-        wire_put_text(writer, predict_output_name(PREDICT_LEAF));
+    wire_array(writer, (uint32_t)__builtin_popcount(outputs));
+    for (unsigned bit = 1; bit <= outputs; bit <<= 1) {
+        if ((outputs & bit) != 0) {
+            wire_put_text(writer, predict_output_name((enum predict_outputs)bit));
+        }
     }
     wire_end(writer);
 }
@@ -243,7 +239,7 @@ api_put_model(struct wire_writer *writer, const struct registry *registry,
 {
     const struct model *model = &found->model;
 
-    wire_object(writer, 17);
+    wire_object(writer, 18);
     put_version_members(writer, found);
     wire_key(writer, "kind");
     wire_put_text(writer, model_kind(model));
@@ -257,6 +253,8 @@ api_put_model(struct wire_writer *writer, const struct registry *registry,
     wire_put_u64(writer, found->entry.blob_bytes);
     wire_key(writer, "margins");
     wire_put_u64(writer, model->output_count);
+    wire_key(writer, "number");
+    wire_put_text(writer, model->number == MODEL_FLOAT32 ? "float32" : "float64");
     wire_key(writer, "outputs");
     put_outputs(writer, model);
     wire_key(writer, "versions");

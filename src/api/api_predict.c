@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * api_predict.c - POST /api/v1/predict/{model}: decode, ask, encode. Nothing that changes from call
- * to call is in the body: how the answer came about is in the headers.
+ * api_predict.c - POST /api/v1/predict/{model}: decode, ask, encode (api_answer.c). Nothing that
+ * changes from call to call is in the body: how the answer came about is in the headers.
  */
 #include "api_call.h"
 
@@ -209,102 +209,6 @@ decode(struct api_call *call, struct predict_question *question)
 
 /* ---- encode ---------------------------------------------------------------------------------- */
 
-/* Row `row` of an array of the model's numbers, `count` a row. */
-struct numbers {
-    const struct model *model;
-    const void *values;
-    size_t row;
-    size_t count;
-};
-
-static void
-put_number(struct wire_writer *writer, const struct numbers *numbers, size_t i)
-{
-    size_t at = numbers->row * numbers->count + i;
-
-    if (numbers->model->number == MODEL_FLOAT32) {
-        wire_put_f32(writer, ((const float *)numbers->values)[at]);
-    } else {
-        wire_put_f64(writer, ((const double *)numbers->values)[at]);
-    }
-}
-
-static void
-put_numbers(struct wire_writer *writer, const struct numbers *numbers)
-{
-    wire_array(writer, (uint32_t)numbers->count);
-    for (size_t i = 0; i < numbers->count; i++) {
-        put_number(writer, numbers, i);
-    }
-    wire_end(writer);
-}
-
-/* One value as a number, several as an array. */
-static void
-put_number_or_numbers(struct wire_writer *writer, const struct numbers *numbers)
-{
-    if (numbers->count == 1) {
-        put_number(writer, numbers, 0);
-    } else {
-        put_numbers(writer, numbers);
-    }
-}
-
-static void
-put_leaves(struct wire_writer *writer, const uint32_t *leaves, size_t count)
-{
-    wire_array(writer, (uint32_t)count);
-    for (size_t i = 0; i < count; i++) {
-        wire_put_u64(writer, leaves[i]);
-    }
-    wire_end(writer);
-}
-
-static void
-put_row(struct wire_writer *writer, const struct predict_answer *answer, size_t row)
-{
-    const struct model *model = &answer->model->model;
-
-    wire_object(writer, (uint32_t)__builtin_popcount(answer->outputs));
-    if ((answer->outputs & PREDICT_PREDICTION) != 0) {
-        wire_key(writer, "prediction");
-        put_number_or_numbers(
-            writer, &(struct numbers){model, answer->predictions, row, model->prediction_count});
-    }
-    if ((answer->outputs & PREDICT_MARGIN) != 0) {
-        wire_key(writer, "margin");
-        put_number_or_numbers(writer,
-                              &(struct numbers){model, answer->margins, row, model->output_count});
-    }
-    if ((answer->outputs & PREDICT_PROBABILITIES) != 0) {
-        wire_key(writer, "probabilities");
-        put_numbers(writer,
-                    &(struct numbers){model, answer->probabilities, row, model->probability_count});
-    }
-    if ((answer->outputs & PREDICT_LEAF) != 0) {
-        wire_key(writer, "leaf");
-        put_leaves(writer, answer->leaves + row * model->tree_count, model->tree_count);
-    }
-    wire_end(writer);
-}
-
-static void
-put_answer(struct wire_writer *writer, const struct predict_answer *answer)
-{
-    wire_object(writer, 3);
-    wire_key(writer, "model");
-    wire_put_text(writer, answer->model->entry.name);
-    wire_key(writer, "version");
-    api_put_version(writer, answer->model->entry.version);
-    wire_key(writer, "predictions");
-    wire_array(writer, (uint32_t)answer->row_count);
-    for (size_t row = 0; row < answer->row_count; row++) {
-        put_row(writer, answer, row);
-    }
-    wire_end(writer);
-    wire_end(writer);
-}
-
 static const char *
 x_cache_header(const struct predict_answer *answer)
 {
@@ -334,7 +238,7 @@ api_post_predict(struct api_call *call)
         stats_add(api->slot, STATS_PREDICT_ERRORS, 1);
     }
     if (rc == 0) {
-        put_answer(&call->writer, &answer);
+        api_put_answer(&call->writer, &answer);
         buf_put_text(call->answer->headers, x_cache_header(&answer));
     } else {
         status = api_refuse(call, rc);

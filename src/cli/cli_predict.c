@@ -2,6 +2,7 @@
 /* cli_predict.c - `augury predict MODEL_FILE ROWS`: the words of the command; cli_score.c does the
  * work. */
 #include <getopt.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "cli_score.h"
@@ -26,6 +27,15 @@ format_find(const char *name, enum rows_format *out_format)
     return false;
 }
 
+static int
+refuse_output(const struct cli_command *command)
+{
+    char what[128];
+
+    snprintf(what, sizeof(what), "--output is one of %s, not ", predict_output_names());
+    return cli_usage(command, what, optarg);
+}
+
 /* One option of `predict`. CLI_OK or CLI_USAGE after a message. */
 static int
 take_option(const struct cli_command *command, int option, struct cli_score_options *options)
@@ -42,14 +52,13 @@ take_option(const struct cli_command *command, int option, struct cli_score_opti
                                "--iterations is a range A:B, from A up to, not including, B, not ",
                                optarg);
     case 'n': options->rows.has_header = false; return CLI_OK;
+    case 'H': options->has_names = true; return CLI_OK;
     case 'f': options->features = optarg; return CLI_OK;
     case 's': options->schema_path = optarg; return CLI_OK;
     case 'o':
         return predict_output_find(bytes_of_text(optarg), &options->output) == 0
                    ? CLI_OK
-                   : cli_usage(command,
-                               "--output is prediction, margin, probabilities or leaf, not ",
-                               optarg);
+                   : refuse_output(command);
     case 'F':
         options->has_format = format_find(optarg, &options->rows.format);
         return options->has_format
@@ -71,6 +80,7 @@ take_arguments(const struct cli_command *command, int argc, char **argv,
 {
     static const struct option long_options[] = {{"best-iteration", no_argument, NULL, 'b'},
                                                  {"no-header", no_argument, NULL, 'n'},
+                                                 {"header", no_argument, NULL, 'H'},
                                                  {"features", required_argument, NULL, 'f'},
                                                  {"schema", required_argument, NULL, 's'},
                                                  {"output", required_argument, NULL, 'o'},

@@ -6,6 +6,8 @@
  */
 #include "cli_score.h"
 
+#include "cli_columns.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +16,7 @@ enum {
     MODEL_FILE_MAX = 1 << 30,
     SCHEMA_FILE_MAX = 16 << 20,
     BLOCK_ROWS_MAX = 1024,
-    BLOCK_FLOATS_MAX = 4 << 20, /* fewer rows a block for very wide models */
+    BLOCK_NUMBERS_MAX = 4 << 20, /* fewer rows a block for very wide models */
     TEXT_FLUSH_BYTES = 256 << 10,
     TEXT_MAX_BYTES = 16 << 20
 };
@@ -29,10 +31,7 @@ struct scorer {
     void *rows; /* block_rows × feature_count of the model's numbers */
     size_t block_rows;
     size_t filled;
-    void *margins;
-    void *values; /* what is printed: numbers or leaves, block_rows × width */
-    size_t width;
-    void *scratch;
+    struct cli_columns answers;
     struct buf text;
     struct err err;
 };
@@ -76,43 +75,26 @@ compile_and_open(struct scorer *scorer, struct buf *blob)
 }
 
 static int
-width_of_output(struct scorer *scorer)
-{
-    const struct model *model = &scorer->model;
-
-    switch (scorer->options->output) {
-    case PREDICT_PREDICTION: scorer->width = model->prediction_count; break;
-    case PREDICT_MARGIN: scorer->width = model->output_count; break;
-    case PREDICT_PROBABILITIES: scorer->width = model->probability_count; break;
-    case PREDICT_LEAF: scorer->width = model->tree_count; break;
-    }
-    if (scorer->width == 0) {
-        return err_set(&scorer->err, AUGURY_ERR_UNSUPPORTED, "no_such_output",
-                       "%s: this model (%s) has no %s", scorer->options->model_path,
-                       model_kind(model), predict_output_name(scorer->options->output));
-    }
-    return 0;
-}
-
-static int
 alloc_block(struct scorer *scorer)
 {
     const struct model *model = &scorer->model;
-    size_t widest = model->feature_count > scorer->width ? model->feature_count : scorer->width;
+    enum predict_outputs output = scorer->options->output;
+    size_t widest = cli_columns_count(model, output);
 
+    widest = widest > model->feature_count ? widest : model->feature_count;
     widest = widest > model->output_count ? widest : model->output_count;
-    scorer->block_rows = BLOCK_FLOATS_MAX / widest;
+    scorer->block_rows = BLOCK_NUMBERS_MAX / widest;
     scorer->block_rows = scorer->block_rows < 1                ? 1
                          : scorer->block_rows > BLOCK_ROWS_MAX ? BLOCK_ROWS_MAX
                                                                : scorer->block_rows;
-    size_t scratch_bytes = (model_scratch_bytes(model, scorer->block_rows) + 63) & ~(size_t)63;
-    size_t number_bytes = model_number_bytes(model);
-    scorer->rows = calloc(scorer->block_rows, model->feature_count * number_bytes);
-    scorer->margins = calloc(scorer->block_rows, model->output_count * number_bytes);
-    scorer->values = calloc(scorer->block_rows, scorer->width * number_bytes);
-    scorer->scratch = aligned_alloc(64, scratch_bytes > 0 ? scratch_bytes : 64);
-    if (scorer->rows == NULL || scorer->margins == NULL || scorer->values == NULL ||
-        scorer->scratch == NULL) {
+    int rc = cli_columns_init(&scorer->answers, model, output, scorer->block_rows, &scorer->err);
+    if (rc != 0) {
+        return rc == AUGURY_ERR_UNSUPPORTED
+                   ? err_at(&scorer->err, "%s", scorer->options->model_path)
+                   : rc;
+    }
+    scorer->rows = calloc(scorer->block_rows, model->feature_count * model_number_bytes(model));
+    if (scorer->rows == NULL) {
         return err_set(&scorer->err, AUGURY_ERR_NOMEM, "no_memory",
                        "no memory for a block of rows");
     }
@@ -304,41 +286,6 @@ add_row(struct scorer *scorer, const struct rows_cell *cells, size_t count)
 
 /* ---- answers --------------------------------------------------------------------------------- */
 
-static void
-evaluate_block(struct scorer *scorer)
-{
-    const struct model *model = &scorer->model;
-    void *values = scorer->values;
-
-    if (scorer->options->output == PREDICT_LEAF) {
-        model_leaves(model, scorer->rows, scorer->filled, scorer->scratch, values);
-        return;
-    }
-    model_margins(model, scorer->rows, scorer->filled, scorer->scratch, scorer->margins);
-    if (scorer->options->output == PREDICT_MARGIN) {
-        memcpy(values, scorer->margins, scorer->filled * scorer->width * model_number_bytes(model));
-    } else if (scorer->options->output == PREDICT_PREDICTION) {
-        model_predictions(model, scorer->margins, scorer->filled, values);
-    } else {
-        model_probabilities(model, scorer->margins, scorer->filled, values);
-    }
-}
-
-static void
-put_value(struct scorer *scorer, size_t at)
-{
-    struct buf *text = &scorer->text;
-    char digits[WIRE_F32_TEXT_MAX];
-
-    if (scorer->options->output == PREDICT_LEAF) {
-        buf_put_u64(text, ((const uint32_t *)scorer->values)[at]);
-    } else if (scorer->model.number == MODEL_FLOAT32) {
-        buf_put(text, digits, wire_f32_to_text(((const float *)scorer->values)[at], digits));
-    } else {
-        buf_put(text, digits, wire_f64_to_text(((const double *)scorer->values)[at], digits));
-    }
-}
-
 static int
 print_text(struct scorer *scorer)
 {
@@ -355,12 +302,9 @@ finish_block(struct scorer *scorer)
 {
     int rc = 0;
 
-    evaluate_block(scorer);
+    cli_columns_evaluate(&scorer->answers, scorer->rows, scorer->filled);
     for (size_t row = 0; rc == 0 && row < scorer->filled; row++) {
-        for (size_t i = 0; i < scorer->width; i++) {
-            put_value(scorer, row * scorer->width + i);
-            buf_put_u8(&scorer->text, i + 1 < scorer->width ? '\t' : '\n');
-        }
+        cli_columns_put_row(&scorer->answers, row, &scorer->text);
         if (buf_finish(&scorer->text) != 0) {
             return err_set(&scorer->err, AUGURY_ERR_NOMEM, "no_memory", "no memory for the answer");
         }
@@ -406,9 +350,6 @@ run(struct scorer *scorer, struct buf *blob)
     int rc = compile_and_open(scorer, blob);
 
     if (rc == 0) {
-        rc = width_of_output(scorer);
-    }
-    if (rc == 0) {
         rc = alloc_block(scorer);
     }
     if (rc == 0) {
@@ -417,6 +358,9 @@ run(struct scorer *scorer, struct buf *blob)
     }
     if (rc == 0) {
         rc = make_columns(scorer);
+    }
+    if (rc == 0 && scorer->options->has_names) {
+        cli_columns_put_header(&scorer->answers, &scorer->text);
     }
     return rc == 0 ? score(scorer) : rc;
 }
@@ -434,9 +378,7 @@ cli_score(const struct cli_score_options *options, struct err *err)
         *err = scorer.err;
     }
     rows_close(&scorer.reader);
-    free(scorer.scratch);
-    free(scorer.values);
-    free(scorer.margins);
+    cli_columns_fini(&scorer.answers);
     free(scorer.rows);
     free(scorer.columns);
     buf_fini(&scorer.text);

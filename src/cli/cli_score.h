@@ -16,6 +16,7 @@ struct cli_score_options {
     struct rows_options rows;
     bool has_format;
     bool is_best_iteration;
+    bool has_names;                          /* the first line names the columns */
     uint32_t iteration_begin, iteration_end; /* half-open; both 0: all */
 };
 

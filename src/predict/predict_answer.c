@@ -213,52 +213,78 @@ part_answer(struct asking *asking, struct part *part)
 
 /* ---- outputs --------------------------------------------------------------------------------- */
 
-static int
-check_outputs(const struct asking *asking, unsigned outputs)
+/* Room in the arena for so many numbers of the model a row. */
+static void *
+alloc_numbers(const struct asking *asking, size_t rows, size_t count)
 {
-    const struct model *model = &asking->found->model;
-    const char *reason = NULL;
-
-    if ((outputs & PREDICT_PROBABILITIES) != 0 && model->probability_count == 0) {
-        reason = "the model's objective gives no probabilities";
-    } else if ((outputs & PREDICT_LEAF) != 0 && model->tree_count == 0) {
-        reason = "the model has no trees, so it has no leaves";
-    }
-    if (reason == NULL) {
-        return 0;
-    }
-    struct bytes objective = model_objective(model);
-    err_set(asking->err, AUGURY_ERR_UNSUPPORTED, "no_such_output", "%s (%s, %.*s)", reason,
-            model_kind(model), (int)objective.len, (const char *)objective.data);
-    (void)err_at(asking->err, "outputs");
-    return AUGURY_ERR_UNSUPPORTED;
+    return arena_alloc_aligned(asking->arena,
+                               rows * count * model_number_bytes(&asking->found->model), ROW_ALIGN);
 }
 
-/* Predictions and probabilities, from margins. */
+static int
+derive_predictions(struct asking *asking, struct predict_answer *answer)
+{
+    const struct model *model = &asking->found->model;
+    void *out = alloc_numbers(asking, answer->row_count, model->prediction_count);
+
+    if (out == NULL) {
+        return predict_memory_is_short(asking->err);
+    }
+    model_predictions(model, answer->margins, answer->row_count, out);
+    answer->predictions = out;
+    return 0;
+}
+
+static int
+derive_probabilities(struct asking *asking, struct predict_answer *answer)
+{
+    const struct model *model = &asking->found->model;
+    void *out = alloc_numbers(asking, answer->row_count, model->probability_count);
+
+    if (out == NULL) {
+        return predict_memory_is_short(asking->err);
+    }
+    model_probabilities(model, answer->margins, answer->row_count, out);
+    answer->probabilities = out;
+    return 0;
+}
+
+static int
+derive_classes(struct asking *asking, struct predict_answer *answer)
+{
+    const struct model *model = &asking->found->model;
+    size_t width = model->probability_count > 0 ? model->probability_count : 1;
+    void *room = alloc_numbers(asking, answer->row_count, width);
+    uint32_t *out = arena_alloc(asking->arena, answer->row_count * sizeof(*out));
+
+    if (room == NULL || out == NULL) {
+        return predict_memory_is_short(asking->err);
+    }
+    predict_classes(model, answer->margins, answer->row_count, room, out);
+    answer->classes = out;
+    return 0;
+}
+
+/* What follows from margins. */
 static int
 derive(struct asking *asking, struct predict_answer *answer)
 {
-    const struct model *model = &asking->found->model;
-    size_t rows = answer->row_count;
-    size_t number_bytes = model_number_bytes(model);
+    static const struct {
+        enum predict_outputs output;
+        int (*derive)(struct asking *asking, struct predict_answer *answer);
+    } steps[] = {
+        {PREDICT_PREDICTION, derive_predictions},
+        {PREDICT_PROBABILITIES, derive_probabilities},
+        {PREDICT_CLASS, derive_classes},
+    };
+    int rc = 0;
 
-    if ((answer->outputs & PREDICT_PREDICTION) != 0) {
-        void *out = arena_alloc(asking->arena, rows * model->prediction_count * number_bytes);
-        if (out == NULL) {
-            return predict_memory_is_short(asking->err);
+    for (size_t i = 0; rc == 0 && i < AUGURY_COUNT(steps); i++) {
+        if ((answer->outputs & steps[i].output) != 0) {
+            rc = steps[i].derive(asking, answer);
         }
-        model_predictions(model, answer->margins, rows, out);
-        answer->predictions = out;
     }
-    if ((answer->outputs & PREDICT_PROBABILITIES) != 0) {
-        void *out = arena_alloc(asking->arena, rows * model->probability_count * number_bytes);
-        if (out == NULL) {
-            return predict_memory_is_short(asking->err);
-        }
-        model_probabilities(model, answer->margins, rows, out);
-        answer->probabilities = out;
-    }
-    return 0;
+    return rc;
 }
 
 static int
@@ -350,7 +376,7 @@ predict_answer(struct predict_context *context, const struct predict_question *q
     stats_add(context->stats, STATS_PREDICT_REQUESTS, 1);
     int rc = find_model(&asking);
     if (rc == 0) {
-        rc = check_outputs(&asking, answer.outputs);
+        rc = predict_outputs_check(&asking.found->model, answer.outputs, err);
     }
     if (rc == 0) {
         rc = predict_matrix_make(context, question, &asking.found->model, arena, &asking.matrix,

@@ -1,18 +1,52 @@
 /* SPDX-License-Identifier: MIT */
-/* predict_output.c - the names of the outputs, and the nearest of some names for messages about a
- * wrong one. */
+/* predict_output.c - the outputs: their names, which of them a model has, and the nearest of some
+ * names for messages about a wrong one. */
 #include "augury/predict.h"
 
 #include <string.h>
 
+/* Why the model has none; NULL: it has. */
+typedef const char *lacks_fn(const struct model *model);
+
+static const char *
+lacks_nothing(const struct model *model)
+{
+    (void)model;
+    return NULL;
+}
+
+static const char *
+lacks_probabilities(const struct model *model)
+{
+    return model->probability_count > 0 ? NULL
+                                        : "the model's objective gives no probabilities: it was "
+                                          "not trained as a classifier that does";
+}
+
+static const char *
+lacks_leaves(const struct model *model)
+{
+    return model->tree_count > 0 ? NULL : "the model has no trees, so it has no leaves";
+}
+
+static const char *
+lacks_classes(const struct model *model)
+{
+    bool is_classifier = model->probability_count > 0 || model->link == MODEL_LINK_HINGE;
+
+    return is_classifier ? NULL : "the model was not trained as a classifier: it has no classes";
+}
+
 static const struct {
     enum predict_outputs output;
     const char *name;
+    lacks_fn *lacks;
 } outputs[] = {
-    {PREDICT_PREDICTION, "prediction"},
-    {PREDICT_MARGIN, "margin"},
-    {PREDICT_PROBABILITIES, "probabilities"},
-    {PREDICT_LEAF, "leaf"},
+    {PREDICT_PREDICTION, "prediction", lacks_nothing},
+    {PREDICT_MARGIN, "margin", lacks_nothing},
+    {PREDICT_PROBABILITIES, "probabilities", lacks_probabilities},
+    {PREDICT_LEAF, "leaf", lacks_leaves},
+    {PREDICT_CLASS, "class", lacks_classes},
 };
 
 enum { NEAREST_LENGTH_MAX = 64 };
@@ -72,7 +106,36 @@ predict_output_name(enum predict_outputs output)
 const char *
 predict_output_names(void)
 {
-    return "prediction, margin, probabilities, leaf";
+    return "prediction, margin, probabilities, leaf, class";
+}
+
+unsigned
+predict_outputs_of(const struct model *model)
+{
+    unsigned all = 0;
+
+    for (size_t i = 0; i < AUGURY_COUNT(outputs); i++) {
+        all |= outputs[i].lacks(model) == NULL ? (unsigned)outputs[i].output : 0;
+    }
+    return all;
+}
+
+int
+predict_outputs_check(const struct model *model, unsigned wanted, struct err *err)
+{
+    const char *reason = NULL;
+
+    for (size_t i = 0; i < AUGURY_COUNT(outputs) && reason == NULL; i++) {
+        reason = (wanted & outputs[i].output) != 0 ? outputs[i].lacks(model) : NULL;
+    }
+    if (reason == NULL) {
+        return 0;
+    }
+    struct bytes objective = model_objective(model);
+    err_set(err, AUGURY_ERR_UNSUPPORTED, "no_such_output", "%s (%s, %.*s)", reason,
+            model_kind(model), (int)objective.len, (const char *)objective.data);
+    (void)err_at(err, "outputs");
+    return AUGURY_ERR_UNSUPPORTED;
 }
 
 void

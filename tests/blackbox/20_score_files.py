@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""`augury predict` scores files: compared with what xgboost 1.7.4 answered for published rows, and with the xgboost that is
-installed for a model trained here. Speaks TAP."""
+"""`augury predict` scores files: compared with what xgboost 1.7.4 answered for published rows, and
+with the xgboost that is installed for a model trained here. Speaks TAP."""
 import csv
 import json
 import os
@@ -20,19 +20,22 @@ DATA = os.path.join(SOURCE, "tests", "data")
 NFL = os.path.join(DATA, "nfl-wp")
 AGARICUS = os.path.join(DATA, "models-xgboost", "agaricus")
 LINEAR = os.path.join(DATA, "models-xgboost", "gblinear-agaricus")
-NAMES = ("receive_2h_ko,home,half_seconds_remaining,game_seconds_remaining,Diff_Time_Ratio,score_differential,"
-         "down,ydstogo,yardline_100,posteam_timeouts_remaining,defteam_timeouts_remaining")
+NAMES = ("receive_2h_ko,home,half_seconds_remaining,game_seconds_remaining,Diff_Time_Ratio,"
+         "score_differential,down,ydstogo,yardline_100,posteam_timeouts_remaining,"
+         "defteam_timeouts_remaining")
 
 
 def run(*words, stdin=None):
-    return subprocess.run([AUGURY, "predict", *words], input=stdin, capture_output=True, text=True, check=False)
+    return subprocess.run([AUGURY, "predict", *words], input=stdin, capture_output=True, text=True,
+                          check=False)
 
 
 def scored(*words, stdin=None):
     done = run(*words, stdin=stdin)
     assert done.returncode == 0, done.stderr
     assert done.stderr == "", done.stderr
-    return numpy.array([[float(cell) for cell in line.split("\t")] for line in done.stdout.splitlines()],
+    lines = done.stdout.splitlines()
+    return numpy.array([[float(cell) for cell in line.split("\t")] for line in lines],
                        dtype=numpy.float32)
 
 
@@ -44,7 +47,8 @@ def refused(status, *words, stdin=None):
 
 def published(*path):
     with open(os.path.join(DATA, *path), encoding="ascii") as file:
-        return numpy.array([[float(cell) for cell in line.split("\t")] for line in file], dtype=numpy.float32)
+        return numpy.array([[float(cell) for cell in line.split("\t")] for line in file],
+                           dtype=numpy.float32)
 
 
 def same_bits(ours, theirs):
@@ -69,8 +73,10 @@ def margins_and_probabilities_of_published_rows_are_those_of_xgboost(_):
 def libsvm_entries_are_features_as_numbered(_):
     rows = os.path.join(AGARICUS, "input.libsvm")
     model = os.path.join(AGARICUS, "model.json")
-    same_bits(scored(model, rows, "--output", "margin"), published("models-xgboost", "agaricus", "xgb174_margin.tsv"))
-    same_bits(scored(model, rows, "--output", "leaf"), published("models-xgboost", "agaricus", "xgb174_leaf.tsv"))
+    same_bits(scored(model, rows, "--output", "margin"),
+              published("models-xgboost", "agaricus", "xgb174_margin.tsv"))
+    same_bits(scored(model, rows, "--output", "leaf"),
+              published("models-xgboost", "agaricus", "xgb174_leaf.tsv"))
     same_bits(scored(os.path.join(LINEAR, "model.json"), rows, "--output", "margin"),
               published("models-xgboost", "gblinear-agaricus", "xgb174_margin.tsv"))
 
@@ -85,14 +91,16 @@ def columns_with_a_header_are_found_by_name(folder):
         writer = csv.writer(file, quoting=csv.QUOTE_ALL)
         writer.writerow([names[i] for i in order])
         writer.writerows([row[i] for i in order] for row in nfl_rows())
-    same_bits(scored(os.path.join(NFL, "model.json"), path, "--features", NAMES, "--output", "margin"),
+    model = os.path.join(NFL, "model.json")
+    same_bits(scored(model, path, "--features", NAMES, "--output", "margin"),
               published("nfl-wp", "xgb174_margin.tsv"))
 
 
 @test
 def a_column_that_is_left_out_is_missing(_):
     model = os.path.join(NFL, "model.json")
-    short = scored(model, "-", "--format", "csv", "--features", NAMES, stdin="down,ydstogo\n3,7\n,7\nnan,7\n")
+    short = scored(model, "-", "--format", "csv", "--features", NAMES,
+                   stdin="down,ydstogo\n3,7\n,7\nnan,7\n")
     full = scored(model, "-", "--format", "tsv", "--no-header",
                   stdin="\t\t\t\t\t\t3\t7\t\t\t\n" + "\t\t\t\t\t\t\t7\t\t\t\n" * 2)
     same_bits(short, full)
@@ -101,7 +109,8 @@ def a_column_that_is_left_out_is_missing(_):
 @test
 def leading_columns_may_be_left_out(_):
     lines = "".join("\t".join(["2024_01", "KC", *row]) + "\n" for row in nfl_rows())
-    same_bits(scored(os.path.join(NFL, "model.json"), "-", "--format", "tsv", "--no-header", "--skip-columns", "2",
+    same_bits(scored(os.path.join(NFL, "model.json"), "-", "--format", "tsv", "--no-header",
+                     "--skip-columns", "2",
                      "--output", "margin", stdin=lines), published("nfl-wp", "xgb174_margin.tsv"))
 
 
@@ -117,24 +126,44 @@ def several_classes_stand_in_one_line(folder):
     labels = generator.integers(0, 3, size=300)
     data = xgboost.DMatrix(rows, labels)
     for objective in ("multi:softprob", "multi:softmax"):
-        booster = xgboost.train({"objective": objective, "num_class": 3, "max_depth": 4, "nthread": 1}, data, 8)
+        booster = xgboost.train({"objective": objective, "num_class": 3, "max_depth": 4,
+                                 "nthread": 1}, data, 8)
         model = os.path.join(folder, "classes.json")
         booster.save_model(model)
-        text = "\n".join("\t".join("" if numpy.isnan(cell) else repr(float(cell)) for cell in row) for row in rows)
+        text = "\n".join("\t".join("" if numpy.isnan(cell) else repr(float(cell)) for cell in row)
+                         for row in rows)
         words = [model, "-", "--format", "tsv", "--no-header"]
-        same_bits(scored(*words, "--output", "margin", stdin=text), booster.predict(data, output_margin=True))
+        same_bits(scored(*words, "--output", "margin", stdin=text),
+                  booster.predict(data, output_margin=True))
         theirs = booster.predict(data).reshape(300, -1)
         ours = scored(*words, stdin=text)
         assert ours.shape == theirs.shape
         assert numpy.allclose(ours, theirs, rtol=1e-6, atol=0)
         assert scored(*words, "--output", "probabilities", stdin=text).shape == (300, 3)
-        assert (scored(*words, "--output", "leaf", stdin=text) == booster.predict(data, pred_leaf=True)).all()
+        classes = scored(*words, "--output", "class", stdin=text)
+        assert (classes.ravel() == booster.predict(data, output_margin=True).argmax(axis=1)).all()
+        leaves = scored(*words, "--output", "leaf", stdin=text)
+        assert (leaves == booster.predict(data, pred_leaf=True)).all()
+
+
+@test
+def a_header_names_the_columns(_):
+    words = [os.path.join(NFL, "model.json"), "-", "--format", "csv", "--features", NAMES,
+             "--header", "--output"]
+    rows = "down\n3\n"
+    for output, names in (("prediction", "prediction"),
+                          ("probabilities", "probability:0\tprobability:1"),
+                          ("class", "class")):
+        lines = run(*words, output, stdin=rows).stdout.split("\n")
+        assert lines[0] == names and len(lines) == 3 and lines[2] == "", lines
+    assert run(*words, "leaf", stdin=rows).stdout.startswith("leaf:0\tleaf:1\t")
 
 
 @test
 def a_schema_gives_names_and_levels(folder):
     schema = {"features": [{"name": f"x{i}", "type": "float"} for i in range(11)]}
-    schema["features"][6] = {"name": "down", "type": "category", "levels": ["0", "first", "second", "third", "fourth"]}
+    schema["features"][6] = {"name": "down", "type": "category",
+                             "levels": ["0", "first", "second", "third", "fourth"]}
     path = os.path.join(folder, "schema.json")
     with open(path, "w", encoding="ascii") as file:
         json.dump(schema, file)
@@ -177,13 +206,15 @@ def rows_before_a_wrong_one_are_printed(_):
 @test
 def wrong_words_are_usage(_):
     model = os.path.join(NFL, "model.json")
-    for words in ((), (model,), (model, "a.csv", "b.csv"), (model, "rows.unknown"), (model, "a.csv", "--output", "x"),
+    for words in ((), (model,), (model, "a.csv", "b.csv"), (model, "rows.unknown"),
+                  (model, "a.csv", "--output", "x"),
                   (model, "a.csv", "--format", "x"), (model, "a.csv", "--skip-columns", "-1"),
                   (model, "a.csv", "--nonsense")):
         assert "Usage: augury predict" in refused(2, *words)
     assert "/nonexistent" in refused(1, "/nonexistent", "a.csv")
     assert "/nonexistent" in refused(1, model, "/nonexistent.csv")
-    assert "no leaf" in refused(1, os.path.join(LINEAR, "model.json"), os.path.join(AGARICUS, "input.libsvm"),
+    assert "no leaves" in refused(1, os.path.join(LINEAR, "model.json"),
+                                os.path.join(AGARICUS, "input.libsvm"),
                                 "--output", "leaf")
     assert refused(1, os.path.join(NFL, "input.tsv"), os.path.join(NFL, "input.tsv")) != ""
 
@@ -218,14 +249,16 @@ def a_number_is_no_code_where_the_levels_are_numbers(folder):
 
     def with_levels(levels, cell):
         with open(schema, "w", encoding="utf-8") as file:
-            json.dump({"features": [{"name": "team", "type": "category", "levels": levels}, {"name": "x"}]}, file)
+            json.dump({"features": [{"name": "team", "type": "category", "levels": levels},
+                                    {"name": "x"}]}, file)
         with open(rows, "w", encoding="utf-8") as file:
             file.write(f"team,x\n{cell},0\n")
         return run(model, rows, "--schema", schema)
 
     assert with_levels(["a", "b", "c"], "1").stdout == "2.0\n"  # the code of b
     assert with_levels(["1", "2", "3"], "1").stdout == "1.0\n"  # a level, whose code is 0
-    assert with_levels(["1", "2", "3"], "nan").stdout == with_levels(["1", "2", "3"], "").stdout == "2.0\n"
+    for missing in ("nan", ""):
+        assert with_levels(["1", "2", "3"], missing).stdout == "2.0\n"
     done = with_levels(["1", "2", "3"], "1.0")  # the level 1, or the code of the level 2?
     assert done.returncode == 1 and '"1", "2", "3"' in done.stderr, done
 

@@ -125,6 +125,18 @@ post(const char *path, const char *text)
 /* ---- numbers --------------------------------------------------------------------------------- */
 
 static void
+a_class_is_answered_by_its_number(void)
+{
+    struct reply reply = post(PREDICT_PATH, "{\"features\":{\"score_differential\":30},"
+                                            "\"outputs\":[\"class\",\"probabilities\"]}");
+    CHECK_INT(reply.status, 200);
+    CHECK_CONTAINS(reply.body, "],\"class\":1}]");
+    CHECK_CONTAINS(get("/api/v1/models/nfl-wp").body,
+                   "\"number\":\"float32\",\"outputs\":[\"prediction\",\"margin\","
+                   "\"probabilities\",\"leaf\",\"class\"]");
+}
+
+static void
 a_model_of_float64_answers_with_the_shortest_double(void)
 {
     world_add_f64(&world);
@@ -416,7 +428,7 @@ models_are_listed_with_schema_and_versions(void)
                                "\"levels\":[\"no\",\"yes\"]}");
     CHECK_CONTAINS(reply.body, "{\"name\":\"down\",\"type\":\"integer\",\"missing\":false}");
     CHECK_CONTAINS(reply.body,
-                   "\"outputs\":[\"prediction\",\"margin\",\"probabilities\",\"leaf\"]");
+                   "\"outputs\":[\"prediction\",\"margin\",\"probabilities\",\"leaf\",\"class\"]");
 }
 
 static void
@@ -585,6 +597,7 @@ main(void)
     TAP_RUN(a_prediction_allocates_nothing);
     TAP_RUN(a_model_is_imported_used_verified_and_unloaded);
     TAP_RUN(wrong_words_of_a_verb_are_named);
+    TAP_RUN(a_class_is_answered_by_its_number);
     TAP_RUN(a_model_of_float64_answers_with_the_shortest_double);
     buf_fini(&headers);
     buf_fini(&body);

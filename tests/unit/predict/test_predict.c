@@ -101,6 +101,21 @@ margins_of_the_published_rows_are_those_of_xgboost_bit_for_bit(void)
 }
 
 static void
+the_class_is_the_more_probable_one(void)
+{
+    struct reply reply = ask("nfl-wp", data_of_rows(0, WORLD_ROWS), PREDICT_CLASS, 0);
+    size_t ones = 0;
+
+    CHECK_INT(reply.rc, 0);
+    CHECK(reply.answer.predictions == NULL);
+    for (size_t i = 0; i < WORLD_ROWS; i++) {
+        CHECK_INT(reply.answer.classes[i], world.probabilities[i] > 0.5f ? 1 : 0);
+        ones += reply.answer.classes[i];
+    }
+    CHECK(ones > 0 && ones < WORLD_ROWS);
+}
+
+static void
 the_three_forms_of_a_row_give_one_answer(void)
 {
     static const char *const forms[] = {
@@ -457,6 +472,7 @@ main(void)
     }
     world_init(&world);
     TAP_RUN(margins_of_the_published_rows_are_those_of_xgboost_bit_for_bit);
+    TAP_RUN(the_class_is_the_more_probable_one);
     TAP_RUN(the_three_forms_of_a_row_give_one_answer);
     TAP_RUN(named_levels_and_their_codes_are_the_same_value);
     TAP_RUN(no_rows_are_no_predictions);

@@ -138,6 +138,48 @@ rows_that_differ_past_a_float32_are_different_rows(void)
 }
 
 static void
+an_output_that_the_model_lacks_is_refused_with_the_reason(void)
+{
+    static const struct {
+        unsigned output;
+        const char *words;
+    } lacking[] = {
+        {PREDICT_PROBABILITIES, "no probabilities"},
+        {PREDICT_CLASS, "not trained as a classifier"},
+    };
+    const struct registry_model *found;
+    struct err err;
+
+    CHECK_INT(ask("{\"features\":{}}", 0).rc, 0);
+    CHECK_INT(
+        registry_find(world.registry, bytes_of_text("strict"), bytes_of_text("2"), &found, &err),
+        0);
+    for (size_t i = 0; i < AUGURY_COUNT(lacking); i++) {
+        CHECK((predict_outputs_of(&found->model) & lacking[i].output) == 0);
+        CHECK_INT(predict_outputs_check(&found->model, PREDICT_MARGIN | lacking[i].output, &err),
+                  AUGURY_ERR_UNSUPPORTED);
+        CHECK_TEXT(err.code, "no_such_output");
+        CHECK_TEXT(err.at, "outputs");
+        CHECK_CONTAINS(err.reason, lacking[i].words);
+    }
+    CHECK_INT(predict_outputs_check(&found->model, predict_outputs_of(&found->model), &err), 0);
+}
+
+static void
+every_output_is_found_by_its_name_and_told_in_messages(void)
+{
+    enum predict_outputs output;
+
+    for (unsigned bit = 1; predict_output_name((enum predict_outputs)bit)[0] != '?'; bit <<= 1) {
+        const char *name = predict_output_name((enum predict_outputs)bit);
+        CHECK_INT(predict_output_find(bytes_of_text(name), &output), 0);
+        CHECK_INT(output, bit);
+        CHECK_CONTAINS(predict_output_names(), name);
+    }
+    CHECK_INT(predict_output_find(bytes_of_text("margins"), &output), AUGURY_NOT_FOUND);
+}
+
+static void
 rounding_is_to_the_decimals_of_a_double(void)
 {
     world.context.decimals = 3;
@@ -161,6 +203,8 @@ main(void)
     TAP_RUN(a_cell_too_large_for_a_float64_is_refused);
     TAP_RUN(a_second_question_is_a_hit_with_the_same_double);
     TAP_RUN(rows_that_differ_past_a_float32_are_different_rows);
+    TAP_RUN(an_output_that_the_model_lacks_is_refused_with_the_reason);
+    TAP_RUN(every_output_is_found_by_its_name_and_told_in_messages);
     TAP_RUN(rounding_is_to_the_decimals_of_a_double);
     predict_end(&world.context);
     world_fini(&world);
