@@ -12,6 +12,7 @@
 
 #include "augury/cache.h"
 #include "augury/registry.h"
+#include "augury/rows.h"
 #include "augury/wire.h"
 
 enum predict_outputs {
@@ -107,6 +108,33 @@ AUGURY_MUST_USE int predict_cell(const struct model *model, uint32_t feature, st
 /* An absent feature of a row: AUGURY_ERR_INVALID ("missing_feature") when the schema wants every
  * feature that is NaN in row. */
 AUGURY_MUST_USE int predict_row_check(const struct model *model, const void *row, struct err *err);
+
+/* ---- files of rows --------------------------------------------------------------------------- */
+
+/* A file of rows as a model reads it. Process: cli, supervisor (verbs). It has memory of its own,
+ * which does not grow with the file. */
+struct predict_file;
+struct predict_file_options {
+    const char *path; /* "-": standard input */
+    struct rows_options rows;
+    /* Columns of a header that are wanted though they are no features (a target); they outlive the
+     * file. Each has to be there. */
+    const char *const *extras;
+    size_t extra_count;
+};
+/* Errors have file and line, and column where there is one. */
+AUGURY_MUST_USE int predict_file_open(const struct model *model,
+                                      const struct predict_file_options *options,
+                                      struct predict_file **out_file, struct err *err);
+void predict_file_close(struct predict_file **file);
+/* The next row: feature_count of the model's numbers, NaN what is missing. AUGURY_END after the
+ * last. */
+AUGURY_MUST_USE int predict_file_next(struct predict_file *file, void *out_row, struct err *err);
+/* The text of an extra column in the last row, until the next one; and its place for messages. */
+struct bytes predict_file_extra(const struct predict_file *file, size_t extra);
+int predict_file_at_extra(const struct predict_file *file, size_t extra, struct err *err);
+
+/* ---- derived outputs ------------------------------------------------------------------------- */
 
 /* The number of the class that a row belongs to: the most probable one, of several the first. room:
  * row_count × model.probability_count numbers (at least one a row). Of a model that has
