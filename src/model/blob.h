@@ -14,7 +14,7 @@
 #define BLOB_MAGIC "AUGURYMD"
 
 enum {
-    BLOB_FORMAT = 2,
+    BLOB_FORMAT = 3,
     BLOB_ENDIAN_MARK = 0x01020304,
     BLOB_PAGE_OFFSET = 16, /* where the bytes of a large value start in an LMDB page */
     BLOB_ALIGN = 64,
@@ -35,6 +35,7 @@ enum blob_section {
     BLOB_NODES,        /* struct pack_node or struct wide_node × node_count */
     BLOB_SETS,         /* uint32_t: category sets of wide nodes */
     BLOB_VECTORS,      /* double × vector_count × leaf_width */
+    BLOB_TERMS,        /* struct blob_term × term_count: linear leaves of wide nodes */
     BLOB_WEIGHTS,      /* float × (feature_count + 1) × output_count */
     BLOB_FEATURES,     /* struct blob_feature × feature_count */
     BLOB_NAME_SLOTS,   /* uint32_t × a power of two: open addressing, feature + 1 or 0 */
@@ -77,7 +78,9 @@ struct blob_header {
     double divisor;                /* of the sum of base margin and leaves */
     /* 128 */ uint32_t leaf_width; /* values that a leaf adds: 1, or one an output */
     uint32_t vector_count;         /* leaves of more than one value */
-    /* 136 */ struct blob_range sections[BLOB_SECTION_COUNT];
+    uint32_t term_count;           /* of linear leaves; 0: there are none */
+    uint32_t reserved;             /* 0 */
+    /* 144 */ struct blob_range sections[BLOB_SECTION_COUNT];
 };
 
 /* Eight trees, in the source's order. Past tree_count: root 0, depth 0, output 0. One cache
@@ -111,7 +114,8 @@ enum {
 /*
  * A node of 16 bytes, in the same order. distance 0: a leaf.
  * value: the threshold; of WIDE_SET the set's first word in BLOB_SETS; in a leaf what it adds, or
- * its row of BLOB_VECTORS. Both places are whole numbers, exact in a double.
+ * its row of BLOB_VECTORS, or of WIDE_LINEAR_LEAF its first entry of BLOB_TERMS. Places are whole
+ * numbers, exact in a double.
  */
 struct wide_node {
     double value;
@@ -126,8 +130,20 @@ enum wide_test { /* the bits of enum neutral_node_flags */
                  WIDE_NAN_IS_ZERO = NEUTRAL_NAN_IS_ZERO,
                  WIDE_ZERO_IS_MISSING = NEUTRAL_ZERO_IS_MISSING,
                  WIDE_NUMBERS_LEFT = NEUTRAL_NUMBERS_LEFT,
-                 WIDE_TESTS = 63,
+                 WIDE_TESTS = 63,       /* of inner nodes */
+                 WIDE_LINEAR_LEAF = 64, /* in a leaf */
 };
+
+/*
+ * A linear leaf is BLOB_TERM_HEAD entries, the first with the constant and the count of terms, the
+ * second with what the leaf adds when a feature of its terms is missing, then the terms.
+ */
+struct blob_term {
+    double number; /* of a term: the coefficient */
+    uint32_t feature;
+    uint32_t count;
+};
+enum { BLOB_TERM_HEAD = 2 };
 
 /*
  * A category set: a word with the form, a word with the count, then that many words. A bitset has
@@ -149,9 +165,11 @@ struct blob_level {
     uint32_t by_name;       /* entry i: the code of the feature's i-th level in byte order */
 };
 
-_Static_assert(sizeof(struct blob_header) == 136 + 16 * BLOB_SECTION_COUNT, "no hidden padding");
+_Static_assert(sizeof(struct blob_header) == 144 + 16 * BLOB_SECTION_COUNT, "no hidden padding");
 _Static_assert(sizeof(struct blob_round) == 64, "a cache line");
-_Static_assert(sizeof(struct pack_node) == 8 && sizeof(struct wide_node) == 16, "no padding");
+_Static_assert(sizeof(struct pack_node) == 8 && sizeof(struct wide_node) == 16 &&
+                   sizeof(struct blob_term) == 16,
+               "no padding");
 
 static inline const struct blob_header *
 blob_header(const struct model *model)

@@ -43,6 +43,7 @@ blob_section_bytes(const struct blob_header *header, enum blob_section section)
                (header->kernel == BLOB_PACK8 ? sizeof(struct pack_node) : sizeof(struct wide_node));
     case BLOB_SETS: return sizeof(uint32_t) * (uint64_t)header->set_words;
     case BLOB_VECTORS: return sizeof(double) * (uint64_t)header->vector_count * header->leaf_width;
+    case BLOB_TERMS: return sizeof(struct blob_term) * (uint64_t)header->term_count;
     case BLOB_WEIGHTS:
         return header->kernel != BLOB_LINEAR
                    ? 0
@@ -70,7 +71,10 @@ leaves_are_sane(const struct blob_header *header)
     return isfinite(header->link_scale) && isfinite(header->divisor) && header->divisor != 0.0 &&
            (header->leaf_width == 1 || header->leaf_width == header->output_count) &&
            (header->leaf_width > 1 || header->vector_count == 0) &&
-           header->vector_count <= header->node_count && (is_plain || header->kernel == BLOB_WIDE);
+           header->vector_count <= header->node_count && header->reserved == 0 &&
+           (header->term_count == 0 ||
+            (header->number == MODEL_FLOAT64 && header->leaf_width == 1)) &&
+           (is_plain || header->kernel == BLOB_WIDE);
 }
 
 static bool
@@ -145,6 +149,7 @@ struct tree_pass {
     uint32_t end;
     uint64_t set_at;
     uint64_t vector_at;
+    uint64_t term_at;
     uint32_t depth;
 };
 
@@ -184,23 +189,47 @@ check_set(struct tree_pass *pass, double first)
     return true;
 }
 
+static bool
+check_linear(struct tree_pass *pass, double first)
+{
+    const struct blob_term *terms =
+        (const struct blob_term *)section_of(pass->header, BLOB_TERMS) + pass->term_at;
+    uint64_t room = pass->header->term_count - pass->term_at;
+
+    if (first != (double)pass->term_at || room < BLOB_TERM_HEAD ||
+        terms[0].count > room - BLOB_TERM_HEAD) {
+        return false;
+    }
+    for (uint32_t k = 0; k < terms[0].count; k++) {
+        if (terms[BLOB_TERM_HEAD + k].feature >= pass->header->feature_count) {
+            return false;
+        }
+    }
+    pass->term_at += BLOB_TERM_HEAD + (uint64_t)terms[0].count;
+    return true;
+}
+
+static bool
+check_wide_leaf(struct tree_pass *pass, const struct wide_node *node)
+{
+    if (pass->header->leaf_width > 1) {
+        return node->test == 0 && node->value == (double)pass->vector_at++;
+    }
+    return node->test == 0 || (node->test == WIDE_LINEAR_LEAF && check_linear(pass, node->value));
+}
+
 static int64_t
 check_wide_node(struct tree_pass *pass, const struct wide_node *node)
 {
-    bool is_leaf = node->distance == 0;
-    bool is_vector = is_leaf && pass->header->leaf_width > 1;
+    bool is_good = !isnan(node->value) && node->feature < pass->header->feature_count;
 
-    if (isnan(node->value) || node->feature >= pass->header->feature_count ||
-        (node->test & ~(unsigned)WIDE_TESTS) != 0) {
-        return -1;
+    if (is_good && node->distance == 0) {
+        is_good = check_wide_leaf(pass, node);
+    } else if (is_good) {
+        is_good = (node->test & ~(unsigned)WIDE_TESTS) == 0 &&
+                  ((node->test & WIDE_SET) == 0 || check_set(pass, node->value));
     }
-    if (!is_leaf && (node->test & WIDE_SET) != 0 && !check_set(pass, node->value)) {
-        return -1;
-    }
-    if (is_vector && node->value != (double)pass->vector_at++) {
-        return -1;
-    }
-    return node->distance;
+    return is_good ? (int64_t)node->distance : -1;
 }
 
 static bool
@@ -261,6 +290,9 @@ check_trees(const struct blob_header *header, struct err *err)
     }
     if (pass.vector_at != header->vector_count) {
         return corrupt(err, "as many vectors as leaves are wanted");
+    }
+    if (pass.term_at != header->term_count) {
+        return corrupt(err, "terms that no linear leaf uses");
     }
     return pass.set_at == header->set_words ? 0 : corrupt(err, "category sets that no node uses");
 }

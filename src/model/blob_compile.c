@@ -17,6 +17,7 @@ struct plan {
     uint64_t node_count;
     uint64_t set_words;
     uint64_t vector_count;
+    uint64_t term_count;
     uint64_t text_bytes;
     uint64_t level_count;
     uint32_t name_slot_count;
@@ -32,6 +33,7 @@ struct sheet {
     uint64_t node_at;
     uint64_t set_at;
     uint64_t vector_at;
+    uint64_t term_at;
     uint64_t text_at;
     uint64_t level_at;
 };
@@ -74,7 +76,9 @@ plan_tree(struct plan *plan, const struct neutral_tree *tree)
     for (uint32_t i = 0; i < count; i++) {
         uint32_t node = plan->order[i];
         if (tree->left[node] == NEUTRAL_LEAF) {
+            const struct neutral_linear *linear = neutral_linear_find(tree, node);
             plan->vector_count += plan->model->leaf_width > 1 ? 1 : 0;
+            plan->term_count += linear == NULL ? 0 : BLOB_TERM_HEAD + linear->count;
             continue;
         }
         if ((tree->flags[node] & ~(unsigned)NEUTRAL_DEFAULT_LEFT) != 0) {
@@ -141,8 +145,8 @@ plan_make(const struct neutral_model *model, struct arena *scratch, struct plan 
     }
     plan_text(&plan);
     if (plan.node_count > UINT32_MAX || plan.set_words > UINT32_MAX ||
-        plan.vector_count > UINT32_MAX || plan.text_bytes > UINT32_MAX ||
-        plan.level_count > UINT32_MAX) {
+        plan.vector_count > UINT32_MAX || plan.term_count > UINT32_MAX ||
+        plan.text_bytes > UINT32_MAX || plan.level_count > UINT32_MAX) {
         err_set(err, AUGURY_ERR_LIMIT, "model_too_large",
                 "%llu nodes, %llu words of category sets, %llu bytes of names: a compiled model "
                 "numbers each with 32 bits",
@@ -189,6 +193,7 @@ plan_header(const struct plan *plan)
         .divisor = model->divisor,
         .leaf_width = model->leaf_width,
         .vector_count = (uint32_t)plan->vector_count,
+        .term_count = (uint32_t)plan->term_count,
     };
     uint64_t at = sizeof(header);
 
@@ -244,6 +249,37 @@ fill_vector(struct sheet *sheet, const struct neutral_tree *tree, uint32_t row)
     return (uint32_t)sheet->vector_at++;
 }
 
+static uint32_t
+fill_linear(struct sheet *sheet, const struct neutral_linear *linear, double missing)
+{
+    uint32_t first = (uint32_t)sheet->term_at;
+    struct blob_term *terms = (struct blob_term *)sheet_section(sheet, BLOB_TERMS) + first;
+
+    terms[0] = (struct blob_term){.number = linear->constant, .count = linear->count};
+    terms[1] = (struct blob_term){.number = missing};
+    for (uint32_t k = 0; k < linear->count; k++) {
+        terms[BLOB_TERM_HEAD + k] =
+            (struct blob_term){.number = linear->coefficients[k], .feature = linear->features[k]};
+    }
+    sheet->term_at += BLOB_TERM_HEAD + (uint64_t)linear->count;
+    return first;
+}
+
+static struct wide_node
+wide_leaf_of(struct sheet *sheet, const struct neutral_tree *tree, uint32_t node)
+{
+    const struct neutral_linear *linear = neutral_linear_find(tree, node);
+    struct wide_node wide = {.value = tree->value[node]};
+
+    if (sheet->plan->model->leaf_width > 1) {
+        wide.value = (double)fill_vector(sheet, tree, (uint32_t)tree->right[node]);
+    } else if (linear != NULL) {
+        wide.value = (double)fill_linear(sheet, linear, tree->value[node]);
+        wide.test = WIDE_LINEAR_LEAF;
+    }
+    return wide;
+}
+
 static struct pack_node
 pack_node_of(const struct neutral_tree *tree, uint32_t node, uint32_t distance,
              uint32_t feature_count)
@@ -263,10 +299,7 @@ wide_node_of(struct sheet *sheet, const struct neutral_tree *tree, uint32_t node
     struct wide_node wide = {.value = tree->value[node], .distance = distance};
 
     if (distance == 0) {
-        if (sheet->plan->model->leaf_width > 1) {
-            wide.value = (double)fill_vector(sheet, tree, (uint32_t)tree->right[node]);
-        }
-        return wide;
+        return wide_leaf_of(sheet, tree, node);
     }
     wide.feature = (uint16_t)tree->feature[node];
     wide.test = tree->flags[node];
@@ -302,7 +335,7 @@ fill_tree(struct sheet *sheet, uint32_t number)
         uint32_t node = order[i];
         uint32_t distance = tree->left[node] == NEUTRAL_LEAF ? 0 : next - i;
         next += distance == 0 ? 0 : 2;
-        sources[i] = node;
+        sources[i] = tree->numbers == NULL ? node : tree->numbers[node];
         covers[i] = tree->cover == NULL ? 0.0f : tree->cover[node];
         if (sheet->plan->kernel == BLOB_PACK8) {
             pack[i] = pack_node_of(tree, node, distance, model->feature_count);

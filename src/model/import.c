@@ -37,10 +37,6 @@ static const struct {
     {"bs64", 4, "old_binary",
      "XGBoost's old binary format in base64: convert it with an XGBoost before 3.1, "
      "b = Booster(); b.load_model(old); b.save_model('m.json')"},
-    {"tree\n", 5, "lightgbm_text",
-     "LightGBM text: this version of augury reads XGBoost JSON and UBJSON"},
-    {"tree\r\n", 6, "lightgbm_text",
-     "LightGBM text: this version of augury reads XGBoost JSON and UBJSON"},
     {"booster[", 8, "xgboost_dump",
      "a dump_model() text, which has lost digits and settings: write the model with "
      "save_model('m.json')"},
@@ -80,7 +76,8 @@ refuse(struct bytes file, struct err *err)
         }
     }
     return err_set(err, AUGURY_ERR_UNSUPPORTED, "unknown_format",
-                   "neither XGBoost JSON nor UBJSON. If it is a model of XGBoost's old binary "
+                   "neither XGBoost JSON nor UBJSON nor LightGBM text. If it is a model of "
+                   "XGBoost's old binary "
                    "format, convert it with an XGBoost before 3.1: b = Booster(); "
                    "b.load_model(old); b.save_model('m.json')");
 }
@@ -140,8 +137,10 @@ check_options(const struct model_import_options *options, struct err *err)
 
 /* ---- the import ---------------------------------------------------------------------------- */
 
+/* A document in JSON or UBJSON. */
 static int
-import_run(struct import *import, struct bytes file, struct buf *out_blob, struct err *err)
+read_document(struct import *import, struct bytes file, struct neutral_model *out_model,
+              struct err *err)
 {
     struct wire_limits limits = {
         .depth = IMPORT_DEPTH,
@@ -150,16 +149,23 @@ import_run(struct import *import, struct bytes file, struct buf *out_blob, struc
     };
     enum wire_format format = WIRE_JSON;
     struct wire_value document;
-    struct neutral_model model;
     int rc = find_format(file, &format, err);
 
     if (rc == 0) {
         import->format = format == WIRE_JSON ? "json" : "ubjson";
         rc = wire_decode(format, file, &limits, &import->arena, &document, err);
     }
-    if (rc == 0) {
-        rc = xgboost_read(import, &document, &model, err);
-    }
+    return rc != 0 ? rc : xgboost_read(import, &document, out_model, err);
+}
+
+static int
+import_run(struct import *import, struct bytes file, struct buf *out_blob, struct err *err)
+{
+    struct neutral_model model;
+    bool is_lightgbm = has_prefix(file, "tree\n", 5) || has_prefix(file, "tree\r\n", 6);
+    int rc = is_lightgbm ? lightgbm_read(import, file, &model, err)
+                         : read_document(import, file, &model, err);
+
     if (rc == 0) {
         rc = schema_apply(import, &model, err);
     }

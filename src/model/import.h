@@ -24,6 +24,10 @@ AUGURY_MUST_USE int xgboost_read(struct import *import, const struct wire_value 
 AUGURY_MUST_USE int import_refuse_iterations(const struct import *import, const char *what,
                                              struct err *err);
 
+/* lightgbm.c: a whole LightGBM text into out_model, schema as far as the file tells. */
+AUGURY_MUST_USE int lightgbm_read(struct import *import, struct bytes file,
+                                  struct neutral_model *out_model, struct err *err);
+
 /* schema.c: names from the options and the schema file on top of what the model file said, f0,
  * f1, … for the rest; features that a tree splits by category and nobody typed become
  * MODEL_CATEGORY. */
@@ -46,4 +50,7 @@ float objective_base_margin(const struct objective *objective, float score);
 /* text.c */
 /* A whole text as a finite float32 (strtof, C locale). */
 AUGURY_MUST_USE int text_to_f32(struct bytes text, float *out_number);
+/* A whole text as a float64 (strtod, C locale), decimal; "nan", "inf" and "-inf" count as
+ * numbers here. */
+AUGURY_MUST_USE int text_to_f64(struct bytes text, double *out_number);
 struct bytes text_trim(struct bytes text);

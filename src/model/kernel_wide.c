@@ -33,7 +33,7 @@ static bool
 set_has(const uint32_t *set, double x)
 {
     /* Compared before the cast, which is undefined for what does not fit. */
-    if (!(x >= 0.0 && x < (double)(NEUTRAL_CATEGORY_MAX + 1))) {
+    if (!(x > -1.0 && x < (double)(NEUTRAL_CATEGORY_MAX + 1))) {
         return false;
     }
     uint32_t category = (uint32_t)x;
@@ -58,6 +58,8 @@ goes_right(const struct wide_node *node, const uint32_t *sets, double x)
         return (test & WIDE_DEFAULT_LEFT) == 0;
     }
     if ((test & WIDE_SET) != 0) {
+        /* XGBoost calls any number under 0 none, LightGBM cuts -0.5 to category 0. */
+        x = x < 0.0 && (test & WIDE_MEMBERS_LEFT) == 0 ? -1.0 : x;
         return set_has(sets + (uint32_t)node->value, x) == ((test & WIDE_MEMBERS_LEFT) == 0);
     }
     return (test & WIDE_NUMBERS_LEFT) == 0 && !(x < node->value);
@@ -84,6 +86,7 @@ struct wide_forest {
     const uint32_t *sets;
     const double *base;
     const double *vectors;
+    const struct blob_term *terms;
 };
 
 static struct wide_forest
@@ -96,6 +99,7 @@ wide_forest_of(const struct model *model)
         .sets = blob_section(model, BLOB_SETS),
         .base = blob_section(model, BLOB_BASE_MARGINS),
         .vectors = blob_section(model, BLOB_VECTORS),
+        .terms = blob_section(model, BLOB_TERMS),
     };
 }
 
@@ -135,6 +139,25 @@ row_margins_f32(const struct wide_forest *forest, const float *row, float *out_m
     }
 }
 
+/* What a leaf adds: its value, or of a linear one its function of the row. */
+static inline double
+leaf_value_f64(const struct wide_forest *forest, const struct wide_node *leaf, const double *row)
+{
+    if ((leaf->test & WIDE_LINEAR_LEAF) == 0) {
+        return leaf->value;
+    }
+    const struct blob_term *terms = forest->terms + (size_t)leaf->value;
+    double sum = terms[0].number;
+    for (uint32_t k = 0; k < terms[0].count; k++) {
+        double x = row[terms[BLOB_TERM_HEAD + k].feature];
+        if (isnan(x)) {
+            return terms[1].number;
+        }
+        sum += terms[BLOB_TERM_HEAD + k].number * x;
+    }
+    return sum;
+}
+
 static void
 row_margins_f64(const struct wide_forest *forest, const double *row, double *out_margins)
 {
@@ -147,7 +170,8 @@ row_margins_f64(const struct wide_forest *forest, const double *row, double *out
         const struct wide_node *leaf = tree_walk(forest, t, row, MODEL_FLOAT64);
         if (width == 1) {
             unsigned lane = t % BLOB_ROUND_TREES;
-            out_margins[forest->rounds[t / BLOB_ROUND_TREES].output[lane]] += leaf->value;
+            out_margins[forest->rounds[t / BLOB_ROUND_TREES].output[lane]] +=
+                leaf_value_f64(forest, leaf, row);
             continue;
         }
         const double *vector = forest->vectors + (size_t)leaf->value * width;

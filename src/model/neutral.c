@@ -56,6 +56,23 @@ neutral_set_find(const struct neutral_tree *tree, uint32_t node)
     return low < tree->set_count && tree->sets[low].node == node ? &tree->sets[low] : NULL;
 }
 
+const struct neutral_linear *
+neutral_linear_find(const struct neutral_tree *tree, uint32_t node)
+{
+    uint32_t low = 0;
+    uint32_t high = tree->linear_count;
+
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (tree->linears[middle].node < node) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low < tree->linear_count && tree->linears[low].node == node ? &tree->linears[low] : NULL;
+}
+
 static int
 check_child(const struct neutral_tree *tree, struct walk *walk, int32_t child, struct err *err)
 {
@@ -160,6 +177,43 @@ check_sets(const struct neutral_tree *tree, struct err *err)
 }
 
 static int
+check_linear(const struct neutral_model *model, const struct neutral_linear *linear,
+             struct err *err)
+{
+    if (!isfinite(linear->constant)) {
+        return bad_tree(err, "the constant of a linear leaf is not finite");
+    }
+    for (uint32_t k = 0; k < linear->count; k++) {
+        if (linear->features[k] >= model->feature_count) {
+            return bad_tree(err, "a linear leaf has a term of a feature that is not there");
+        }
+        if (!isfinite(linear->coefficients[k])) {
+            return bad_tree(err, "a coefficient of a linear leaf is not finite");
+        }
+    }
+    return 0;
+}
+
+static int
+check_linears(const struct neutral_model *model, const struct neutral_tree *tree, struct err *err)
+{
+    int rc = 0;
+
+    if (tree->linear_count > 0 && (model->number != MODEL_FLOAT64 || model->leaf_width != 1)) {
+        return bad_tree(err, "linear leaves belong to models of float64 with one value a leaf");
+    }
+    for (uint32_t i = 0; i < tree->linear_count && rc == 0; i++) {
+        const struct neutral_linear *linear = &tree->linears[i];
+        if (linear->node >= tree->node_count || tree->left[linear->node] != NEUTRAL_LEAF ||
+            (i > 0 && linear->node <= tree->linears[i - 1].node)) {
+            return bad_tree(err, "its linear leaves are not leaves in ascending order");
+        }
+        rc = check_linear(model, linear, err);
+    }
+    return rc;
+}
+
+static int
 check_tree(const struct neutral_model *model, uint32_t number, struct arena *scratch,
            struct err *err)
 {
@@ -176,6 +230,9 @@ check_tree(const struct neutral_model *model, uint32_t number, struct arena *scr
                      model->output_count - 1);
     } else {
         rc = check_sets(tree, err);
+    }
+    if (rc == 0) {
+        rc = check_linears(model, tree, err);
     }
     if (rc != 0) {
         err_at(err, "tree %u", number);

@@ -45,6 +45,16 @@ struct neutral_set {
     uint32_t *categories;
 };
 
+/* A leaf that is a linear function of the row: constant + the sum, in this order, of coefficient ×
+ * x; where one of its features is missing, the leaf's value. Of MODEL_FLOAT64 and leaf_width 1. */
+struct neutral_linear {
+    uint32_t node;
+    uint32_t count;
+    double constant;
+    const uint32_t *features;
+    const double *coefficients;
+};
+
 /* Node 0 is the root. Nodes that the root does not reach are tolerated (pruning leaves them) and
  * dropped. Of a model of MODEL_FLOAT32 every value is a float32 widened. A source that tests
  * `x <= t` hands over the next larger number of its precision: see neutral_above(). */
@@ -61,6 +71,10 @@ struct neutral_tree {
     uint32_t set_count;
     const double *vectors; /* vector_count × leaf_width, or NULL */
     uint32_t vector_count;
+    const struct neutral_linear *linears; /* ascending by node */
+    uint32_t linear_count;
+    const uint32_t *numbers; /* of each node in the source, which model_leaves() answers; NULL:
+                              * its place here */
 };
 
 struct neutral_feature {
@@ -105,6 +119,9 @@ AUGURY_MUST_USE int neutral_check(const struct neutral_model *model, struct aren
  * adjacent. out_order has room for node_count; the count is returned. */
 uint32_t neutral_tree_order(const struct neutral_tree *tree, uint32_t *out_order,
                             uint32_t *out_depth);
+
+/* The linear function of a leaf, or NULL. */
+const struct neutral_linear *neutral_linear_find(const struct neutral_tree *tree, uint32_t node);
 
 /* The set of a node, or NULL. */
 const struct neutral_set *neutral_set_find(const struct neutral_tree *tree, uint32_t node);

@@ -68,3 +68,24 @@ model_iterations_parse(struct bytes text, uint32_t *out_begin, uint32_t *out_end
     *out_end = (uint32_t)end;
     return 0;
 }
+
+int
+text_to_f64(struct bytes text, double *out_number)
+{
+    char copy[NUMBER_TEXT_MAX];
+    char *end = NULL;
+
+    text = text_trim(text);
+    if (text.len == 0 || text.len >= sizeof(copy) || memchr(text.data, 'x', text.len) != NULL ||
+        memchr(text.data, 'X', text.len) != NULL) {
+        return AUGURY_ERR_INVALID;
+    }
+    memcpy(copy, text.data, text.len);
+    copy[text.len] = '\0';
+    double number = strtod(copy, &end);
+    if (*end != '\0') {
+        return AUGURY_ERR_INVALID;
+    }
+    *out_number = number;
+    return 0;
+}

@@ -16,7 +16,8 @@ enum { ROWS = 9 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* One model a kernel: packed, wide with category sets and levels, linear. */
+/* One model a kernel: packed, wide with category sets and levels, linear; and wide of float64 with
+ * linear leaves. */
 #define TREES                                                                                      \
     "{\"base_weights\":[],\"categories\":[1,3,70000],\"categories_nodes\":[0],"                    \
     "\"categories_segments\":[0],\"categories_sizes\":[%s],\"default_left\":[1,0,0,0,0],\"id\":0," \
@@ -32,6 +33,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
     "\"cats\":{\"enc\":[{\"offsets\":[0,1,2],\"values\":[120,121]},{\"values\":[]}]}}}"
 #define GBLINEAR "{\"name\":\"gblinear\",\"model\":{\"weights\":[0.5,-1.5,2%s%s]}}"
 
+#define LIGHTGBM                                                                                   \
+    "tree\nversion=v4\nnum_class=1\nmax_feature_idx=1\nfeature_names=a b\naverage_output\n"        \
+    "feature_infos=0:1 [0:1]\n\nTree=0\nnum_leaves=3\nnum_cat=1\nsplit_feature=0 1\n"              \
+    "threshold=0 0.5\ndecision_type=1 6\nleft_child=1 -1\nright_child=-2 -3\nleaf_value=1 2 3\n"   \
+    "cat_boundaries=0 1\ncat_threshold=2\nis_linear=1\nleaf_const=4 5 6\nnum_features=2 0 1\n"     \
+    "leaf_features=0 1  1\nleaf_coeff=0.5 2  3\n\nend of "                                         \
+    "trees\n\npandas_categorical:[[\"x\",\"y\"]]"
+
 static void
 make_blob(unsigned which, struct buf *out_blob)
 {
@@ -39,9 +48,13 @@ make_blob(unsigned which, struct buf *out_blob)
     char text[4096];
     struct err err;
 
-    if (which % 3 == 0) {
+    if (which % 4 == 3) {
+        AUGURY_ASSERT(model_import(bytes_of_text(LIGHTGBM), &options, out_blob, &err) == 0);
+        return;
+    }
+    if (which % 4 == 0) {
         snprintf(text, sizeof(text), MODEL(GBTREE), "3", "0");
-    } else if (which % 3 == 1) {
+    } else if (which % 4 == 1) {
         snprintf(text, sizeof(text), MODEL(GBTREE), "3", "1");
     } else {
         snprintf(text, sizeof(text), MODEL(GBLINEAR), "", "");
@@ -68,16 +81,17 @@ static void
 evaluate(const struct model *model)
 {
     size_t values = ROWS * (size_t)model->feature_count;
-    float *rows = calloc(values, sizeof(float));
-    float *margins = calloc(ROWS * (size_t)model->output_count, sizeof(float));
-    float *answers = calloc(ROWS * (size_t)model->output_count * 2, sizeof(float));
+    size_t outputs = ROWS * (size_t)model->output_count;
+    void *rows = calloc(values, sizeof(double));
+    void *margins = calloc(outputs, sizeof(double));
+    void *answers = calloc(outputs * 2, sizeof(double));
     uint32_t *leaves = calloc(ROWS * (size_t)model->tree_count + 1, sizeof(uint32_t));
     void *scratch = aligned_alloc(64, model_scratch_bytes(model, ROWS));
 
     AUGURY_ASSERT(rows != NULL && margins != NULL && answers != NULL && leaves != NULL &&
                   scratch != NULL);
     for (size_t i = 0; i < values; i++) {
-        rows[i] = i % 5 == 0 ? NAN : (float)(i % 7) * 0.5f;
+        model_number_set(model, rows, i, i % 5 == 0 ? (double)NAN : (double)(i % 7) * 0.5);
     }
     model_margins(model, rows, ROWS, scratch, margins);
     model_margins(model, rows, 1, scratch, margins);

@@ -17,26 +17,26 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static void
 evaluate(const struct model *model)
 {
-    static const float values[] = {0.0f, -0.0f, 0.5f,     1.0f,      40.0f,
-                                   1e9f, -1.0f, INFINITY, -INFINITY, NAN};
+    static const double values[] = {0.0, -0.0, 0.5, 1.0, 40.0, 1e9, -1.0, INFINITY, -INFINITY, NAN};
     size_t features = model->feature_count;
     size_t outputs = model->output_count;
-    float *rows = calloc(ROWS * features, sizeof(float));
-    float *all = calloc(ROWS * outputs, sizeof(float));
-    float *one = calloc(outputs, sizeof(float));
-    float *answers = calloc(ROWS * outputs * 2, sizeof(float));
+    size_t size = model_number_bytes(model);
+    uint8_t *rows = calloc(ROWS * features, size);
+    uint8_t *all = calloc(ROWS * outputs, size);
+    uint8_t *one = calloc(outputs, size);
+    uint8_t *answers = calloc(ROWS * outputs * 2, size);
     uint32_t *leaves = calloc(ROWS * (size_t)model->tree_count + 1, sizeof(uint32_t));
     void *scratch = aligned_alloc(64, model_scratch_bytes(model, ROWS));
 
     AUGURY_ASSERT(rows != NULL && all != NULL && one != NULL && answers != NULL && leaves != NULL &&
                   scratch != NULL);
     for (size_t i = 0; i < ROWS * features; i++) {
-        rows[i] = values[(i * 7 + i / features) % AUGURY_COUNT(values)];
+        model_number_set(model, rows, i, values[(i * 7 + i / features) % AUGURY_COUNT(values)]);
     }
     model_margins(model, rows, ROWS, scratch, all);
     for (size_t r = 0; r < ROWS; r++) {
-        model_margins(model, rows + r * features, 1, scratch, one);
-        AUGURY_ASSERT(memcmp(one, all + r * outputs, outputs * sizeof(float)) == 0);
+        model_margins(model, rows + r * features * size, 1, scratch, one);
+        AUGURY_ASSERT(memcmp(one, all + r * outputs * size, outputs * size) == 0);
     }
     model_leaves(model, rows, ROWS, scratch, leaves);
     model_predictions(model, all, ROWS, answers);

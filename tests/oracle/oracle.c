@@ -111,6 +111,48 @@ oracle_read_tsv(const char *path, struct oracle_rows *out_rows)
     return is_done;
 }
 
+void
+oracle_numbers_fini(struct oracle_numbers *numbers)
+{
+    free(numbers->values);
+    *numbers = (struct oracle_numbers){NULL, 0, 0};
+}
+
+/* A cell a call: the text after it is returned. */
+static const char *
+tsv_cell(const char *at, double *out_number)
+{
+    char *end = NULL;
+
+    *out_number = NAN;
+    if (*at != '\t' && *at != '\n') {
+        *out_number = strtod(at, &end);
+        at = end;
+    }
+    return at + (*at != '\0' ? 1 : 0);
+}
+
+bool
+oracle_read_tsv_f64(const char *path, struct oracle_numbers *out_numbers)
+{
+    struct buf file;
+
+    *out_numbers = (struct oracle_numbers){NULL, 0, 0};
+    if (!oracle_read(path, &file)) {
+        return false;
+    }
+    size_t lines = count_of(buf_view(&file), '\n');
+    size_t cells = lines + count_of(buf_view(&file), '\t');
+    const char *at = (const char *)file.data;
+    double *values = malloc((cells + 1) * sizeof(double));
+    for (size_t i = 0; values != NULL && i < cells; i++) {
+        at = tsv_cell(at, &values[i]);
+    }
+    buf_fini(&file);
+    *out_numbers = (struct oracle_numbers){values, lines, lines == 0 ? 0 : cells / lines};
+    return values != NULL && lines > 0 && cells % lines == 0;
+}
+
 static const char *
 libsvm_line(const char *at, float *cells, size_t columns)
 {
@@ -238,6 +280,14 @@ oracle_relative(float a, float b)
     double size = fabs((double)b) > 1e-6 ? fabs((double)b) : 1e-6;
 
     return fabs((double)a - (double)b) / size;
+}
+
+double
+oracle_relative_f64(double a, double b)
+{
+    double greatest = fmax(fabs(b), 1e-6);
+
+    return a == b ? 0.0 : fabs(a - b) / greatest;
 }
 
 /* splitmix64: Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014. */

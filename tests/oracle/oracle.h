@@ -16,12 +16,21 @@ struct oracle_rows {
     size_t columns;
 };
 
+/* The same in float64. */
+struct oracle_numbers {
+    double *values;
+    size_t count;
+    size_t columns;
+};
+
 /* path is below the source folder (AUGURY_SOURCE, else "."). */
 bool oracle_read(const char *path, struct buf *out_file);
 bool oracle_read_tsv(const char *path, struct oracle_rows *out_rows);
 /* Entries `index:value` count columns from 0; a column that a line does not name is missing. */
 bool oracle_read_libsvm(const char *path, size_t columns, struct oracle_rows *out_rows);
 void oracle_rows_fini(struct oracle_rows *rows);
+bool oracle_read_tsv_f64(const char *path, struct oracle_numbers *out_numbers);
+void oracle_numbers_fini(struct oracle_numbers *numbers);
 
 /* An imported model with its blob at an address as good as the registry's, and its scratch. */
 struct oracle_model {
@@ -38,6 +47,7 @@ bool oracle_same_bits(float a, float b); /* every NaN is the same */
 uint32_t oracle_ulps(float a, float b);
 /* |a - b| / max(|b|, 1e-6) */
 double oracle_relative(float a, float b);
+double oracle_relative_f64(double a, double b);
 
 /* A small generator with a seed: the same rows and models on every machine. */
 struct oracle_random {

@@ -50,7 +50,7 @@ number_find(const struct buf *file, struct oracle_random *random)
 
     for (size_t i = from; i < file->len && i < from + 4096; i++) {
         bool is_digit = file->data[i] >= '0' && file->data[i] <= '9';
-        if (is_digit && i > 0 && strchr(",:[\"", file->data[i - 1]) != NULL) {
+        if (is_digit && i > 0 && strchr(",:[\" =", file->data[i - 1]) != NULL) {
             return i;
         }
     }
@@ -152,7 +152,11 @@ mutate_key(struct buf *file, struct oracle_random *random)
         "default_left",  "trees",          "tree_info",     "num_feature",
         "base_score",    "objective",      "weights",       "num_nodes",
         "num_class",     "categories",     "name",          "gradient_booster",
-        "learner",       "split_type",     "weight_drop",   "num_trees"};
+        "learner",       "split_type",     "weight_drop",   "num_trees",
+        "num_leaves",    "leaf_value",     "threshold",     "decision_type",
+        "left_child",    "right_child",    "cat_threshold", "cat_boundaries",
+        "leaf_features", "leaf_coeff",     "num_features",  "is_linear",
+        "tree_sizes",    "end of trees",   "feature_names", "max_feature_idx"};
     const char *key = keys[oracle_below(random, AUGURY_COUNT(keys))];
     const char *other = keys[oracle_below(random, AUGURY_COUNT(keys))];
     const uint8_t *at = memmem(file->data, file->len, key, strlen(key));
@@ -455,6 +459,18 @@ broken_dart_of_several_classes_is_refused_or_answers(void)
     check_random(RANDOM_DART, false);
 }
 
+static void
+broken_lightgbm_text_of_linear_leaves_is_refused_or_answers(void)
+{
+    check_file("tests/data/models-lightgbm/made-linear/model.txt");
+}
+
+static void
+broken_lightgbm_text_of_classes_is_refused_or_answers(void)
+{
+    check_file("tests/data/models-lightgbm/made-forest-of-classes/model.txt");
+}
+
 int
 main(void)
 {
@@ -464,5 +480,7 @@ main(void)
     TAP_RUN(broken_ubjson_of_a_linear_model_is_refused_or_answers);
     TAP_RUN(broken_category_splits_are_refused_or_answer);
     TAP_RUN(broken_dart_of_several_classes_is_refused_or_answers);
+    TAP_RUN(broken_lightgbm_text_of_linear_leaves_is_refused_or_answers);
+    TAP_RUN(broken_lightgbm_text_of_classes_is_refused_or_answers);
     return tap_done();
 }

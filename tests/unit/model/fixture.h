@@ -76,6 +76,26 @@ fixture_of_file(const char *name, const struct model_import_options *options)
     return fixture;
 }
 
+/* A copy of text with the first `from` replaced; NULL when it is not there. */
+static inline char *
+fixture_replaced(struct bytes text, const char *from, const char *to)
+{
+    uint8_t *found = memmem(text.data, text.len, from, strlen(from));
+    char *copy = malloc(text.len + strlen(to) + 1);
+
+    if (found == NULL || copy == NULL) {
+        free(copy);
+        return NULL;
+    }
+    size_t before = (size_t)(found - text.data);
+    size_t after = before + strlen(from);
+    memcpy(copy, text.data, before);
+    memcpy(copy + before, to, strlen(to));
+    memcpy(copy + before + strlen(to), text.data + after, text.len - after);
+    copy[before + strlen(to) + text.len - after] = '\0';
+    return copy;
+}
+
 static inline void
 fixture_close(struct fixture *fixture)
 {

@@ -191,6 +191,7 @@ maker_goes_left(const struct neutral_tree *tree, uint32_t node, double x)
     if ((flags & NEUTRAL_CATEGORICAL) == 0) {
         return (flags & NEUTRAL_NUMBERS_LEFT) != 0 || x < tree->value[node];
     }
+    x = (flags & NEUTRAL_MEMBERS_LEFT) != 0 ? trunc(x) : x; /* -0.5 is category 0 */
     for (uint32_t i = 0; i < tree->set_count; i++) {
         const struct neutral_set *set = &tree->sets[i];
         for (uint32_t k = 0; set->node == node && k < set->count; k++) {

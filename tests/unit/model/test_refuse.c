@@ -13,33 +13,13 @@ struct refusal {
     const char *words; /* in place and reason */
 };
 
-/* A copy of text with the first `from` replaced; NULL when it is not there. */
-static char *
-replaced(struct bytes text, const char *from, const char *to)
-{
-    uint8_t *found = memmem(text.data, text.len, from, strlen(from));
-    char *copy = malloc(text.len + strlen(to) + 1);
-
-    if (found == NULL || copy == NULL) {
-        free(copy);
-        return NULL;
-    }
-    size_t before = (size_t)(found - text.data);
-    size_t after = before + strlen(from);
-    memcpy(copy, text.data, before);
-    memcpy(copy + before, to, strlen(to));
-    memcpy(copy + before + strlen(to), text.data + after, text.len - after);
-    copy[before + strlen(to) + text.len - after] = '\0';
-    return copy;
-}
-
 static void
 check_refusals(const struct refusal *cases, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         const struct refusal *c = &cases[i];
         struct bytes good = fixture_read(c->file);
-        char *text = replaced(good, c->from, c->to);
+        char *text = fixture_replaced(good, c->from, c->to);
         char said[600];
         if (text == NULL) {
             TAP_FAIL("%s does not contain %s", c->file, c->from);
@@ -204,7 +184,7 @@ best_iterations_that_are_not_there_are_refused(void)
 
     for (size_t i = 0; i < AUGURY_COUNT(cases); i++) {
         struct bytes good = fixture_read("best-iteration.json");
-        char *text = replaced(good, cases[i].from, cases[i].to);
+        char *text = fixture_replaced(good, cases[i].from, cases[i].to);
         CHECK(text != NULL);
         struct fixture f = fixture_of_bytes(bytes_of_text(text), &best);
         CHECK_INT(f.rc, AUGURY_ERR_INVALID);
@@ -229,8 +209,8 @@ files_of_other_kinds_are_refused_with_what_to_do(void)
         {"\0\0\0\x3f\x7f\0\0\0", 8, "unknown_format", "save_model('m.json')"},
         {"\x80\x04\x95xx", 5, "pickle", "executes code"},
         {"x\x9cxxxxxx", 8, "joblib", "execute code"},
-        {"tree\nversion=v4\n", 16, "lightgbm_text",
-         "LightGBM text: this version of augury reads XGBoost JSON and UBJSON"},
+        {"tree\nversion=v4\n", 16, "invalid_model", "max_feature_idx"},
+        {"tree\r\nversion=v5\r\n", 18, "unknown_version", "v2, v3 and v4"},
         {"booster[0]:\n", 12, "xgboost_dump", "save_model('m.json')"},
         {"[{\"nodeid\":0}]", 14, "xgboost_dump", "save_model('m.json')"},
         {"\x1f\x8b\x08", 3, "gzip", "unpack"},
