@@ -2,8 +2,8 @@
 /*
  * api.h - the HTTP interface and the verbs that it shares with the admin socket and the command
  * line: one file a resource.
- * Room: api (floor 4, uses predict, model, cache, net, wire, stats, proc, conf, base). Process:
- * worker (api_handle), supervisor and cli (verbs).
+ * Room: api (floor 4, uses predict, model, cache, net, wire, stats, proc, seal, conf, base).
+ * Process: worker (api_handle), supervisor and cli (verbs).
  */
 #pragma once
 
@@ -11,6 +11,7 @@
 #include "augury/net.h"
 #include "augury/predict.h"
 #include "augury/proc.h"
+#include "augury/seal.h"
 
 struct api;
 struct api_options {
@@ -43,13 +44,25 @@ void api_put_performance(struct wire_writer *writer, const struct stats *stats,
 AUGURY_MUST_USE int api_put_cache(struct wire_writer *writer, struct cache *cache,
                                   const struct stats *stats);
 
+/* What the verbs of `model` work on. */
+struct api_verbs {
+    struct registry *registry;
+    const struct conf *conf; /* keys, and whether a signature is wanted */
+    uint64_t now_wall_ms;
+};
 /* `model VERB ARGS…` for the admin socket and the command line alike: import, list, use, show,
  * unload, verify. argv[0] is the verb. Writes one document on success. */
-AUGURY_MUST_USE int api_model_verb(struct registry *registry, int argc, const char *const *argv,
-                                   uint64_t now_wall_ms, struct wire_writer *writer,
-                                   struct err *err);
+AUGURY_MUST_USE int api_model_verb(const struct api_verbs *verbs, int argc, const char *const *argv,
+                                   struct wire_writer *writer, struct err *err);
 const char *api_model_verb_help(void);
 /* A whole regular file, at most max_bytes; never waits for a pipe. AUGURY_ERR_IO,
  * AUGURY_ERR_DENIED, AUGURY_ERR_LIMIT; err names it. out: initialised, empty. */
 AUGURY_MUST_USE int api_read_file(const char *path, size_t max_bytes, struct buf *out_text,
                                   struct err *err);
+/* The same of a file that is believed: proc_check_trust() or proc_check_secret() looks at it. */
+enum api_read_trust { API_READ_ANY, API_READ_TRUSTED, API_READ_KEY, API_READ_SECRET };
+AUGURY_MUST_USE int api_read_checked(const char *path, size_t max_bytes, enum api_read_trust trust,
+                                     struct buf *out_text, struct err *err);
+/* seal_manifest_read(), with the file in the place of an error. */
+AUGURY_MUST_USE int api_manifest_read(const char *path, struct bytes text,
+                                      struct seal_manifest *out_manifest, struct err *err);

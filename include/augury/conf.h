@@ -61,6 +61,8 @@ struct conf {
     struct {
         char dir[CONF_PATH_BYTES];
         uint64_t map_bytes;
+        char keys[CONF_PATH_BYTES]; /* public keys that may sign manifests */
+        char require_signature[8];  /* "yes", "warn", "no" */
     } models;
     struct {
         char dir[CONF_PATH_BYTES];

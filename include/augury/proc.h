@@ -9,6 +9,7 @@
 
 #include <signal.h>
 #include <stdatomic.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #include "augury/base.h"
@@ -94,6 +95,15 @@ AUGURY_MUST_USE int proc_make_parent(const char *file, uid_t uid, gid_t gid, str
 /* One daemon a folder, as one a pidfile: AUGURY_ERR_BUSY when another has it. Children must close
  * their copy of the descriptor. */
 AUGURY_MUST_USE int proc_lock_dir(const char *dir, int *out_fd, struct err *err);
+/* What is read and believed: refused (AUGURY_ERR_INVALID, "file_writable_by_others") when everybody
+ * may write to it, or a group that is neither its owner's own nor ours. A key, or the folder of
+ * keys, also when any group may, and ("file_of_another_user") when its owner is neither root nor
+ * we. Process: any. */
+enum proc_trust { PROC_TRUST_FILE, PROC_TRUST_KEY };
+AUGURY_MUST_USE int proc_check_trust(const struct stat *status, const char *path,
+                                     enum proc_trust trust, struct err *err);
+/* A private key: nobody but its owner may do anything with it ("secret_readable_by_others"). */
+AUGURY_MUST_USE int proc_check_secret(const struct stat *status, const char *path, struct err *err);
 AUGURY_MUST_USE int proc_raise_file_limit(unsigned wanted); /* as far as the hard limit allows */
 
 /* CPUs that this process may use: affinity, and cgroup quota (v1, hybrid, v2) rounded up; at

@@ -28,6 +28,18 @@ AUGURY_MUST_USE int registry_open(const struct registry_options *options,
 void registry_close(struct registry **registry);
 AUGURY_MUST_USE int registry_reader_check(struct registry *registry, unsigned *out_cleared);
 
+enum { REGISTRY_SIGNER_MAX = 63, REGISTRY_SHA256_BYTES = 32 };
+
+/* What vouched for a version when it was imported. */
+struct registry_evidence {
+    char signer[REGISTRY_SIGNER_MAX + 1]; /* name of the key that signed it; empty: nobody did */
+    uint8_t key_id[REGISTRY_SHA256_BYTES];
+    uint8_t manifest_sha256[REGISTRY_SHA256_BYTES];
+    uint32_t golden_rows; /* rows that it answered as expected; 0: none were asked of it */
+    double golden_tolerance;
+    uint8_t golden_sha256[REGISTRY_SHA256_BYTES]; /* of the file that they stood in */
+};
+
 struct registry_entry {
     char name[MODEL_NAME_MAX + 1];
     uint32_t version;
@@ -36,6 +48,7 @@ struct registry_entry {
     uint64_t source_bytes;
     uint64_t blob_bytes;
     uint64_t imported_wall_ms;
+    struct registry_evidence evidence;
 };
 
 /* ---- reading: one snapshot a turn of the loop ------------------------------------------------ */
@@ -76,13 +89,21 @@ enum registry_damage registry_damage(const struct registry *registry);
 
 bool registry_name_is_valid(struct bytes name);
 
-/* Compiles and stores the file as the next version (or `version` when not 0; AUGURY_ERR_EXISTS).
- * The first version of a name gets the label stable; use REGISTRY_IMPORT_USE to move it. One
- * transaction. */
 enum registry_import_flags { REGISTRY_IMPORT_USE = 1 << 0 };
-AUGURY_MUST_USE int registry_import(struct registry *registry, const char *name, uint32_t version,
-                                    struct bytes file, const struct model_import_options *options,
-                                    enum registry_import_flags flags, uint64_t now_wall_ms,
+
+struct registry_import {
+    const char *name;
+    uint32_t version; /* 0: the next; AUGURY_ERR_EXISTS when it was given out before */
+    struct bytes file;
+    const struct model_import_options *options;
+    enum registry_import_flags flags;
+    uint64_t now_wall_ms;
+    /* Who vouches for the file, checked by the caller; NULL: nobody. */
+    const struct registry_evidence *evidence;
+};
+/* Compiles and stores the file as a version. The first version of a name gets the label stable; use
+ * REGISTRY_IMPORT_USE to move it. One transaction. */
+AUGURY_MUST_USE int registry_import(struct registry *registry, const struct registry_import *import,
                                     struct registry_entry *out_entry, struct err *err);
 /* Stores another form of the version `base` (its blob with a section more) as the next version of
  * the name: of the same source, as the record says. Refused when base is gone. */

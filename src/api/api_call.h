@@ -58,9 +58,10 @@ unsigned api_negotiate(struct api_call *call);
 void api_split_name(struct bytes text, struct bytes *out_name, struct bytes *out_selector);
 /* Every version of every model as one table. The registry's snapshot is open. */
 void api_put_models(struct wire_writer *writer, struct registry *registry);
-/* One version with its schema, and the versions beside it. The registry's snapshot is open. */
+/* One version with its schema, and the versions beside it. The registry's snapshot is open.
+ * warning: what the one who asks should know, or NULL. */
 void api_put_model(struct wire_writer *writer, const struct registry *registry,
-                   const struct registry_model *model);
+                   const struct registry_model *model, const char *warning);
 /* The rows of an answer, with the model and version that gave it. */
 void api_put_answer(struct wire_writer *writer, const struct predict_answer *answer);
 void api_put_time(struct wire_writer *writer, uint64_t wall_ms); /* ISO 8601 */

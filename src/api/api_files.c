@@ -32,10 +32,22 @@ read_stream(FILE *file, const char *path, struct buf *out, struct err *err)
     return 0;
 }
 
+static int
+check_trust(const struct stat *status, const char *path, enum api_read_trust trust, struct err *err)
+{
+    switch (trust) {
+    case API_READ_ANY: break;
+    case API_READ_TRUSTED: return proc_check_trust(status, path, PROC_TRUST_FILE, err);
+    case API_READ_KEY: return proc_check_trust(status, path, PROC_TRUST_KEY, err);
+    case API_READ_SECRET: return proc_check_secret(status, path, err);
+    }
+    return 0;
+}
+
 /* A pipe whose other end is silent, or a device without end, would hold up the process that serves
  * the admin socket; so it is opened without waiting and must be a regular file. */
 static int
-open_regular(const char *path, FILE **out_file, struct err *err)
+open_regular(const char *path, enum api_read_trust trust, FILE **out_file, struct err *err)
 {
     struct stat status = {.st_mode = 0};
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
@@ -51,7 +63,10 @@ open_regular(const char *path, FILE **out_file, struct err *err)
         rc =
             err_set(err, AUGURY_ERR_IO, "unreadable_file",
                     "%s is no regular file; a pipe's content has to be written to one first", path);
-    } else if ((file = fdopen(fd, "r")) == NULL) {
+    } else {
+        rc = check_trust(&status, path, trust, err);
+    }
+    if (rc == 0 && (file = fdopen(fd, "r")) == NULL) {
         rc = err_set(err, AUGURY_ERR_NOMEM, "no_memory", "%s: %s", path, strerror(errno));
     }
     if (rc != 0 && fd >= 0) {
@@ -62,10 +77,11 @@ open_regular(const char *path, FILE **out_file, struct err *err)
 }
 
 int
-api_read_file(const char *path, size_t max_bytes, struct buf *out_text, struct err *err)
+api_read_checked(const char *path, size_t max_bytes, enum api_read_trust trust,
+                 struct buf *out_text, struct err *err)
 {
     FILE *file = NULL;
-    int rc = open_regular(path, &file, err);
+    int rc = open_regular(path, trust, &file, err);
 
     if (rc != 0) {
         return rc;
@@ -75,4 +91,10 @@ api_read_file(const char *path, size_t max_bytes, struct buf *out_text, struct e
     rc = read_stream(file, path, out_text, err);
     fclose(file);
     return rc;
+}
+
+int
+api_read_file(const char *path, size_t max_bytes, struct buf *out_text, struct err *err)
+{
+    return api_read_checked(path, max_bytes, API_READ_ANY, out_text, err);
 }

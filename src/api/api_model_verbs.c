@@ -4,6 +4,7 @@
  * admin socket alike: words in, one document out.
  */
 #include "api_call.h"
+#include "api_gates.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,14 +19,16 @@ enum {
 
 /* One call: its words sorted into plain ones and options. */
 struct verb_call {
+    const struct api_verbs *verbs;
     struct registry *registry;
     struct wire_writer *writer;
     struct err *err;
-    uint64_t now_wall_ms;
     const char *plain[PLAIN_ARGUMENTS_MAX];
     int plain_count;
     const char *features;
     const char *schema_path;
+    const char *manifest_path;
+    const char *signature_path;
     uint32_t version;
     bool is_best_iteration;
     uint32_t iteration_begin, iteration_end;
@@ -64,6 +67,51 @@ option_is(const char *word, const char *name, const char **out_value)
     return true;
 }
 
+/* Options of import that have a value. */
+enum value_option {
+    WITH_FEATURES,
+    WITH_SCHEMA,
+    WITH_MANIFEST,
+    WITH_SIGNATURE,
+    WITH_ITERATIONS,
+    WITH_VERSION
+};
+static const struct {
+    const char *name;
+    enum value_option option;
+} value_options[] = {{"--features", WITH_FEATURES},     {"--schema", WITH_SCHEMA},
+                     {"--manifest", WITH_MANIFEST},     {"--signature", WITH_SIGNATURE},
+                     {"--iterations", WITH_ITERATIONS}, {"--version", WITH_VERSION}};
+
+static int
+take_value(const struct verb *verb, enum value_option option, const char *value,
+           struct verb_call *call)
+{
+    uint64_t version = 0;
+
+    switch (option) {
+    case WITH_FEATURES: call->features = value; break;
+    case WITH_SCHEMA: call->schema_path = value; break;
+    case WITH_MANIFEST: call->manifest_path = value; break;
+    case WITH_SIGNATURE: call->signature_path = value; break;
+    case WITH_ITERATIONS:
+        if (model_iterations_parse(bytes_of_text(value), &call->iteration_begin,
+                                   &call->iteration_end) != 0) {
+            return usage_error(verb, call->err,
+                               "--iterations is a range A:B, from A up to, not including, B, not ",
+                               value);
+        }
+        break;
+    case WITH_VERSION:
+        if (bytes_to_u64(bytes_of_text(value), UINT32_MAX, &version) != 0 || version == 0) {
+            return usage_error(verb, call->err, "--version is a positive number, not ", value);
+        }
+        call->version = (uint32_t)version;
+        break;
+    }
+    return 0;
+}
+
 /* The options of import; *at moves past an option's value. */
 static int
 take_option(const struct verb *verb, int argc, const char *const *argv, int *at,
@@ -71,7 +119,6 @@ take_option(const struct verb *verb, int argc, const char *const *argv, int *at,
 {
     const char *word = argv[*at];
     const char *value = NULL;
-    uint64_t version = 0;
 
     if (strcmp(word, "--best-iteration") == 0) {
         call->is_best_iteration = true;
@@ -81,33 +128,16 @@ take_option(const struct verb *verb, int argc, const char *const *argv, int *at,
         call->is_used = true;
         return 0;
     }
-    bool is_features = option_is(word, "--features", &value);
-    bool is_schema = option_is(word, "--schema", &value);
-    bool is_range = option_is(word, "--iterations", &value);
-    if (!is_features && !is_schema && !is_range && !option_is(word, "--version", &value)) {
-        return usage_error(verb, call->err, "unknown option ", word);
+    for (size_t i = 0; i < AUGURY_COUNT(value_options); i++) {
+        if (!option_is(word, value_options[i].name, &value)) {
+            continue;
+        }
+        if (value == NULL && *at + 1 >= argc) {
+            return usage_error(verb, call->err, "a value is missing after ", word);
+        }
+        return take_value(verb, value_options[i].option, value != NULL ? value : argv[++*at], call);
     }
-    if (value == NULL && *at + 1 >= argc) {
-        return usage_error(verb, call->err, "a value is missing after ", word);
-    }
-    value = value != NULL ? value : argv[++*at];
-    if (is_features) {
-        call->features = value;
-    } else if (is_schema) {
-        call->schema_path = value;
-    } else if (is_range) {
-        return model_iterations_parse(bytes_of_text(value), &call->iteration_begin,
-                                      &call->iteration_end) == 0
-                   ? 0
-                   : usage_error(
-                         verb, call->err,
-                         "--iterations is a range A:B, from A up to, not including, B, not ",
-                         value);
-    } else if (bytes_to_u64(bytes_of_text(value), UINT32_MAX, &version) != 0 || version == 0) {
-        return usage_error(verb, call->err, "--version is a positive number, not ", value);
-    }
-    call->version = version > 0 ? (uint32_t)version : call->version;
-    return 0;
+    return usage_error(verb, call->err, "unknown option ", word);
 }
 
 static int
@@ -144,7 +174,7 @@ snapshot_begin(struct verb_call *call)
 
 /* The document of one version, or of the one that a name means without a selector. */
 static int
-put_found(struct verb_call *call, struct bytes name, struct bytes selector)
+put_found(struct verb_call *call, struct bytes name, struct bytes selector, const char *warning)
 {
     const struct registry_model *found;
     int rc = snapshot_begin(call);
@@ -154,7 +184,7 @@ put_found(struct verb_call *call, struct bytes name, struct bytes selector)
     }
     rc = registry_find(call->registry, name, selector, &found, call->err);
     if (rc == 0) {
-        api_put_model(call->writer, call->registry, found);
+        api_put_model(call->writer, call->registry, found, warning);
     }
     registry_snapshot_end(call->registry);
     return rc;
@@ -185,16 +215,41 @@ resolve(struct verb_call *call, const char *word, char *out_name, uint32_t *out_
 
 /* ---- verbs ----------------------------------------------------------------------------------- */
 
+/* Files that only their owner could have written, and what vouches for them. */
+static int
+read_import(struct verb_call *call, struct buf *file, struct buf *schema,
+            struct gate_pass *out_pass)
+{
+    struct gate_import gate = {
+        .name = call->plain[0],
+        .version = call->version,
+        .features = call->features,
+        .manifest_path = call->manifest_path,
+        .signature_path = call->signature_path,
+        .file_count = call->schema_path != NULL ? 2 : 1,
+    };
+    int rc = api_read_checked(call->plain[1], MODEL_FILE_MAX, API_READ_TRUSTED, file, call->err);
+
+    if (rc == 0 && call->schema_path != NULL) {
+        rc = api_read_checked(call->schema_path, SCHEMA_FILE_MAX, API_READ_TRUSTED, schema,
+                              call->err);
+    }
+    if (rc != 0) {
+        return rc;
+    }
+    gate.files[0] = (struct gate_file){.path = call->plain[1], .content = buf_view(file)};
+    gate.files[1] = (struct gate_file){.path = call->schema_path, .content = buf_view(schema)};
+    return gate_signature(call->verbs, &gate, out_pass, call->err);
+}
+
 static int
 import_files(struct verb_call *call, struct buf *file, struct buf *schema)
 {
     struct registry_entry entry;
+    struct gate_pass pass;
     char number[16];
-    int rc = api_read_file(call->plain[1], MODEL_FILE_MAX, file, call->err);
+    int rc = read_import(call, file, schema, &pass);
 
-    if (rc == 0 && call->schema_path != NULL) {
-        rc = api_read_file(call->schema_path, SCHEMA_FILE_MAX, schema, call->err);
-    }
     if (rc != 0) {
         return rc;
     }
@@ -205,14 +260,22 @@ import_files(struct verb_call *call, struct buf *file, struct buf *schema)
         .iteration_begin = call->iteration_begin,
         .iteration_end = call->iteration_end,
     };
-    rc = registry_import(call->registry, call->plain[0], call->version, buf_view(file), &options,
-                         call->is_used ? REGISTRY_IMPORT_USE : 0, call->now_wall_ms, &entry,
-                         call->err);
+    struct registry_import import = {
+        .name = call->plain[0],
+        .version = call->version > 0 ? call->version : pass.version,
+        .file = buf_view(file),
+        .options = &options,
+        .flags = call->is_used ? REGISTRY_IMPORT_USE : 0,
+        .now_wall_ms = call->verbs->now_wall_ms,
+        .evidence = &pass.evidence,
+    };
+    rc = registry_import(call->registry, &import, &entry, call->err);
     if (rc != 0) {
         return rc;
     }
     snprintf(number, sizeof(number), "%u", entry.version);
-    return put_found(call, bytes_of_text(call->plain[0]), bytes_of_text(number));
+    return put_found(call, bytes_of_text(call->plain[0]), bytes_of_text(number),
+                     gate_warning(call->verbs, &pass));
 }
 
 static int
@@ -248,7 +311,7 @@ verb_show(struct verb_call *call)
     struct bytes selector;
 
     api_split_name(bytes_of_text(call->plain[0]), &name, &selector);
-    return put_found(call, name, selector);
+    return put_found(call, name, selector, NULL);
 }
 
 /* The version is a word of its own, or stands behind the name: "NAME VERSION [LABEL]" or
@@ -435,7 +498,7 @@ verb_verify(struct verb_call *call)
 static const struct verb verbs[] = {
     {"import", verb_import, 2, 2, true,
      "import NAME FILE [--features a,b,c] [--schema FILE] [--best-iteration] "
-     "[--iterations A:B] [--version N] [--use]"},
+     "[--iterations A:B] [--version N] [--use] [--manifest FILE [--signature FILE]]"},
     {"list", verb_list, 0, 0, false, "list"},
     {"use", verb_use, 1, 3, false, "use NAME VERSION [LABEL], or use NAME@VERSION [LABEL]"},
     {"show", verb_show, 1, 1, false, "show NAME[@VERSION|@LABEL]"},
@@ -444,11 +507,11 @@ static const struct verb verbs[] = {
 };
 
 int
-api_model_verb(struct registry *registry, int argc, const char *const *argv, uint64_t now_wall_ms,
+api_model_verb(const struct api_verbs *verbs_of, int argc, const char *const *argv,
                struct wire_writer *writer, struct err *err)
 {
     struct verb_call call = {
-        .registry = registry, .writer = writer, .err = err, .now_wall_ms = now_wall_ms};
+        .verbs = verbs_of, .registry = verbs_of->registry, .writer = writer, .err = err};
 
     for (size_t i = 0; argc > 0 && i < AUGURY_COUNT(verbs); i++) {
         if (strcmp(argv[0], verbs[i].name) == 0) {
@@ -466,7 +529,7 @@ const char *
 api_model_verb_help(void)
 {
     return "model import NAME FILE [--features a,b,c] [--schema FILE] [--best-iteration] "
-           "[--iterations A:B] [--version N] [--use]\n"
+           "[--iterations A:B] [--version N] [--use] [--manifest FILE [--signature FILE]]\n"
            "    reads and compiles a model file and stores it as the next version\n"
            "model list\n"
            "    every version of every model\n"

@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+enum { KEY_ID_SHOWN_BYTES = 8 };
+
 static const char *const type_names[] = {
     [MODEL_FLOAT] = "float",
     [MODEL_INTEGER] = "integer",
@@ -181,6 +183,48 @@ put_versions(struct wire_writer *writer, const struct registry *registry, const 
     wire_end(writer);
 }
 
+static void
+put_hex(struct wire_writer *writer, const uint8_t *data, size_t len)
+{
+    char hex[2 * REGISTRY_SHA256_BYTES];
+
+    AUGURY_ASSERT(len <= REGISTRY_SHA256_BYTES);
+    hex_encode(bytes_of(data, len), hex);
+    wire_put_string(writer, bytes_of(hex, 2 * len));
+}
+
+/* Null where nobody signed, or nothing was asked. */
+static void
+put_evidence(struct wire_writer *writer, const struct registry_evidence *evidence)
+{
+    wire_key(writer, "signature");
+    if (evidence->signer[0] == '\0') {
+        wire_put_null(writer);
+    } else {
+        wire_object(writer, 3);
+        wire_key(writer, "signer");
+        wire_put_text(writer, evidence->signer);
+        wire_key(writer, "key_id");
+        put_hex(writer, evidence->key_id, KEY_ID_SHOWN_BYTES);
+        wire_key(writer, "manifest_sha256");
+        put_hex(writer, evidence->manifest_sha256, sizeof(evidence->manifest_sha256));
+        wire_end(writer);
+    }
+    wire_key(writer, "golden");
+    if (evidence->golden_rows == 0) {
+        wire_put_null(writer);
+        return;
+    }
+    wire_object(writer, 3);
+    wire_key(writer, "rows");
+    wire_put_u64(writer, evidence->golden_rows);
+    wire_key(writer, "tolerance");
+    wire_put_f64(writer, evidence->golden_tolerance);
+    wire_key(writer, "sha256");
+    put_hex(writer, evidence->golden_sha256, sizeof(evidence->golden_sha256));
+    wire_end(writer);
+}
+
 /* ---- documents ------------------------------------------------------------------------------- */
 
 void
@@ -235,12 +279,16 @@ api_put_models(struct wire_writer *writer, struct registry *registry)
 
 void
 api_put_model(struct wire_writer *writer, const struct registry *registry,
-              const struct registry_model *found)
+              const struct registry_model *found, const char *warning)
 {
     const struct model *model = &found->model;
 
-    wire_object(writer, 18);
+    wire_object(writer, 20 + (warning != NULL ? 1 : 0));
     put_version_members(writer, found);
+    if (warning != NULL) {
+        wire_key(writer, "warning");
+        wire_put_text(writer, warning);
+    }
     wire_key(writer, "kind");
     wire_put_text(writer, model_kind(model));
     wire_key(writer, "source");
@@ -251,6 +299,7 @@ api_put_model(struct wire_writer *writer, const struct registry *registry,
     wire_put_u64(writer, found->entry.source_bytes);
     wire_key(writer, "compiled_bytes");
     wire_put_u64(writer, found->entry.blob_bytes);
+    put_evidence(writer, &found->entry.evidence);
     wire_key(writer, "margins");
     wire_put_u64(writer, model->output_count);
     wire_key(writer, "number");
@@ -307,7 +356,7 @@ api_get_model(struct api_call *call)
     api_split_name(call->parameter, &name, &selector);
     rc = registry_find(registry, name, selector, &found, &call->err);
     if (rc == 0) {
-        api_put_model(&call->writer, registry, found);
+        api_put_model(&call->writer, registry, found, NULL);
     }
     unsigned status = rc == 0 ? 200 : api_refuse(call, rc);
     registry_snapshot_end(registry);

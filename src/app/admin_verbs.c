@@ -220,8 +220,11 @@ verb_cache_get(struct admin_call *call, struct err *err)
 static int
 verb_model(struct admin_call *call, struct err *err)
 {
-    return api_model_verb(call->supervisor->registry, call->argc + 1, call->argv - 1,
-                          call->now_wall_ms, call->writer, err);
+    struct api_verbs verbs = {.registry = call->supervisor->registry,
+                              .conf = &call->supervisor->conf,
+                              .now_wall_ms = call->now_wall_ms};
+
+    return api_model_verb(&verbs, call->argc + 1, call->argv - 1, call->writer, err);
 }
 
 /* ---- the daemon ------------------------------------------------------------------------------ */
@@ -249,23 +252,34 @@ enum { ANY = ADMIN_ARGS_MAX };
 const struct admin_verb admin_verbs[] = {
     {"help", "", "Lists the commands.", ADMIN_ROLE_READER, 0, 0, verb_help},
     {"ping", "", "Answers.", ADMIN_ROLE_READER, 0, 0, verb_ping},
-    {"status", "", "Processes, generations and the last reload.", ADMIN_ROLE_READER, 0, 0, verb_status},
-    {"workers", "", "Each process: state, age, restarts, heartbeat.", ADMIN_ROLE_READER, 0, 0, verb_workers},
+    {"status", "", "Processes, generations and the last reload.", ADMIN_ROLE_READER, 0, 0,
+     verb_status},
+    {"workers", "", "Each process: state, age, restarts, heartbeat.", ADMIN_ROLE_READER, 0, 0,
+     verb_workers},
     {"stats", "", "Every counter, gauge and histogram.", ADMIN_ROLE_READER, 0, 0, verb_stats},
-    {"performance", "", "Rates, latencies and hit ratios.", ADMIN_ROLE_READER, 0, 0, verb_performance},
-    {"metrics", "", "The counters in Prometheus' text format.", ADMIN_ROLE_READER, 0, 0, verb_metrics},
+    {"performance", "", "Rates, latencies and hit ratios.", ADMIN_ROLE_READER, 0, 0,
+     verb_performance},
+    {"metrics", "", "The counters in Prometheus' text format.", ADMIN_ROLE_READER, 0, 0,
+     verb_metrics},
     {"cache stats", "", "What the cache holds.", ADMIN_ROLE_READER, 0, 0, verb_cache_stats},
     {"cache get", "KEY", "Shows one entry.", ADMIN_ROLE_OPERATOR, 1, 1, verb_cache_get},
     {"cache purge", "KEY", "Removes one entry.", ADMIN_ROLE_OPERATOR, 1, 1, verb_cache_purge},
     {"cache flush", "", "Removes every entry.", ADMIN_ROLE_OPERATOR, 0, 0, verb_cache_flush},
     {"model list", "", "Models, versions and labels.", ADMIN_ROLE_READER, 0, ANY, verb_model},
-    {"model show", "NAME[@VERSION]", "One model: schema, outputs, digest.", ADMIN_ROLE_READER, 0, ANY, verb_model},
-    {"model verify", "NAME[@VERSION]", "Checks the stored bytes of a model.", ADMIN_ROLE_READER, 0, ANY, verb_model},
-    {"model use", "NAME@VERSION [LABEL]", "Points a label at a version.", ADMIN_ROLE_OPERATOR, 0, ANY, verb_model},
-    {"model import", "NAME FILE [OPTION]…", "Imports a model file that the daemon can read.", ADMIN_ROLE_ADMIN, 0, ANY, verb_model},
-    {"model unload", "NAME[@VERSION]", "Takes a version out.", ADMIN_ROLE_ADMIN, 0, ANY, verb_model},
-    {"reload", "", "Reads the configuration again; answers with the outcome.", ADMIN_ROLE_OPERATOR, 0, 0, admin_reload_ask},
-    {"stop", "[fast]", "Ends the daemon, gracefully unless fast.", ADMIN_ROLE_ADMIN, 0, 1, verb_stop},
+    {"model show", "NAME[@VERSION]", "One model: schema, outputs, digest.", ADMIN_ROLE_READER, 0,
+     ANY, verb_model},
+    {"model verify", "NAME[@VERSION]", "Checks the stored bytes of a model.", ADMIN_ROLE_READER, 0,
+     ANY, verb_model},
+    {"model use", "NAME@VERSION [LABEL]", "Points a label at a version.", ADMIN_ROLE_OPERATOR, 0,
+     ANY, verb_model},
+    {"model import", "NAME FILE [OPTION]…", "Imports a model file that the daemon can read.",
+     ADMIN_ROLE_ADMIN, 0, ANY, verb_model},
+    {"model unload", "NAME[@VERSION]", "Takes a version out.", ADMIN_ROLE_ADMIN, 0, ANY,
+     verb_model},
+    {"reload", "", "Reads the configuration again; answers with the outcome.", ADMIN_ROLE_OPERATOR,
+     0, 0, admin_reload_ask},
+    {"stop", "[fast]", "Ends the daemon, gracefully unless fast.", ADMIN_ROLE_ADMIN, 0, 1,
+     verb_stop},
 };
 /* clang-format on */
 const size_t admin_verb_count = AUGURY_COUNT(admin_verbs);

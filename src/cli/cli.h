@@ -43,6 +43,10 @@ int cli_predict(const struct cli *cli, const struct cli_command *command, int ar
                 const char *const *argv);
 int cli_model(const struct cli *cli, const struct cli_command *command, int argc,
               const char *const *argv);
+/* Verbs of `model` that need neither configuration nor registry; argv[0] is the verb. */
+int cli_manifest(int argc, const char *const *argv);
+int cli_sign(int argc, const char *const *argv);
+const char *cli_manifest_help(void);
 /* Hands the words to the daemon as they are and prints what comes back. */
 int cli_admin(const struct cli *cli, const struct cli_command *command, int argc,
               const char *const *argv);

@@ -58,8 +58,9 @@ run_verb(const struct conf *conf, int argc, const char *const *argv, struct buf 
     if (rc != 0) {
         return rc;
     }
+    struct api_verbs verbs = {.registry = registry, .conf = conf, .now_wall_ms = clock_wall_ms()};
     wire_writer_init(&writer, WIRE_JSON, document);
-    rc = api_model_verb(registry, argc, argv, clock_wall_ms(), &writer, err);
+    rc = api_model_verb(&verbs, argc, argv, &writer, err);
     registry_close(&registry);
     return rc;
 }
@@ -98,7 +99,14 @@ cli_model(const struct cli *cli, const struct cli_command *command, int argc,
 
     if (argc < 2) {
         fputs(api_model_verb_help(), stderr);
+        fputs(cli_manifest_help(), stderr);
         return cli_usage(command, "a verb is missing", "");
+    }
+    if (strcmp(argv[1], "manifest") == 0) {
+        return cli_manifest(argc - 1, argv + 1);
+    }
+    if (strcmp(argv[1], "sign") == 0) {
+        return cli_sign(argc - 1, argv + 1);
     }
     if (cli_conf_load(cli, &conf) != 0) {
         return CLI_FAILED;

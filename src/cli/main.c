@@ -113,7 +113,7 @@ print_command_help(const char *name)
         printf("\n%s", command->help);
     }
     if (command->run == cli_model) {
-        printf("\n%s", api_model_verb_help());
+        printf("\n%s%s", api_model_verb_help(), cli_manifest_help());
     }
     return CLI_OK;
 }

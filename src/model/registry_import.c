@@ -24,11 +24,10 @@ struct import {
 
 /* Everything that needs no transaction: compile, check what was compiled, take the digests. */
 static int
-import_compile(struct import *import, struct bytes file, const struct model_import_options *options,
-               struct err *err)
+import_compile(struct import *import, const struct registry_import *asked, struct err *err)
 {
     struct model model;
-    int rc = model_import(file, options, &import->blob, err);
+    int rc = model_import(asked->file, asked->options, &import->blob, err);
 
     if (rc == 0) {
         rc = model_open(buf_view(&import->blob), MODEL_CHECK_ALL, &model, err);
@@ -36,11 +35,11 @@ import_compile(struct import *import, struct bytes file, const struct model_impo
     if (rc != 0) {
         return rc;
     }
-    rc = seal_sha256(file, import->meta.source_sha256);
+    rc = seal_sha256(asked->file, import->meta.source_sha256);
     if (rc != 0) {
         return err_set(err, rc, "digest_failed", "SHA-256 of the file failed");
     }
-    import->meta.source_bytes = file.len;
+    import->meta.source_bytes = asked->file.len;
     import->meta.blob_bytes = import->blob.len;
     import->meta.content = model.content;
     return 0;
@@ -216,6 +215,7 @@ import_describe(const struct import *import, struct registry_entry *out_entry)
         .source_bytes = import->meta.source_bytes,
         .blob_bytes = import->meta.blob_bytes,
         .imported_wall_ms = import->meta.imported_wall_ms,
+        .evidence = import->meta.evidence,
     };
     memcpy(out_entry->name, import->name.data, import->name.len);
     hex_encode(bytes_of(import->meta.source_sha256, sizeof(import->meta.source_sha256)),
@@ -239,22 +239,24 @@ import_finish(struct import *import, struct registry_entry *out_entry, struct er
 }
 
 int
-registry_import(struct registry *registry, const char *name, uint32_t version, struct bytes file,
-                const struct model_import_options *options, enum registry_import_flags flags,
-                uint64_t now_wall_ms, struct registry_entry *out_entry, struct err *err)
+registry_import(struct registry *registry, const struct registry_import *asked,
+                struct registry_entry *out_entry, struct err *err)
 {
     struct import import = {.registry = registry,
-                            .name = bytes_of_text(name),
-                            .version = version,
-                            .flags = flags,
-                            .meta.imported_wall_ms = now_wall_ms};
-    int rc = write_refused(registry, name, err);
+                            .name = bytes_of_text(asked->name),
+                            .version = asked->version,
+                            .flags = asked->flags,
+                            .meta.imported_wall_ms = asked->now_wall_ms};
+    int rc = write_refused(registry, asked->name, err);
 
     if (rc != 0) {
         return rc;
     }
+    if (asked->evidence != NULL) {
+        import.meta.evidence = *asked->evidence;
+    }
     buf_init(&import.blob, registry->blob_max);
-    rc = import_compile(&import, file, options, err);
+    rc = import_compile(&import, asked, err);
     if (rc == 0) {
         rc = import_finish(&import, out_entry, err);
     }

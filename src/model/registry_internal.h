@@ -41,9 +41,10 @@ struct meta {
     uint64_t blob_bytes;
     uint64_t imported_wall_ms;
     struct digest content; /* struct model.content of the blob */
+    struct registry_evidence evidence;
 };
 
-enum { META_BYTES = 88 };
+enum { META_BYTES = 272 };
 
 /* Writes META_BYTES: the record of `key`; its checksum covers the key too. */
 void meta_encode(const struct meta *meta, struct bytes key, uint8_t *out_record);

@@ -10,14 +10,21 @@
 #include "registry_internal.h"
 
 enum {
-    META_FORMAT = 1,
+    META_FORMAT = 2,
     META_AT_SHA256 = 4,
-    META_AT_RESERVED = 36,
+    META_AT_GOLDEN_ROWS = 36,
     META_AT_SOURCE_BYTES = 40,
     META_AT_BLOB_BYTES = 48,
     META_AT_IMPORTED = 56,
     META_AT_CONTENT = 64,
-    META_AT_CHECKSUM = 80,
+    META_AT_GOLDEN_TOLERANCE = 80,
+    META_AT_GOLDEN_SHA256 = 88,
+    META_AT_KEY_ID = 120,
+    META_AT_MANIFEST_SHA256 = 152,
+    META_AT_SIGNER = 184,
+    META_AT_RESERVED = 248,
+    META_AT_CHECKSUM = 264,
+    META_1_AT_CHECKSUM = 80, /* format 1 ended where the evidence begins */
 };
 
 static bool
@@ -124,39 +131,80 @@ key_read_version(struct bytes key, struct bytes *out_name, uint32_t *out_version
 
 /* ---- meta ------------------------------------------------------------------------------------ */
 
-/* Over the record up to here, then the key. */
+/* Over the record up to its checksum, then the key. */
 static uint64_t
-meta_checksum(const uint8_t *record, struct bytes key)
+meta_checksum(const uint8_t *record, size_t covered_len, struct bytes key)
 {
     uint8_t covered[META_AT_CHECKSUM + KEY_MAX];
 
-    memcpy(covered, record, META_AT_CHECKSUM);
-    memcpy(covered + META_AT_CHECKSUM, key.data, key.len);
-    return hash64_of(bytes_of(covered, META_AT_CHECKSUM + key.len));
+    memcpy(covered, record, covered_len);
+    memcpy(covered + covered_len, key.data, key.len);
+    return hash64_of(bytes_of(covered, covered_len + key.len));
+}
+
+static void
+evidence_encode(const struct registry_evidence *evidence, uint8_t *record)
+{
+    uint64_t tolerance;
+
+    memcpy(&tolerance, &evidence->golden_tolerance, sizeof(tolerance));
+    le32_put(record + META_AT_GOLDEN_ROWS, evidence->golden_rows);
+    le64_put(record + META_AT_GOLDEN_TOLERANCE, tolerance);
+    memcpy(record + META_AT_GOLDEN_SHA256, evidence->golden_sha256, REGISTRY_SHA256_BYTES);
+    memcpy(record + META_AT_KEY_ID, evidence->key_id, REGISTRY_SHA256_BYTES);
+    memcpy(record + META_AT_MANIFEST_SHA256, evidence->manifest_sha256, REGISTRY_SHA256_BYTES);
+    memcpy(record + META_AT_SIGNER, evidence->signer, strlen(evidence->signer));
+}
+
+static void
+evidence_decode(const uint8_t *record, struct registry_evidence *out_evidence)
+{
+    uint64_t tolerance = le64_get(record + META_AT_GOLDEN_TOLERANCE);
+
+    out_evidence->golden_rows = le32_get(record + META_AT_GOLDEN_ROWS);
+    memcpy(&out_evidence->golden_tolerance, &tolerance, sizeof(tolerance));
+    memcpy(out_evidence->golden_sha256, record + META_AT_GOLDEN_SHA256, REGISTRY_SHA256_BYTES);
+    memcpy(out_evidence->key_id, record + META_AT_KEY_ID, REGISTRY_SHA256_BYTES);
+    memcpy(out_evidence->manifest_sha256, record + META_AT_MANIFEST_SHA256, REGISTRY_SHA256_BYTES);
+    memcpy(out_evidence->signer, record + META_AT_SIGNER, REGISTRY_SIGNER_MAX);
+    out_evidence->signer[REGISTRY_SIGNER_MAX] = '\0';
 }
 
 void
 meta_encode(const struct meta *meta, struct bytes key, uint8_t *out_record)
 {
     AUGURY_ASSERT(key.len <= KEY_MAX);
+    memset(out_record, 0, META_BYTES);
     le32_put(out_record, META_FORMAT);
     memcpy(out_record + META_AT_SHA256, meta->source_sha256, sizeof(meta->source_sha256));
-    le32_put(out_record + META_AT_RESERVED, 0);
     le64_put(out_record + META_AT_SOURCE_BYTES, meta->source_bytes);
     le64_put(out_record + META_AT_BLOB_BYTES, meta->blob_bytes);
     le64_put(out_record + META_AT_IMPORTED, meta->imported_wall_ms);
     le64_put(out_record + META_AT_CONTENT, meta->content.lo);
     le64_put(out_record + META_AT_CONTENT + 8, meta->content.hi);
-    le64_put(out_record + META_AT_CHECKSUM, meta_checksum(out_record, key));
+    evidence_encode(&meta->evidence, out_record);
+    le64_put(out_record + META_AT_CHECKSUM, meta_checksum(out_record, META_AT_CHECKSUM, key));
+}
+
+/* Where the checksum of a record stands, which ends it; 0: no record of a format that we know. */
+static size_t
+checksum_at(struct bytes record)
+{
+    size_t at = record.len < 4                         ? 0
+                : le32_get(record.data) == META_FORMAT ? META_AT_CHECKSUM
+                : le32_get(record.data) == 1           ? META_1_AT_CHECKSUM
+                                                       : 0;
+
+    return record.len == at + 8 ? at : 0;
 }
 
 int
 meta_decode(struct bytes record, struct bytes key, struct meta *out_meta)
 {
     const uint8_t *p = record.data;
+    size_t at = checksum_at(record);
 
-    if (record.len != META_BYTES || key.len > KEY_MAX || le32_get(p) != META_FORMAT ||
-        le64_get(p + META_AT_CHECKSUM) != meta_checksum(p, key)) {
+    if (at == 0 || key.len > KEY_MAX || le64_get(p + at) != meta_checksum(p, at, key)) {
         return AUGURY_ERR_CORRUPT;
     }
     memcpy(out_meta->source_sha256, p + META_AT_SHA256, sizeof(out_meta->source_sha256));
@@ -165,6 +213,11 @@ meta_decode(struct bytes record, struct bytes key, struct meta *out_meta)
     out_meta->imported_wall_ms = le64_get(p + META_AT_IMPORTED);
     out_meta->content.lo = le64_get(p + META_AT_CONTENT);
     out_meta->content.hi = le64_get(p + META_AT_CONTENT + 8);
+    if (at == META_AT_CHECKSUM) {
+        evidence_decode(p, &out_meta->evidence);
+    } else {
+        memset(&out_meta->evidence, 0, sizeof(out_meta->evidence));
+    }
     return 0;
 }
 

@@ -90,6 +90,7 @@ version_fill(struct version *version, struct store_txn *snapshot, struct bytes k
     entry->source_bytes = meta.source_bytes;
     entry->blob_bytes = meta.blob_bytes;
     entry->imported_wall_ms = meta.imported_wall_ms;
+    entry->evidence = meta.evidence;
     version->content = meta.content;
     return version_find_blob(version, snapshot, key);
 }

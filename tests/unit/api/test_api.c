@@ -487,7 +487,9 @@ verb(struct err *err, int argc, const char *const *argv)
 
     buf_reset(&body);
     wire_writer_init(&writer, WIRE_JSON, &body);
-    int rc = api_model_verb(world.registry, argc, argv, 1700000000000, &writer, err);
+    struct api_verbs verbs = {
+        .registry = world.registry, .conf = conf, .now_wall_ms = 1700000000000};
+    int rc = api_model_verb(&verbs, argc, argv, &writer, err);
     buf_put_u8(&body, 0);
     return rc;
 }

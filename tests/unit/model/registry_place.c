@@ -46,9 +46,9 @@ place_remove(struct place *place)
     }
 }
 
-int
-import_as(struct place *place, const char *name, uint32_t version, const char *path,
-          enum registry_import_flags flags, struct registry_entry *out_entry)
+static int
+import_file(struct place *place, const char *path, struct registry_import import,
+            struct registry_entry *out_entry)
 {
     static const struct model_import_options none = {.names = NULL};
     struct buf file;
@@ -56,10 +56,31 @@ import_as(struct place *place, const char *name, uint32_t version, const char *p
     if (!oracle_read(path, &file)) {
         return AUGURY_ERR_IO;
     }
-    int rc = registry_import(place->registry, name, version, buf_view(&file), &none, flags, NOW_MS,
-                             out_entry, &place->err);
+    import.file = buf_view(&file);
+    import.options = &none;
+    import.now_wall_ms = NOW_MS;
+    int rc = registry_import(place->registry, &import, out_entry, &place->err);
     buf_fini(&file);
     return rc;
+}
+
+int
+import_as(struct place *place, const char *name, uint32_t version, const char *path,
+          enum registry_import_flags flags, struct registry_entry *out_entry)
+{
+    struct registry_import import = {.name = name, .version = version, .flags = flags};
+
+    return import_file(place, path, import, out_entry);
+}
+
+int
+import_with(struct place *place, const char *name, const char *path,
+            const struct registry_evidence *evidence)
+{
+    struct registry_import import = {.name = name, .evidence = evidence};
+    struct registry_entry entry;
+
+    return import_file(place, path, import, &entry);
 }
 
 int

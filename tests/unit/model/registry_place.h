@@ -27,6 +27,8 @@ int place_open(struct place *place, bool is_read_only);
 void place_remove(struct place *place);
 int import_as(struct place *place, const char *name, uint32_t version, const char *path,
               enum registry_import_flags flags, struct registry_entry *out_entry);
+int import_with(struct place *place, const char *name, const char *path,
+                const struct registry_evidence *evidence);
 int import_small(struct place *place, const char *name);
 /* The version that a selector means in a snapshot of its own; 0 for none. */
 uint32_t selected(struct place *place, const char *name, const char *selector);

@@ -128,8 +128,9 @@ world_import(struct world *world, const char *name, const char *schema)
         options.schema = bytes_of_text(schema);
     }
     world_read_model(&file);
-    WORLD_MUST(registry_import(world->registry, name, 0, buf_view(&file), &options, 0,
-                               1700000000000, &entry, &err));
+    struct registry_import import = {
+        .name = name, .file = buf_view(&file), .options = &options, .now_wall_ms = 1700000000000};
+    WORLD_MUST(registry_import(world->registry, &import, &entry, &err));
     buf_fini(&file);
 }
 
