@@ -92,6 +92,8 @@ enum model_blob_check {
     MODEL_CHECK_ALL /* and the checksum and every index */
 };
 
+struct kernel_ops;
+
 /* A view; the bytes must stay put and be 8-byte aligned at least (16 bytes past a page for the
  * best speed). */
 struct model {
@@ -107,6 +109,10 @@ struct model {
     enum model_link link;
     struct digest content; /* digest of the blob: part of every cache key */
     const void *layout;    /* private to the kernels */
+    /* Which kernel answers: for calls of fewer than batch_rows_min rows, and for the others. */
+    const struct kernel_ops *row_kernel;
+    const struct kernel_ops *batch_kernel;
+    size_t batch_rows_min;
 };
 AUGURY_MUST_USE int model_open(struct bytes blob, enum model_blob_check check,
                                struct model *out_model, struct err *err);
@@ -161,6 +167,17 @@ void model_margins(const struct model *model, const void *rows, size_t row_count
 /* out_leaves: row_count × tree_count: number of the leaf node in the source file's tree. */
 void model_leaves(const struct model *model, const void *rows, size_t row_count, void *scratch,
                   uint32_t *out_leaves);
+/* Every kernel gives the same bits; they differ in speed and in what they need of the processor.
+ * The best is chosen when a model is opened. */
+enum { MODEL_KERNELS_MAX = 16 };
+/* The name of the one that answers a call of row_count rows: "row-avx512". */
+const char *model_kernel(const struct model *model, size_t row_count);
+/* Names of those that can answer for this model on this processor; the count is returned. */
+size_t model_kernel_names(const struct model *model, const char **out_names, size_t room);
+/* From now on this one answers all; "auto" or "": the best again. The working memory must be asked
+ * for anew. AUGURY_ERR_INVALID names those that can. */
+AUGURY_MUST_USE int model_force_kernel(struct model *model, const char *name, struct err *err);
+
 /* margins: row_count × K; out: row_count × prediction_count (what the library's predict returns; of
  * MODEL_FLOAT32 in XGBoost's own float32 arithmetic). */
 void model_predictions(const struct model *model, const void *margins, size_t row_count,

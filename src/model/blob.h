@@ -30,19 +30,25 @@ enum blob_kernel {
 };
 
 enum blob_section {
-    BLOB_BASE_MARGINS, /* double × output_count */
-    BLOB_ROUNDS,       /* struct blob_round × ceil(tree_count / 8) */
-    BLOB_NODES,        /* struct pack_node or struct wide_node × node_count */
-    BLOB_SETS,         /* uint32_t: category sets of wide nodes */
-    BLOB_VECTORS,      /* double × vector_count × leaf_width */
-    BLOB_TERMS,        /* struct blob_term × term_count: linear leaves of wide nodes */
-    BLOB_WEIGHTS,      /* float × (feature_count + 1) × output_count */
-    BLOB_FEATURES,     /* struct blob_feature × feature_count */
-    BLOB_NAME_SLOTS,   /* uint32_t × a power of two: open addressing, feature + 1 or 0 */
-    BLOB_LEVELS,       /* struct blob_level × all levels of all features */
-    BLOB_TEXT,         /* names, levels, objective, source; UTF-8 */
-    BLOB_COVERS,       /* float × node_count; what contributions need */
-    BLOB_SOURCE_NODES, /* uint32_t × node_count: number of the node in the source file's tree */
+    BLOB_BASE_MARGINS,    /* double × output_count */
+    BLOB_ROUNDS,          /* struct blob_round × ceil(tree_count / 8) */
+    BLOB_NODES,           /* struct pack_node or struct wide_node × node_count */
+    BLOB_SETS,            /* uint32_t: category sets of wide nodes */
+    BLOB_VECTORS,         /* double × vector_count × leaf_width */
+    BLOB_TERMS,           /* struct blob_term × term_count: linear leaves of wide nodes */
+    BLOB_WEIGHTS,         /* float × (feature_count + 1) × output_count */
+    BLOB_FEATURES,        /* struct blob_feature × feature_count */
+    BLOB_NAME_SLOTS,      /* uint32_t × a power of two: open addressing, feature + 1 or 0 */
+    BLOB_LEVELS,          /* struct blob_level × all levels of all features */
+    BLOB_TEXT,            /* names, levels, objective, source; UTF-8 */
+    BLOB_COVERS,          /* float × node_count; what contributions need */
+    BLOB_SOURCE_NODES,    /* uint32_t × node_count: number of the node in the source file's tree */
+    BLOB_RANK_COLUMNS,    /* struct rank_column × rank_column_count (rank.h) */
+    BLOB_RANK_THRESHOLDS, /* float or double × rank_threshold_count */
+    BLOB_RANK_SETS,       /* uint8_t × rank_set_bytes */
+    BLOB_WALK_ROOTS,      /* struct walk_root (walk.h) */
+    BLOB_WALK_TREES,      /* struct walk_trees × ceil(tree_count / 16) */
+    BLOB_WALK_RECORDS,    /* walk_stride × walk_record_count */
     BLOB_SECTION_COUNT
 };
 
@@ -75,12 +81,20 @@ struct blob_header {
     /* 104 */ uint32_t text_bytes;
     uint32_t number; /* enum model_number */
     /* 112 */ double link_scale;
-    double divisor;                /* of the sum of base margin and leaves */
-    /* 128 */ uint32_t leaf_width; /* values that a leaf adds: 1, or one an output */
-    uint32_t vector_count;         /* leaves of more than one value */
-    uint32_t term_count;           /* of linear leaves; 0: there are none */
-    uint32_t reserved;             /* 0 */
-    /* 144 */ struct blob_range sections[BLOB_SECTION_COUNT];
+    double divisor;                       /* of the sum of base margin and leaves */
+    /* 128 */ uint32_t leaf_width;        /* values that a leaf adds: 1, or one an output */
+    uint32_t vector_count;                /* leaves of more than one value */
+    uint32_t term_count;                  /* of linear leaves; 0: there are none */
+    uint32_t reserved;                    /* 0 */
+    /* 144 */ uint32_t rank_column_count; /* 0: the model has no ranks */
+    uint32_t rank_number_columns;
+    uint32_t rank_threshold_count;
+    uint32_t rank_set_bytes;
+    /* 160 */ uint32_t walk_root_depth;
+    uint32_t walk_stride;
+    uint32_t walk_record_count; /* 0: the model has no roots and records */
+    uint32_t walk_step_count;
+    /* 176 */ struct blob_range sections[BLOB_SECTION_COUNT];
 };
 
 /* Eight trees, in the source's order. Past tree_count: root 0, depth 0, output 0. One cache
@@ -165,7 +179,7 @@ struct blob_level {
     uint32_t by_name;       /* entry i: the code of the feature's i-th level in byte order */
 };
 
-_Static_assert(sizeof(struct blob_header) == 144 + 16 * BLOB_SECTION_COUNT, "no hidden padding");
+_Static_assert(sizeof(struct blob_header) == 176 + 16 * BLOB_SECTION_COUNT, "no hidden padding");
 _Static_assert(sizeof(struct blob_round) == 64, "a cache line");
 _Static_assert(sizeof(struct pack_node) == 8 && sizeof(struct wide_node) == 16 &&
                    sizeof(struct blob_term) == 16,

@@ -5,7 +5,7 @@
  * + 2k. Checking that each distance says so proves every index, that each node is reached once, and
  * the depth, in one pass and no memory.
  */
-#include "blob.h"
+#include "walk.h"
 
 #include <math.h>
 #include <string.h>
@@ -54,6 +54,14 @@ blob_section_bytes(const struct blob_header *header, enum blob_section section)
     case BLOB_TEXT: return header->text_bytes;
     case BLOB_COVERS: return sizeof(float) * nodes;
     case BLOB_SOURCE_NODES: return sizeof(uint32_t) * nodes;
+    case BLOB_RANK_COLUMNS: return sizeof(struct rank_column) * (uint64_t)header->rank_column_count;
+    case BLOB_RANK_THRESHOLDS:
+        return (header->number == MODEL_FLOAT32 ? sizeof(float) : sizeof(double)) *
+               (uint64_t)header->rank_threshold_count;
+    case BLOB_RANK_SETS: return header->rank_set_bytes;
+    case BLOB_WALK_ROOTS:
+    case BLOB_WALK_TREES:
+    case BLOB_WALK_RECORDS: return walk_section_bytes(header, section);
     case BLOB_SECTION_COUNT: break;
     }
     AUGURY_ASSERT(!"a section without a size");
@@ -356,6 +364,12 @@ blob_check_all(struct bytes blob, struct err *err)
         return corrupt(err, "the checksum does not match: bytes of the compiled model changed");
     }
     int rc = check_trees(header, err);
+    if (rc == 0) {
+        rc = rank_check(header, err);
+    }
+    if (rc == 0) {
+        rc = walk_check(header, err);
+    }
     if (rc == 0) {
         rc = check_features(header, err);
     }

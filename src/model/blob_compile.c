@@ -5,7 +5,7 @@
  * filled in one pass. Padding is zero, so that the same model always gives the same bytes and the
  * same digest.
  */
-#include "blob.h"
+#include "walk.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -22,6 +22,8 @@ struct plan {
     uint64_t level_count;
     uint32_t name_slot_count;
     uint32_t tree_depth;
+    struct rank_plan ranks;
+    struct walk_plan walk;
     uint32_t *order; /* room for the nodes of the largest tree */
 };
 
@@ -144,6 +146,13 @@ plan_make(const struct neutral_model *model, struct arena *scratch, struct plan 
         plan.kernel = BLOB_LINEAR;
     }
     plan_text(&plan);
+    int rc = rank_plan_make(model, scratch, &plan.ranks, err);
+    if (rc == 0) {
+        rc = walk_plan_make(&plan.ranks, plan.tree_depth, scratch, &plan.walk, err);
+    }
+    if (rc != 0) {
+        return rc;
+    }
     if (plan.node_count > UINT32_MAX || plan.set_words > UINT32_MAX ||
         plan.vector_count > UINT32_MAX || plan.term_count > UINT32_MAX ||
         plan.text_bytes > UINT32_MAX || plan.level_count > UINT32_MAX) {
@@ -194,6 +203,14 @@ plan_header(const struct plan *plan)
         .leaf_width = model->leaf_width,
         .vector_count = (uint32_t)plan->vector_count,
         .term_count = (uint32_t)plan->term_count,
+        .rank_column_count = plan->ranks.column_count,
+        .rank_number_columns = plan->ranks.number_columns,
+        .rank_threshold_count = plan->ranks.threshold_count,
+        .rank_set_bytes = plan->ranks.set_bytes,
+        .walk_root_depth = plan->walk.root_depth,
+        .walk_stride = plan->walk.stride,
+        .walk_record_count = plan->walk.record_count,
+        .walk_step_count = plan->walk.step_count,
     };
     uint64_t at = sizeof(header);
 
@@ -346,6 +363,31 @@ fill_tree(struct sheet *sheet, uint32_t number)
     sheet->node_at += count;
 }
 
+/* A section that was made whole beforehand. */
+static void
+fill_section(struct sheet *sheet, enum blob_section section, const void *data)
+{
+    size_t bytes = sheet->header->sections[section].bytes;
+
+    if (bytes > 0) {
+        memcpy(sheet_section(sheet, section), data, bytes);
+    }
+}
+
+static void
+fill_ranks(struct sheet *sheet)
+{
+    const struct rank_plan *ranks = &sheet->plan->ranks;
+    const struct walk_plan *walk = &sheet->plan->walk;
+
+    fill_section(sheet, BLOB_RANK_COLUMNS, ranks->columns);
+    fill_section(sheet, BLOB_RANK_THRESHOLDS, ranks->thresholds);
+    fill_section(sheet, BLOB_RANK_SETS, ranks->sets);
+    fill_section(sheet, BLOB_WALK_ROOTS, walk->roots);
+    fill_section(sheet, BLOB_WALK_TREES, walk->trees);
+    fill_section(sheet, BLOB_WALK_RECORDS, walk->records);
+}
+
 /* ---- filling: schema ----------------------------------------------------------------------- */
 
 static uint32_t
@@ -472,6 +514,7 @@ fill_blob(struct sheet *sheet, struct arena *scratch, struct err *err)
     for (uint32_t t = 0; t < model->tree_count; t++) {
         fill_tree(sheet, t);
     }
+    fill_ranks(sheet);
     if (sheet->plan->kernel == BLOB_LINEAR) {
         memcpy(sheet_section(sheet, BLOB_WEIGHTS), model->weights,
                header->sections[BLOB_WEIGHTS].bytes);
@@ -486,9 +529,9 @@ fill_blob(struct sheet *sheet, struct arena *scratch, struct err *err)
     return rc;
 }
 
-int
-blob_compile(const struct neutral_model *model, struct arena *scratch, struct buf *out_blob,
-             struct err *err)
+static int
+compile(const struct neutral_model *model, struct arena *scratch, struct buf *out_blob,
+        struct err *err)
 {
     struct plan plan = {.model = model};
     int rc = plan_make(model, scratch, &plan, err);
@@ -511,5 +554,16 @@ blob_compile(const struct neutral_model *model, struct arena *scratch, struct bu
     if (rc == 0) {
         buf_commit(out_blob, header.total_bytes);
     }
+    return rc;
+}
+
+int
+blob_compile(const struct neutral_model *model, struct arena *scratch, struct buf *out_blob,
+             struct err *err)
+{
+    size_t used = scratch->used;
+    int rc = compile(model, scratch, out_blob, err);
+
+    scratch->used = used;
     return rc;
 }

@@ -9,14 +9,38 @@
 
 #include "blob.h"
 
+/* What a processor must have beyond the least of its kind. */
+enum kernel_cpu {
+    KERNEL_CPU_AVX2 = 1 << 0,
+    KERNEL_CPU_AVX512 = 1 << 1, /* F, BW, DQ, VL, VBMI, VBMI2, VPOPCNTDQ, BITALG */
+    KERNEL_CPU_NEON = 1 << 2,
+};
+
 struct kernel_ops {
+    const char *name;
+    unsigned needs;  /* enum kernel_cpu */
+    size_t rows_min; /* chosen for calls of so many rows and more; it can answer fewer */
+    /* Whether the model has what this kernel reads. */
+    bool (*can_run)(const struct model *model);
     size_t (*scratch_bytes)(const struct model *model, size_t row_count);
     void (*margins)(const struct model *model, const void *rows, size_t row_count, void *scratch,
                     void *out_margins);
+    /* NULL: the portable kernels tell leaves. */
     void (*leaves)(const struct model *model, const void *rows, size_t row_count, void *scratch,
                    uint32_t *out_leaves);
 };
 
-extern const struct kernel_ops kernel_pack8;  /* BLOB_PACK8, portable; float32 */
-extern const struct kernel_ops kernel_wide;   /* BLOB_WIDE, both precisions */
-extern const struct kernel_ops kernel_linear; /* BLOB_LINEAR */
+extern const struct kernel_ops kernel_pack8;      /* BLOB_PACK8, portable; float32 */
+extern const struct kernel_ops kernel_wide;       /* BLOB_WIDE, both precisions */
+extern const struct kernel_ops kernel_linear;     /* BLOB_LINEAR */
+extern const struct kernel_ops kernel_row_avx512; /* roots and records (walk.h) */
+
+/* kernel_list_*.c, one of them a processor family: the kernels built for it, preferred ones first,
+ * NULL at the end; and what this processor has. */
+extern const struct kernel_ops *const kernel_list[];
+unsigned kernel_cpu_bits(void);
+
+/* kernel_choice.c. The portable kernel of the model's nodes. */
+const struct kernel_ops *kernel_portable(const struct model *model);
+/* Sets the model's kernels: the preferred ones that can run. */
+void kernel_choose(struct model *model);

@@ -49,7 +49,16 @@ linear_leaves(const struct model *model, const void *rows, size_t row_count, voi
     (void)model, (void)rows, (void)row_count, (void)scratch, (void)out_leaves;
 }
 
+static bool
+linear_can_run(const struct model *model)
+{
+    return blob_header(model)->kernel == BLOB_LINEAR;
+}
+
 const struct kernel_ops kernel_linear = {
+    .name = "linear",
+    .rows_min = 1,
+    .can_run = linear_can_run,
     .scratch_bytes = linear_scratch_bytes,
     .margins = linear_margins,
     .leaves = linear_leaves,

@@ -259,7 +259,16 @@ pack8_leaves(const struct model *model, const void *rows, size_t row_count, void
     }
 }
 
+static bool
+pack8_can_run(const struct model *model)
+{
+    return blob_header(model)->kernel == BLOB_PACK8;
+}
+
 const struct kernel_ops kernel_pack8 = {
+    .name = "pack8",
+    .rows_min = 1,
+    .can_run = pack8_can_run,
     .scratch_bytes = pack8_scratch_bytes,
     .margins = pack8_margins,
     .leaves = pack8_leaves,

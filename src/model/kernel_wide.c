@@ -230,7 +230,16 @@ wide_leaves(const struct model *model, const void *rows, size_t row_count, void 
     }
 }
 
+static bool
+wide_can_run(const struct model *model)
+{
+    return blob_header(model)->kernel == BLOB_WIDE;
+}
+
 const struct kernel_ops kernel_wide = {
+    .name = "wide",
+    .rows_min = 1,
+    .can_run = wide_can_run,
     .scratch_bytes = wide_scratch_bytes,
     .margins = wide_margins,
     .leaves = wide_leaves,

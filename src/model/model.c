@@ -7,18 +7,6 @@
 
 #include <string.h>
 
-static const struct kernel_ops *const kernels[BLOB_KERNEL_COUNT] = {
-    [BLOB_PACK8] = &kernel_pack8,
-    [BLOB_WIDE] = &kernel_wide,
-    [BLOB_LINEAR] = &kernel_linear,
-};
-
-static const struct kernel_ops *
-kernel_of(const struct model *model)
-{
-    return kernels[blob_header(model)->kernel];
-}
-
 static struct bytes
 text_at(const struct model *model, uint32_t offset, uint32_t bytes)
 {
@@ -67,6 +55,7 @@ model_open(struct bytes blob, enum model_blob_check check, struct model *out_mod
         .content = {.lo = header->checksum_lo, .hi = header->checksum_hi},
         .layout = header,
     };
+    kernel_choose(out_model);
     return 0;
 }
 
@@ -216,11 +205,23 @@ model_base_margins(const struct model *model, double *out_margins)
 
 /* ---- evaluation ---------------------------------------------------------------------------- */
 
+static const struct kernel_ops *
+kernel_for(const struct model *model, size_t row_count)
+{
+    return row_count >= model->batch_rows_min ? model->batch_kernel : model->row_kernel;
+}
+
 size_t
 model_scratch_bytes(const struct model *model, size_t row_count)
 {
-    size_t bytes = kernel_of(model)->scratch_bytes(model, row_count);
+    size_t bytes = model->row_kernel->scratch_bytes(model, row_count);
+    size_t leaves = kernel_portable(model)->scratch_bytes(model, row_count);
+    size_t batch = row_count < model->batch_rows_min
+                       ? 0
+                       : model->batch_kernel->scratch_bytes(model, row_count);
 
+    bytes = leaves > bytes ? leaves : bytes;
+    bytes = batch > bytes ? batch : bytes;
     return (bytes + BLOB_ALIGN) & ~(size_t)(BLOB_ALIGN - 1);
 }
 
@@ -228,12 +229,18 @@ void
 model_margins(const struct model *model, const void *rows, size_t row_count, void *scratch,
               void *out_margins)
 {
-    kernel_of(model)->margins(model, rows, row_count, scratch, out_margins);
+    kernel_for(model, row_count)->margins(model, rows, row_count, scratch, out_margins);
 }
 
 void
 model_leaves(const struct model *model, const void *rows, size_t row_count, void *scratch,
              uint32_t *out_leaves)
 {
-    kernel_of(model)->leaves(model, rows, row_count, scratch, out_leaves);
+    kernel_portable(model)->leaves(model, rows, row_count, scratch, out_leaves);
+}
+
+const char *
+model_kernel(const struct model *model, size_t row_count)
+{
+    return kernel_for(model, row_count)->name;
 }

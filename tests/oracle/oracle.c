@@ -243,6 +243,55 @@ oracle_model_fini(struct oracle_model *model)
     *model = (struct oracle_model){.room = NULL};
 }
 
+static bool
+kernel_agrees(const struct model *model, const void *rows, size_t row_count, const void *margins,
+              void *scratch, uint8_t *got)
+{
+    static const size_t steps[] = {SIZE_MAX, 1, 3, 37};
+    size_t row_bytes = model->feature_count * model_number_bytes(model);
+    size_t margin_bytes = model->output_count * model_number_bytes(model);
+
+    for (size_t i = 0; i < AUGURY_COUNT(steps); i++) {
+        memset(got, 0x55, row_count * margin_bytes);
+        for (size_t r = 0; r < row_count;) {
+            size_t count = row_count - r < steps[i] ? row_count - r : steps[i];
+            model_margins(model, (const uint8_t *)rows + r * row_bytes, count, scratch,
+                          got + r * margin_bytes);
+            r += count;
+        }
+        if (memcmp(got, margins, row_count * margin_bytes) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool
+oracle_kernels_agree(struct oracle_model *model, const void *rows, size_t row_count,
+                     const void *margins, const char *what)
+{
+    const char *names[MODEL_KERNELS_MAX];
+    size_t count = model_kernel_names(&model->model, names, AUGURY_COUNT(names));
+    size_t margin_bytes = model->model.output_count * model_number_bytes(&model->model);
+    uint8_t *got = malloc(row_count * margin_bytes + 1);
+    bool is_good = got != NULL && count > 0;
+
+    for (size_t i = 0; is_good && i < count; i++) {
+        struct model forced = model->model;
+        struct err err;
+        is_good = model_force_kernel(&forced, names[i], &err) == 0;
+        void *scratch = aligned_alloc(64, model_scratch_bytes(&forced, row_count));
+        is_good = is_good && scratch != NULL &&
+                  kernel_agrees(&forced, rows, row_count, margins, scratch, got);
+        free(scratch);
+        if (!is_good) {
+            printf("# %s: the kernel %s answers otherwise\n", what, names[i]);
+        }
+    }
+    free(got);
+    return is_good;
+}
+
 /* ---- numbers --------------------------------------------------------------------------------- */
 
 static uint32_t

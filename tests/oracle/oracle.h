@@ -41,6 +41,10 @@ struct oracle_model {
 bool oracle_model_init(struct bytes file, const struct model_import_options *options,
                        struct oracle_model *out_model, struct err *err);
 void oracle_model_fini(struct oracle_model *model);
+/* Every kernel that can run, over all rows at once, one by one and in odd groups, against margins
+ * that are known to be right: to the bit. rows and margins are of the model's numbers. */
+bool oracle_kernels_agree(struct oracle_model *model, const void *rows, size_t row_count,
+                          const void *margins, const char *what);
 
 bool oracle_same_bits(float a, float b); /* every NaN is the same */
 /* Steps of float32 between two numbers of one sign; large otherwise. */

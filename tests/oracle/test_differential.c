@@ -151,6 +151,8 @@ compare_rows(struct comparison *comparison, enum random_rows kind)
 
     evaluate(comparison);
     bool is_same = same_one_by_one(comparison) &&
+                   oracle_kernels_agree(&comparison->ours, comparison->rows, ROWS,
+                                        comparison->margins, comparison->what) &&
                    compare_floats(comparison, &rows, PEER_MARGIN, false) &&
                    compare_floats(comparison, &rows, PEER_VALUE, false);
     /* dart in place subtracts the base margin from each tree's sum: other roundings than its

@@ -190,6 +190,8 @@ check_fixture(const struct fixture *fixture, const char *model_file)
     }
     size_t rows = answers.rows.count;
     check_against(fixture, fixture->margins_174, answers.margins, rows, 0.0);
+    CHECK(oracle_kernels_agree(&answers.model, answers.rows.values, rows, answers.margins,
+                               model_file));
     if (fixture->published_margins != NULL) {
         check_against(fixture, fixture->published_margins, answers.margins, rows, 1e-6);
     }

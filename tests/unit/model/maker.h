@@ -154,7 +154,8 @@ maker_grow(struct maker *maker, uint32_t number, uint32_t inner, enum maker_shap
         }
         uint32_t *categories = maker_alloc(maker, 2, sizeof(*categories));
         categories[0] = maker_random(maker, 3);
-        categories[1] = maker_random(maker, 2) == 0 ? 40 : 100000;
+        /* So far apart that ranks would not pay, or near enough. */
+        categories[1] = maker_random(maker, 2) == 0 ? 40 : shape == MAKER_SETS ? 100000 : 300;
         flags[i] = (uint8_t)((flags[i] & NEUTRAL_DEFAULT_LEFT) | NEUTRAL_CATEGORICAL);
         if (shape == MAKER_RULES && maker_random(maker, 2) == 0) {
             flags[i] |= NEUTRAL_MEMBERS_LEFT;

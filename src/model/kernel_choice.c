@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * kernel_choice.c - which kernels answer for a model: the first of kernel_list that this processor
+ * and this model can run, one for few rows and one for many; or the one that the operator names.
+ */
+#include "kernel.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct kernel_ops *const portable[BLOB_KERNEL_COUNT] = {
+    [BLOB_PACK8] = &kernel_pack8,
+    [BLOB_WIDE] = &kernel_wide,
+    [BLOB_LINEAR] = &kernel_linear,
+};
+
+const struct kernel_ops *
+kernel_portable(const struct model *model)
+{
+    return portable[blob_header(model)->kernel];
+}
+
+static bool
+runs_here(const struct kernel_ops *kernel, const struct model *model)
+{
+    return (kernel->needs & ~kernel_cpu_bits()) == 0 && kernel->can_run(model);
+}
+
+void
+kernel_choose(struct model *model)
+{
+    model->row_kernel = NULL;
+    model->batch_kernel = NULL;
+    for (size_t i = 0; kernel_list[i] != NULL; i++) {
+        const struct kernel_ops *kernel = kernel_list[i];
+        const struct kernel_ops **place =
+            kernel->rows_min > 1 ? &model->batch_kernel : &model->row_kernel;
+        if (*place == NULL && runs_here(kernel, model)) {
+            *place = kernel;
+        }
+    }
+    AUGURY_ASSERT(model->row_kernel != NULL);
+    if (model->batch_kernel == NULL) {
+        model->batch_kernel = model->row_kernel;
+    }
+    model->batch_rows_min = model->batch_kernel->rows_min;
+}
+
+size_t
+model_kernel_names(const struct model *model, const char **out_names, size_t room)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; kernel_list[i] != NULL; i++) {
+        if (runs_here(kernel_list[i], model)) {
+            if (count < room) {
+                out_names[count] = kernel_list[i]->name;
+            }
+            count++;
+        }
+    }
+    return count;
+}
+
+static int
+refuse(const struct model *model, const char *name, struct err *err)
+{
+    const char *names[MODEL_KERNELS_MAX];
+    size_t count = model_kernel_names(model, names, MODEL_KERNELS_MAX);
+    char text[256] = "";
+    size_t at = 0;
+
+    for (size_t i = 0; i < count && i < MODEL_KERNELS_MAX && at < sizeof(text); i++) {
+        int len = snprintf(text + at, sizeof(text) - at, ", %s", names[i]);
+        at += len > 0 ? (size_t)len : 0;
+    }
+    return err_set(err, AUGURY_ERR_INVALID, "unknown_kernel",
+                   "the kernel %s cannot answer for this model on this processor; these can: "
+                   "auto%s",
+                   name, text);
+}
+
+int
+model_force_kernel(struct model *model, const char *name, struct err *err)
+{
+    if (name[0] == '\0' || strcmp(name, "auto") == 0) {
+        kernel_choose(model);
+        return 0;
+    }
+    for (size_t i = 0; kernel_list[i] != NULL; i++) {
+        if (strcmp(kernel_list[i]->name, name) == 0 && runs_here(kernel_list[i], model)) {
+            model->row_kernel = kernel_list[i];
+            model->batch_kernel = kernel_list[i];
+            model->batch_rows_min = 1;
+            return 0;
+        }
+    }
+    return refuse(model, name, err);
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/* kernel_list_x86.c - the kernels built for x86-64, and what this processor has of it. */
+#include "kernel.h"
+
+const struct kernel_ops *const kernel_list[] = {
+    &kernel_row_avx512, &kernel_pack8, &kernel_wide, &kernel_linear, NULL,
+};
+
+/* Of the compiler's run-time: the answers of cpuid, asked once when the process started, and of
+ * the system, whether it keeps the wide registers. */
+unsigned
+kernel_cpu_bits(void)
+{
+    bool has_avx512 =
+        __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+        __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vbmi2") &&
+        __builtin_cpu_supports("avx512vpopcntdq") && __builtin_cpu_supports("avx512bitalg");
+
+    return (__builtin_cpu_supports("avx2") ? (unsigned)KERNEL_CPU_AVX2 : 0) |
+           (has_avx512 ? (unsigned)KERNEL_CPU_AVX512 : 0);
+}
