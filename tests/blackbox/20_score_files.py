@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""`augury predict` scores files: compared with what xgboost 1.7.4 answered for published rows, and
-with the xgboost that is installed for a model trained here. Speaks TAP."""
+"""`augury predict` scores files: compared with what xgboost 1.7.4 answered for published rows,
+with the xgboost that is installed for a model trained here, and with the answers published with
+LightGBM models. Speaks TAP."""
 import csv
 import json
 import os
@@ -19,6 +20,7 @@ AUGURY = os.path.join(os.environ.get("AUGURY_BUILD", "."), "augury")
 DATA = os.path.join(SOURCE, "tests", "data")
 NFL = os.path.join(DATA, "nfl-wp")
 AGARICUS = os.path.join(DATA, "models-xgboost", "agaricus")
+LIGHTGBM = os.path.join(DATA, "models-lightgbm")
 LINEAR = os.path.join(DATA, "models-xgboost", "gblinear-agaricus")
 NAMES = ("receive_2h_ko,home,half_seconds_remaining,game_seconds_remaining,Diff_Time_Ratio,"
          "score_differential,down,ydstogo,yardline_100,posteam_timeouts_remaining,"
@@ -79,6 +81,23 @@ def libsvm_entries_are_features_as_numbered(_):
               published("models-xgboost", "agaricus", "xgb174_leaf.tsv"))
     same_bits(scored(os.path.join(LINEAR, "model.json"), rows, "--output", "margin"),
               published("models-xgboost", "gblinear-agaricus", "xgb174_margin.tsv"))
+
+
+@test
+def lightgbm_models_answer_in_double_as_published(_):
+    for name, output, expected in (("multiclass5", "margin", "expected_margin.tsv"),
+                                   ("multiclass5", "prediction", "expected_prediction.tsv"),
+                                   ("poisson-categorical", "prediction", "expected_prediction.tsv"),
+                                   ("toy-categorical", "prediction", "expected_prediction.tsv"),
+                                   ("breast-cancer", "leaf", "expected_leaf.tsv")):
+        folder = os.path.join(LIGHTGBM, name)
+        done = run(os.path.join(folder, "model.txt"), os.path.join(folder, "input.tsv"),
+                   "--no-header", "--output", output)
+        assert (done.returncode, done.stderr) == (0, ""), done.stderr
+        ours = numpy.loadtxt(done.stdout.splitlines(), ndmin=2)
+        theirs = numpy.loadtxt(os.path.join(folder, expected), ndmin=2)
+        assert ours.shape == theirs.shape, (name, ours.shape)
+        assert numpy.allclose(ours, theirs, rtol=1e-12, atol=0), name
 
 
 @test
