@@ -153,7 +153,7 @@ leaf_value_f64(const struct wide_forest *forest, const struct wide_node *leaf, c
         if (isnan(x)) {
             return terms[1].number;
         }
-        sum += terms[BLOB_TERM_HEAD + k].number * x;
+        sum += terms[BLOB_TERM_HEAD + k].number * (fabs(x) <= NEUTRAL_ZERO ? 0.0 : x);
     }
     return sum;
 }

@@ -267,7 +267,18 @@ read_sets(struct tree_draft *draft)
     return rc;
 }
 
-/* `x <= t` is `x < the next number`. Under +inf every number goes left. */
+/* The t' for which `x < t'` is LightGBM's `x <= t`. Before it asks, it reads every x within
+ * NEUTRAL_ZERO of zero as zero: a threshold in there parts zero's side from the other. */
+static double
+strict_threshold(double t)
+{
+    if (t >= -NEUTRAL_ZERO && t < 0.0) {
+        return -NEUTRAL_ZERO;
+    }
+    return neutral_above(MODEL_FLOAT64, t >= 0.0 && t < NEUTRAL_ZERO ? NEUTRAL_ZERO : t);
+}
+
+/* Under +inf every number goes left. */
 static void
 raise_thresholds(struct tree_draft *draft)
 {
@@ -278,7 +289,7 @@ raise_thresholds(struct tree_draft *draft)
         if (draft->value[i] == INFINITY) {
             draft->flags[i] |= NEUTRAL_NUMBERS_LEFT;
         } else {
-            draft->value[i] = neutral_above(MODEL_FLOAT64, draft->value[i]);
+            draft->value[i] = strict_threshold(draft->value[i]);
         }
     }
 }

@@ -46,7 +46,8 @@ struct neutral_set {
 };
 
 /* A leaf that is a linear function of the row: constant + the sum, in this order, of coefficient ×
- * x; where one of its features is missing, the leaf's value. Of MODEL_FLOAT64 and leaf_width 1. */
+ * x; where one of its features is missing, the leaf's value. An x within NEUTRAL_ZERO of zero is
+ * zero. Of MODEL_FLOAT64 and leaf_width 1. */
 struct neutral_linear {
     uint32_t node;
     uint32_t count;

@@ -100,6 +100,11 @@ class Tree:
         return output
 
 
+def read(row):
+    """A row as LightGBM's predictor copies it."""
+    return [0.0 if abs(x) <= ZERO else x for x in row]
+
+
 class Model:
     def __init__(self, text):
         head, *blocks = (
@@ -120,6 +125,7 @@ class Model:
         self.objective = self.fields.get("objective", "none").split()
 
     def margins(self, row):
+        row = read(row)
         sums = [0.0] * self.outputs
         for i, tree in enumerate(self.trees):
             sums[i % self.outputs] += tree.predict(row)
@@ -214,7 +220,7 @@ def answer(folder):
     )
     write_tsv(
         os.path.join(folder, "reference_leaf.tsv"),
-        [[tree.leaf(row) for tree in model.trees] for row in rows],
+        [[tree.leaf(read(row)) for tree in model.trees] for row in rows],
     )
 
 
@@ -234,6 +240,13 @@ def made_set(generator):
     for member in members:
         bits[member // 32] |= 1 << member % 32
     return bits
+
+
+def inner_counts(left, right, leaf_counts):
+    def count(child):
+        return leaf_counts[~child] if child < 0 else count(left[child]) + count(right[child])
+
+    return [count(node) for node in range(len(left))]
 
 
 def made_tree(generator, leaves, is_linear, missing):
@@ -260,6 +273,7 @@ def made_tree(generator, leaves, is_linear, missing):
                 generator.choice((0.0, -ZERO, ZERO, 0.5, 1.5, generator.uniform(-3, 3), 1e300))
             )
             decision.append(2 * generator.randrange(2) + 4 * generator.choice(missing))
+    counts = [generator.randrange(1, 60) for _ in range(leaves)]
     lines = [
         f"num_leaves={leaves}",
         f"num_cat={len(bounds) - 1}",
@@ -270,11 +284,11 @@ def made_tree(generator, leaves, is_linear, missing):
         f"left_child={words(left)}",
         f"right_child={words(right)}",
         "leaf_value=" + words([generator.uniform(-1, 1) for _ in range(leaves)]),
-        "leaf_weight=",
-        "leaf_count=",
-        "internal_value=",
-        "internal_weight=",
-        "internal_count=",
+        f"leaf_weight={words(counts)}",
+        f"leaf_count={words(counts)}",
+        "internal_value=" + words([0] * len(left)),
+        "internal_weight=" + words(inner_counts(left, right, counts)),
+        "internal_count=" + words(inner_counts(left, right, counts)),
     ]
     if sets:
         lines += [f"cat_boundaries={words(bounds)}", f"cat_threshold={words(sets)}"]
@@ -330,9 +344,10 @@ def made_model(
     head += [
         "feature_names=" + " ".join(f"x{i}" for i in range(FEATURES)),
         "feature_infos=" + " ".join(infos),
-        "tree_sizes=" + words([len(tree) for tree in trees]),
-        "",
     ]
+    if line_end == "\n":  # LightGBM finds its trees by these bytes
+        head.append("tree_sizes=" + words([len(tree) for tree in trees]))
+    head.append("")
     text = (
         "\n".join(head)
         + "\n"

@@ -72,6 +72,19 @@ without_a_missing_type_nan_is_zero(void)
     CHECK(answer_with(numeric, "decision_type=2", "decision_type=0", NAN) == 1.0);
 }
 
+/* LightGBM copies rows so before it walks. */
+static void
+a_value_next_to_zero_is_zero(void)
+{
+    CHECK(answer_with(numeric, "threshold=0.5", "threshold=0", 1e-36) == 1.0);
+    CHECK(answer_with(numeric, "threshold=0.5", "threshold=-0", (double)1e-35f) == 1.0);
+    CHECK(answer_with(numeric, "threshold=0.5", "threshold=0", 1.1e-35) == 2.0);
+    CHECK(answer_with(numeric, "threshold=0.5", "threshold=-1e-36", -(double)1e-35f) == 2.0);
+    CHECK(answer_with(numeric, "threshold=0.5", "threshold=-1e-36", -1.1e-35) == 1.0);
+    CHECK(answer_with(numeric, "threshold=0.5", "threshold=-1.0000000180025095e-35",
+                      -(double)1e-35f) == 2.0);
+}
+
 static void
 of_missing_type_zero_zeros_and_nan_take_the_default_side(void)
 {
@@ -510,6 +523,7 @@ main(void)
 {
     TAP_RUN(a_value_on_the_threshold_goes_left);
     TAP_RUN(without_a_missing_type_nan_is_zero);
+    TAP_RUN(a_value_next_to_zero_is_zero);
     TAP_RUN(of_missing_type_zero_zeros_and_nan_take_the_default_side);
     TAP_RUN(of_missing_type_nan_only_nan_takes_the_default_side);
     TAP_RUN(without_decision_types_all_splits_are_plain);
