@@ -133,6 +133,9 @@ AUGURY_MUST_USE int predict_file_next(struct predict_file *file, void *out_row, 
 /* The text of an extra column in the last row, until the next one; and its place for messages. */
 struct bytes predict_file_extra(const struct predict_file *file, size_t extra);
 int predict_file_at_extra(const struct predict_file *file, size_t extra, struct err *err);
+/* The same as a number that is finite; err has the place. */
+AUGURY_MUST_USE int predict_file_extra_number(const struct predict_file *file, size_t extra,
+                                              double *out_number, struct err *err);
 
 /* ---- derived outputs ------------------------------------------------------------------------- */
 

@@ -91,6 +91,25 @@ bool registry_name_is_valid(struct bytes name);
 
 enum registry_import_flags { REGISTRY_IMPORT_USE = 1 << 0 };
 
+/* Rows whose answers are known. */
+enum registry_golden_output {
+    REGISTRY_GOLDEN_PREDICTION,
+    REGISTRY_GOLDEN_MARGIN,
+    REGISTRY_GOLDEN_PROBABILITIES,
+};
+struct registry_golden {
+    enum registry_golden_output output;
+    uint32_t row_count;
+    const double *rows;                    /* row_count × feature_count; NaN is missing */
+    const double *expected;                /* row_count × values of the output */
+    double tolerance;                      /* as a share of the greatest |expected| of its column */
+    uint8_t sha256[REGISTRY_SHA256_BYTES]; /* of the file that they stood in */
+};
+/* Reads them for a model that has just been compiled; they have to live until the import is over.
+ */
+typedef int registry_golden_fn(void *arg, const struct model *model,
+                               struct registry_golden *out_golden, struct err *err);
+
 struct registry_import {
     const char *name;
     uint32_t version; /* 0: the next; AUGURY_ERR_EXISTS when it was given out before */
@@ -100,9 +119,12 @@ struct registry_import {
     uint64_t now_wall_ms;
     /* Who vouches for the file, checked by the caller; NULL: nobody. */
     const struct registry_evidence *evidence;
+    registry_golden_fn *golden; /* NULL: none */
+    void *golden_arg;
 };
-/* Compiles and stores the file as a version. The first version of a name gets the label stable; use
- * REGISTRY_IMPORT_USE to move it. One transaction. */
+/* Compiles and stores the file as a version. "golden_mismatch": the model answers a golden row
+ * otherwise than expected, and nothing is stored. The first version of a name gets the label
+ * stable; use REGISTRY_IMPORT_USE to move it. One transaction. */
 AUGURY_MUST_USE int registry_import(struct registry *registry, const struct registry_import *import,
                                     struct registry_entry *out_entry, struct err *err);
 /* Stores another form of the version `base` (its blob with a section more) as the next version of

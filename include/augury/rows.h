@@ -21,6 +21,8 @@ struct rows_options {
     bool has_header;       /* csv, tsv: the first line names the columns */
     unsigned skip_columns; /* csv, tsv: leading columns that are dropped, of the header too */
     size_t line_max_bytes; /* 0: 16 MiB */
+    /* data not NULL: what stands in the file, which is not opened; it outlives the reader. */
+    struct bytes content;
 };
 
 /* path "-": standard input. */

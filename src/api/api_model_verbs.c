@@ -5,6 +5,7 @@
  */
 #include "api_call.h"
 #include "api_gates.h"
+#include "api_golden.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,6 +30,7 @@ struct verb_call {
     const char *schema_path;
     const char *manifest_path;
     const char *signature_path;
+    struct golden_words golden;
     uint32_t version;
     bool is_best_iteration;
     uint32_t iteration_begin, iteration_end;
@@ -73,15 +75,28 @@ enum value_option {
     WITH_SCHEMA,
     WITH_MANIFEST,
     WITH_SIGNATURE,
+    WITH_GOLDEN,
+    WITH_GOLDEN_TARGET,
+    WITH_GOLDEN_OUTPUT,
+    WITH_TOLERANCE,
     WITH_ITERATIONS,
-    WITH_VERSION
+    WITH_VERSION,
 };
 static const struct {
     const char *name;
     enum value_option option;
-} value_options[] = {{"--features", WITH_FEATURES},     {"--schema", WITH_SCHEMA},
-                     {"--manifest", WITH_MANIFEST},     {"--signature", WITH_SIGNATURE},
-                     {"--iterations", WITH_ITERATIONS}, {"--version", WITH_VERSION}};
+} value_options[] = {
+    {"--features", WITH_FEATURES},
+    {"--schema", WITH_SCHEMA},
+    {"--manifest", WITH_MANIFEST},
+    {"--signature", WITH_SIGNATURE},
+    {"--golden", WITH_GOLDEN},
+    {"--golden-target", WITH_GOLDEN_TARGET},
+    {"--golden-output", WITH_GOLDEN_OUTPUT},
+    {"--tolerance", WITH_TOLERANCE},
+    {"--iterations", WITH_ITERATIONS},
+    {"--version", WITH_VERSION},
+};
 
 static int
 take_value(const struct verb *verb, enum value_option option, const char *value,
@@ -94,6 +109,10 @@ take_value(const struct verb *verb, enum value_option option, const char *value,
     case WITH_SCHEMA: call->schema_path = value; break;
     case WITH_MANIFEST: call->manifest_path = value; break;
     case WITH_SIGNATURE: call->signature_path = value; break;
+    case WITH_GOLDEN: call->golden.path = value; break;
+    case WITH_GOLDEN_TARGET: call->golden.targets = value; break;
+    case WITH_GOLDEN_OUTPUT: call->golden.output = value; break;
+    case WITH_TOLERANCE: call->golden.tolerance = value; break;
     case WITH_ITERATIONS:
         if (model_iterations_parse(bytes_of_text(value), &call->iteration_begin,
                                    &call->iteration_end) != 0) {
@@ -242,8 +261,22 @@ read_import(struct verb_call *call, struct buf *file, struct buf *schema,
     return gate_signature(call->verbs, &gate, out_pass, call->err);
 }
 
+/* golden NULL: there are no golden rows. */
 static int
-import_files(struct verb_call *call, struct buf *file, struct buf *schema)
+import_golden(struct verb_call *call, struct registry_import *import, struct golden *golden,
+              struct registry_entry *out_entry)
+{
+    import->golden = golden != NULL ? golden_load : NULL;
+    import->golden_arg = golden;
+    int rc = registry_import(call->registry, import, out_entry, call->err);
+    if (rc != 0 && golden != NULL) {
+        golden_place(golden, call->err);
+    }
+    return rc;
+}
+
+static int
+import_files(struct verb_call *call, struct golden *golden, struct buf *file, struct buf *schema)
 {
     struct registry_entry entry;
     struct gate_pass pass;
@@ -269,7 +302,7 @@ import_files(struct verb_call *call, struct buf *file, struct buf *schema)
         .now_wall_ms = call->verbs->now_wall_ms,
         .evidence = &pass.evidence,
     };
-    rc = registry_import(call->registry, &import, &entry, call->err);
+    rc = import_golden(call, &import, golden, &entry);
     if (rc != 0) {
         return rc;
     }
@@ -283,10 +316,16 @@ verb_import(struct verb_call *call)
 {
     struct buf file;
     struct buf schema;
+    struct golden *golden = NULL;
+    int rc = golden_open(&call->golden, &golden, call->err);
 
+    if (rc != 0) {
+        return rc;
+    }
     buf_init(&file, 0);
     buf_init(&schema, 0);
-    int rc = import_files(call, &file, &schema);
+    rc = import_files(call, golden, &file, &schema);
+    golden_close(&golden);
     buf_fini(&schema);
     buf_fini(&file);
     return rc;
@@ -498,7 +537,8 @@ verb_verify(struct verb_call *call)
 static const struct verb verbs[] = {
     {"import", verb_import, 2, 2, true,
      "import NAME FILE [--features a,b,c] [--schema FILE] [--best-iteration] "
-     "[--iterations A:B] [--version N] [--use] [--manifest FILE [--signature FILE]]"},
+     "[--iterations A:B] [--version N] [--use] [--manifest FILE [--signature FILE]] "
+     "[--golden ROWS --golden-target a,b [--golden-output KIND] [--tolerance X]]"},
     {"list", verb_list, 0, 0, false, "list"},
     {"use", verb_use, 1, 3, false, "use NAME VERSION [LABEL], or use NAME@VERSION [LABEL]"},
     {"show", verb_show, 1, 1, false, "show NAME[@VERSION|@LABEL]"},
@@ -530,6 +570,7 @@ api_model_verb_help(void)
 {
     return "model import NAME FILE [--features a,b,c] [--schema FILE] [--best-iteration] "
            "[--iterations A:B] [--version N] [--use] [--manifest FILE [--signature FILE]]\n"
+           "    [--golden ROWS.csv --golden-target a,b [--golden-output KIND] [--tolerance X]]\n"
            "    reads and compiles a model file and stores it as the next version\n"
            "model list\n"
            "    every version of every model\n"

@@ -10,6 +10,9 @@
 
 #include "augury/seal.h"
 #include "registry_internal.h"
+#include "replay.h"
+
+#define REPLAY_MEMORY_MAX ((size_t)4 << 30)
 
 struct import {
     struct registry *registry;
@@ -43,6 +46,44 @@ import_compile(struct import *import, const struct registry_import *asked, struc
     import->meta.blob_bytes = import->blob.len;
     import->meta.content = model.content;
     return 0;
+}
+
+/* A model that answers otherwise than its maker says is refused before anybody asks it. */
+static int
+import_replay(struct import *import, const struct registry_import *asked, struct err *err)
+{
+    static const enum replay_output outputs[] = {
+        [REGISTRY_GOLDEN_PREDICTION] = REPLAY_PREDICTIONS,
+        [REGISTRY_GOLDEN_MARGIN] = REPLAY_MARGINS,
+        [REGISTRY_GOLDEN_PROBABILITIES] = REPLAY_PROBABILITIES,
+    };
+    struct registry_golden golden = {.row_count = 0};
+    struct registry_evidence *evidence = &import->meta.evidence;
+    struct model model;
+    struct arena arena;
+    int rc = model_open(buf_view(&import->blob), MODEL_CHECK_HEADER, &model, err);
+
+    if (rc == 0) {
+        rc = asked->golden(asked->golden_arg, &model, &golden, err);
+    }
+    if (rc == 0 && arena_init(&arena, REPLAY_MEMORY_MAX) != 0) {
+        rc = err_set(err, AUGURY_ERR_NOMEM, "no_memory", "no memory for golden rows");
+    }
+    if (rc != 0) {
+        return rc;
+    }
+    struct replay replay = {.code = "golden_mismatch",
+                            .output = outputs[golden.output],
+                            .row_count = golden.row_count,
+                            .rows = golden.rows,
+                            .expected = golden.expected,
+                            .tolerance = golden.tolerance};
+    rc = replay_run(&model, &replay, &arena, err);
+    arena_fini(&arena);
+    evidence->golden_rows = golden.row_count;
+    evidence->golden_tolerance = golden.tolerance;
+    memcpy(evidence->golden_sha256, golden.sha256, sizeof(evidence->golden_sha256));
+    return rc;
 }
 
 /* What is true of the source is true of every form of it: the record is the base's, but for what
@@ -257,6 +298,9 @@ registry_import(struct registry *registry, const struct registry_import *asked,
     }
     buf_init(&import.blob, registry->blob_max);
     rc = import_compile(&import, asked, err);
+    if (rc == 0 && asked->golden != NULL) {
+        rc = import_replay(&import, asked, err);
+    }
     if (rc == 0) {
         rc = import_finish(&import, out_entry, err);
     }

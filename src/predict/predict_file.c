@@ -329,3 +329,19 @@ predict_file_at_extra(const struct predict_file *file, size_t extra, struct err 
 {
     return at_column(file, bytes_of_text(file->options.extras[extra]), err);
 }
+
+int
+predict_file_extra_number(const struct predict_file *file, size_t extra, double *out_number,
+                          struct err *err)
+{
+    struct bytes text = predict_file_extra(file, extra);
+    double number;
+
+    if (!predict_number(text, &number) || !isfinite(number)) {
+        err_set(err, AUGURY_ERR_INVALID, "invalid_target", "expected a number, got \"%.*s\"",
+                PREDICT_SHOWN(text));
+        return predict_file_at_extra(file, extra, err);
+    }
+    *out_number = number;
+    return 0;
+}

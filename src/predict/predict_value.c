@@ -177,10 +177,9 @@ from_number(const struct predict_slot *slot, struct predict_place place, double 
     return float_from_number(slot, place, number, out_value, err);
 }
 
-/* The number that the whole text is: decimal, or nan and inf in any case. strtod alone would also
- * take hexadecimal, leading white space and "nan(…)". */
-static bool
-cell_to_number(struct bytes cell, double *out_number)
+/* strtod alone would also take hexadecimal, leading white space and "nan(…)". */
+bool
+predict_number(struct bytes cell, double *out_number)
 {
     char text[CELL_NUMBER_MAX];
     struct bytes bare = cell;
@@ -213,7 +212,7 @@ levels_are_numbers(const struct predict_slot *slot, struct predict_place place)
     double number;
 
     return slot->type == MODEL_CATEGORY && slot->level_count > 0 &&
-           cell_to_number(model_feature_level(place.model, place.feature, 0), &number);
+           predict_number(model_feature_level(place.model, place.feature, 0), &number);
 }
 
 /* Tells 1e999 from inf. */
@@ -312,7 +311,7 @@ predict_cell(const struct model *model, uint32_t feature, struct bytes cell, dou
     }
     bool is_level =
         slot.type == MODEL_CATEGORY && model_feature_level_find(model, feature, cell) >= 0;
-    if (!is_level && cell_to_number(cell, &number)) {
+    if (!is_level && predict_number(cell, &number)) {
         if (isinf(number) && has_digits(cell)) {
             char text[72];
             snprintf(text, sizeof(text), "%.*s", PREDICT_SHOWN(cell));

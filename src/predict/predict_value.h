@@ -30,6 +30,9 @@ AUGURY_MUST_USE int predict_value(const struct predict_slot *slot, struct predic
                                   struct err *err);
 int predict_missing(struct predict_place place, struct err *err);
 
+/* The number that the whole text of a cell is: decimal, or nan and inf in any case. */
+bool predict_number(struct bytes cell, double *out_number);
+
 /* A name or text for a message: cut to 64 bytes at most, between two characters. For "%.*s". */
 #define PREDICT_SHOWN(bytes) predict_shown_len(bytes), (const char *)(bytes).data
 int predict_shown_len(struct bytes text);

@@ -476,8 +476,11 @@ read_header(struct rows_reader *reader, struct err *err)
 }
 
 static FILE *
-open_file(const char *path)
+open_file(const char *path, struct bytes content)
 {
+    if (content.data != NULL) {
+        return fmemopen((void *)(uintptr_t)content.data, content.len, "rb");
+    }
     return strcmp(path, "-") == 0 ? stdin : fopen(path, "rbe");
 }
 
@@ -485,7 +488,7 @@ int
 rows_open(const char *path, const struct rows_options *options, struct rows_reader **out_reader,
           struct err *err)
 {
-    bool is_stdin = strcmp(path, "-") == 0;
+    bool is_stdin = options->content.data == NULL && strcmp(path, "-") == 0;
     int rc = 0;
 
     struct rows_reader *reader = calloc(1, sizeof(*reader));
@@ -498,7 +501,7 @@ rows_open(const char *path, const struct rows_options *options, struct rows_read
         reader->options.line_max_bytes = ROWS_LINE_MAX_BYTES;
     }
     reader->path = strdup(is_stdin ? "(standard input)" : path);
-    reader->file = open_file(path);
+    reader->file = open_file(path, options->content);
     if (reader->path == NULL) {
         rc = refuse_memory(err);
     } else if (reader->file == NULL) {

@@ -12,7 +12,7 @@ import sys
 import harness
 from foldertests import Skip, run_tests, test
 
-SOURCE = os.environ.get("AUGURY_SOURCE", ".")
+SOURCE = os.path.abspath(os.environ.get("AUGURY_SOURCE", "."))
 AUGURY = os.path.join(os.environ.get("AUGURY_BUILD", "."), "augury")
 STUMP = os.path.join(SOURCE, "tests", "data", "models", "stump.json")
 TWO_TREES = os.path.join(SOURCE, "tests", "data", "models", "two-trees.json")
@@ -292,8 +292,10 @@ def the_daemon_asks_for_signatures_too(folder):
         code, text = daemon.admin(f"model import stump {place.model} --manifest {place.manifest}")
         assert code != 0 and "chmod o-w" in text, (code, text)
         daemon.stop()
-    finally:
-        daemon.close(False)
+    except Exception:
+        daemon.close(True)
+        raise
+    daemon.close(False)
 
 
 if __name__ == "__main__":
