@@ -47,7 +47,7 @@ FILES = [
     ("executes code", b"ZF" + bytes(100)),
     ("neither XGBoost JSON nor UBJSON", pickle.dumps({"model": 1}, 0)),
     ("neither XGBoost JSON nor UBJSON", b"\x89PNG\r\n\x1a\n" + bytes(1000)),
-    ("LightGBM text", b"tree\nversion=v4\nnum_class=1\n"),
+    ("no \"max_feature_idx\"", b"tree\nversion=v4\nnum_class=1\n"),
     ("old binary", b"binf" + bytes(1000)),
     ("old binary", bytes.fromhex("0000003f 7e000000 01000000 00000000") + bytes(1000)),
     ("zip", b"PK\x03\x04" + bytes(100)),
