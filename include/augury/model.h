@@ -32,7 +32,8 @@ struct model_feature {
     struct bytes name;
     enum model_feature_type type;
     bool is_missing_allowed;
-    uint32_t level_count; /* of MODEL_CATEGORY with named levels: level i has code i */
+    bool is_unknown_allowed; /* a text that is no level has the code level_count */
+    uint32_t level_count;    /* of MODEL_CATEGORY with named levels: level i has code i */
 };
 
 /* The same without the name, in one register: a question asks it of every feature. */
@@ -40,6 +41,7 @@ struct model_feature_kind {
     uint32_t level_count;
     uint8_t type; /* enum model_feature_type */
     bool is_missing_allowed;
+    bool is_unknown_allowed;
 };
 
 /* ---- import ------------------------------------------------------------------------------ */
@@ -123,7 +125,10 @@ struct model_feature_kind model_feature_kind(const struct model *model, uint32_t
 int32_t model_feature_find(const struct model *model, struct bytes name, uint32_t hint);
 struct bytes model_feature_level(const struct model *model, uint32_t feature, uint32_t level);
 int32_t model_feature_level_find(const struct model *model, uint32_t feature,
-                                 struct bytes name);     /* code, or -1 */
+                                 struct bytes name); /* code, or -1 */
+/* Name of class i in the order of the probabilities; empty when the classes have none. */
+struct bytes model_class_name(const struct model *model, uint32_t i);
+uint32_t model_class_count(const struct model *model);   /* that have names: 0 or all */
 const char *model_kind(const struct model *model);       /* "gbtree", "dart", "gblinear" */
 struct bytes model_objective(const struct model *model); /* "binary:logistic" */
 struct bytes model_source(const struct model *model);    /* "xgboost 1.7.4 json" */
@@ -164,6 +169,19 @@ size_t model_scratch_bytes(const struct model *model, size_t row_count);
  * XGBoost bit for bit; to LightGBM and scikit-learn within 1e-12 relative. */
 void model_margins(const struct model *model, const void *rows, size_t row_count, void *scratch,
                    void *out_margins);
+
+/* Why a scorecard's row has not more points: an attribute whose bin has fewer than the attribute's
+ * reference, and the code that the card gives for it. */
+struct model_reason {
+    struct bytes code;
+    double points_lost;
+    uint32_t feature;
+};
+bool model_has_reasons(const struct model *model);
+/* The most important first (most points lost; of equals the card's order), each code once with its
+ * largest loss, at most max. Returns how many. row: feature_count of the model's numbers. */
+size_t model_reasons(const struct model *model, const void *row, size_t max,
+                     struct model_reason *out_reasons);
 /* out_leaves: row_count × tree_count: number of the leaf node in the source file's tree. */
 void model_leaves(const struct model *model, const void *rows, size_t row_count, void *scratch,
                   uint32_t *out_leaves);

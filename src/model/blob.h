@@ -14,7 +14,7 @@
 #define BLOB_MAGIC "AUGURYMD"
 
 enum {
-    BLOB_FORMAT = 3,
+    BLOB_FORMAT = 5,
     BLOB_ENDIAN_MARK = 0x01020304,
     BLOB_PAGE_OFFSET = 16, /* where the bytes of a large value start in an LMDB page */
     BLOB_ALIGN = 64,
@@ -26,6 +26,8 @@ enum blob_kernel {
     BLOB_PACK8, /* numeric trees of up to PACK_FEATURES_MAX features: 8-byte nodes */
     BLOB_WIDE,  /* any tree: 16-byte nodes */
     BLOB_LINEAR,
+    BLOB_DENSE,     /* layers of doubles */
+    BLOB_SCORECARD, /* points of bins */
     BLOB_KERNEL_COUNT
 };
 
@@ -49,6 +51,14 @@ enum blob_section {
     BLOB_WALK_ROOTS,      /* struct walk_root (walk.h) */
     BLOB_WALK_TREES,      /* struct walk_trees × ceil(tree_count / 16) */
     BLOB_WALK_RECORDS,    /* walk_stride × walk_record_count */
+    BLOB_INPUTS,          /* struct blob_input × input_count */
+    BLOB_STEPS,           /* struct blob_step × step_count */
+    BLOB_CLASSES,         /* struct blob_text × class_count */
+    BLOB_LAYERS,          /* struct blob_layer × layer_count */
+    BLOB_ATTRIBUTES,      /* struct blob_attribute × attribute_count */
+    BLOB_BINS,            /* struct blob_bin × bin_count */
+    BLOB_REASONS,         /* struct blob_text × reason_count */
+    BLOB_NUMBERS,         /* double × number_count: what steps, layers and attributes point at */
     BLOB_SECTION_COUNT
 };
 
@@ -94,7 +104,16 @@ struct blob_header {
     uint32_t walk_stride;
     uint32_t walk_record_count; /* 0: the model has no roots and records */
     uint32_t walk_step_count;
-    /* 176 */ struct blob_range sections[BLOB_SECTION_COUNT];
+    /* 176 */ double link_offset;   /* added to a margin before a sigmoid of float64 */
+    uint32_t input_count;           /* 0: the kernels read the features as they are */
+    uint32_t step_count;            /* of all inputs */
+    /* 192 */ uint32_t class_count; /* that have names */
+    uint32_t layer_count;
+    uint32_t attribute_count;
+    uint32_t bin_count; /* of all attributes */
+    /* 208 */ uint32_t reason_count;
+    uint32_t number_count;
+    /* 216 */ struct blob_range sections[BLOB_SECTION_COUNT];
 };
 
 /* Eight trees, in the source's order. Past tree_count: root 0, depth 0, output 0. One cache
@@ -168,18 +187,61 @@ enum set_form { SET_BITS = 1, SET_LIST = 2 };
 enum { SET_HEADER_WORDS = 2 };
 
 struct blob_feature {
-    uint32_t name_offset, name_bytes; /* in BLOB_TEXT */
-    uint32_t type;                    /* enum model_feature_type */
-    uint32_t is_missing_allowed;
+    uint32_t name_offset, name_bytes;  /* in BLOB_TEXT */
+    uint32_t type;                     /* enum model_feature_type */
+    uint32_t allows;                   /* enum blob_allows */
     uint32_t level_first, level_count; /* in BLOB_LEVELS; level i has code i */
 };
+
+enum blob_allows { BLOB_ALLOWS_MISSING = 1 << 0, BLOB_ALLOWS_UNKNOWN = 1 << 1 };
 
 struct blob_level {
     uint32_t offset, bytes; /* in BLOB_TEXT */
     uint32_t by_name;       /* entry i: the code of the feature's i-th level in byte order */
 };
 
-_Static_assert(sizeof(struct blob_header) == 176 + 16 * BLOB_SECTION_COUNT, "no hidden padding");
+/* What is computed from a feature, in so many steps one after another. */
+struct blob_input {
+    uint32_t feature;
+    uint32_t step_first, step_count; /* in BLOB_STEPS */
+    uint32_t reserved;               /* 0 */
+};
+
+struct blob_step {
+    uint32_t op;                   /* enum neutral_op */
+    uint32_t key_first, key_count; /* in BLOB_NUMBERS; as many values follow the keys */
+    uint32_t reserved;             /* 0 */
+    double a, b;
+};
+
+struct blob_text {
+    uint32_t offset, bytes; /* in BLOB_TEXT */
+};
+
+struct blob_layer {
+    uint32_t inputs, outputs;
+    uint32_t activation; /* enum neutral_activation */
+    uint32_t first;      /* in BLOB_NUMBERS: outputs × inputs weights, then outputs biases */
+};
+
+struct blob_attribute {
+    uint32_t feature;              /* an input's number where there are inputs */
+    uint32_t bin_first;            /* in BLOB_BINS: cut_count + 2, the last for a missing value */
+    uint32_t cut_first, cut_count; /* in BLOB_NUMBERS */
+    double reference;
+};
+
+struct blob_bin {
+    double points;
+    uint32_t reason;   /* in BLOB_REASONS, or NEUTRAL_NO_REASON */
+    uint32_t reserved; /* 0 */
+};
+
+_Static_assert(sizeof(struct blob_input) == 16 && sizeof(struct blob_step) == 32 &&
+                   sizeof(struct blob_layer) == 16 && sizeof(struct blob_attribute) == 24 &&
+                   sizeof(struct blob_bin) == 16,
+               "no hidden padding");
+_Static_assert(sizeof(struct blob_header) == 216 + 16 * BLOB_SECTION_COUNT, "no hidden padding");
 _Static_assert(sizeof(struct blob_round) == 64, "a cache line");
 _Static_assert(sizeof(struct pack_node) == 8 && sizeof(struct wide_node) == 16 &&
                    sizeof(struct blob_term) == 16,
@@ -196,6 +258,22 @@ blob_section(const struct model *model, enum blob_section section)
 {
     return model->blob + blob_header(model)->sections[section].offset;
 }
+
+/* What the kernels number: inputs, or without any the features. */
+static inline uint32_t
+blob_width(const struct blob_header *header)
+{
+    return header->input_count > 0 ? header->input_count : header->feature_count;
+}
+
+/* blob_parts.c: everything beside trees and schema. The counts of a checked model go to the header
+ * (false: over 32 bits), its parts to a blob that has room for them; texts are put at text_at of
+ * BLOB_TEXT and take blob_parts_text_bytes(). */
+AUGURY_MUST_USE bool blob_parts_count(const struct neutral_model *model,
+                                      struct blob_header *header);
+uint64_t blob_parts_text_bytes(const struct neutral_model *model);
+void blob_parts_fill(const struct neutral_model *model, uint8_t *blob, uint32_t text_at);
+AUGURY_MUST_USE int blob_parts_check(const struct blob_header *header, struct err *err);
 
 /* What a section must hold by the header's counts. */
 uint64_t blob_section_bytes(const struct blob_header *header, enum blob_section section);

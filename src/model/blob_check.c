@@ -62,6 +62,14 @@ blob_section_bytes(const struct blob_header *header, enum blob_section section)
     case BLOB_WALK_ROOTS:
     case BLOB_WALK_TREES:
     case BLOB_WALK_RECORDS: return walk_section_bytes(header, section);
+    case BLOB_INPUTS: return sizeof(struct blob_input) * (uint64_t)header->input_count;
+    case BLOB_STEPS: return sizeof(struct blob_step) * (uint64_t)header->step_count;
+    case BLOB_CLASSES: return sizeof(struct blob_text) * (uint64_t)header->class_count;
+    case BLOB_LAYERS: return sizeof(struct blob_layer) * (uint64_t)header->layer_count;
+    case BLOB_ATTRIBUTES: return sizeof(struct blob_attribute) * (uint64_t)header->attribute_count;
+    case BLOB_BINS: return sizeof(struct blob_bin) * (uint64_t)header->bin_count;
+    case BLOB_REASONS: return sizeof(struct blob_text) * (uint64_t)header->reason_count;
+    case BLOB_NUMBERS: return sizeof(double) * (uint64_t)header->number_count;
     case BLOB_SECTION_COUNT: break;
     }
     AUGURY_ASSERT(!"a section without a size");
@@ -69,6 +77,13 @@ blob_section_bytes(const struct blob_header *header, enum blob_section section)
 }
 
 /* ---- the header ---------------------------------------------------------------------------- */
+
+static bool
+is_treeless(const struct blob_header *header)
+{
+    return header->kernel == BLOB_LINEAR || header->kernel == BLOB_DENSE ||
+           header->kernel == BLOB_SCORECARD;
+}
 
 static bool
 leaves_are_sane(const struct blob_header *header)
@@ -82,21 +97,61 @@ leaves_are_sane(const struct blob_header *header)
            header->vector_count <= header->node_count && header->reserved == 0 &&
            (header->term_count == 0 ||
             (header->number == MODEL_FLOAT64 && header->leaf_width == 1)) &&
-           (is_plain || header->kernel == BLOB_WIDE);
+           (is_plain || header->kernel == BLOB_WIDE || is_treeless(header));
+}
+
+/* The kernel of a kind without trees, else BLOB_KERNEL_COUNT. */
+static enum blob_kernel
+treeless_kernel(uint32_t kind)
+{
+    switch ((enum neutral_kind)kind) {
+    case NEUTRAL_GBLINEAR: return BLOB_LINEAR;
+    case NEUTRAL_LINEAR:
+    case NEUTRAL_MLP: return BLOB_DENSE;
+    case NEUTRAL_SCORECARD: return BLOB_SCORECARD;
+    case NEUTRAL_GBTREE:
+    case NEUTRAL_DART:
+    case NEUTRAL_FOREST:
+    case NEUTRAL_KIND_COUNT: break;
+    }
+    return BLOB_KERNEL_COUNT;
+}
+
+static bool
+kernel_is_sane(const struct blob_header *header)
+{
+    if (!is_treeless(header)) {
+        return treeless_kernel(header->kind) == BLOB_KERNEL_COUNT;
+    }
+    return treeless_kernel(header->kind) == header->kernel && header->node_count == 0 &&
+           (header->kernel == BLOB_LINEAR) == (header->number == MODEL_FLOAT32);
+}
+
+/* Of inputs, classes, layers and attributes: what is no index. */
+static bool
+parts_are_sane(const struct blob_header *header)
+{
+    uint32_t classes = header->output_count == 1 ? 2 : header->output_count;
+
+    return isfinite(header->link_offset) && header->input_count <= MODEL_FEATURES_MAX &&
+           (header->input_count == 0 || header->number == MODEL_FLOAT64) &&
+           (header->class_count == 0 || header->class_count == classes) &&
+           (header->kernel == BLOB_DENSE) == (header->layer_count > 0) &&
+           (header->kernel == BLOB_SCORECARD) == (header->attribute_count > 0) &&
+           (header->kernel != BLOB_SCORECARD ||
+            (header->output_count == 1 && header->input_count == 0));
 }
 
 static bool
 counts_are_sane(const struct blob_header *header)
 {
     return header->kind < NEUTRAL_KIND_COUNT && header->kernel < BLOB_KERNEL_COUNT &&
-           header->number <= MODEL_FLOAT64 && leaves_are_sane(header) &&
-           (header->kind == NEUTRAL_GBLINEAR) == (header->kernel == BLOB_LINEAR) &&
-           header->link < MODEL_LINK_COUNT && header->feature_count > 0 &&
+           header->number <= MODEL_FLOAT64 && leaves_are_sane(header) && kernel_is_sane(header) &&
+           parts_are_sane(header) && header->link < MODEL_LINK_COUNT && header->feature_count > 0 &&
            header->feature_count <= MODEL_FEATURES_MAX && header->output_count > 0 &&
            header->output_count <= MODEL_OUTPUTS_MAX &&
            header->tree_depth <= MODEL_TREE_DEPTH_MAX && header->tree_count <= header->node_count &&
            (header->kernel != BLOB_PACK8 || header->feature_count <= PACK_FEATURES_MAX) &&
-           (header->kernel != BLOB_LINEAR || header->node_count == 0) &&
            header->name_slot_count > header->feature_count &&
            (header->name_slot_count & (header->name_slot_count - 1)) == 0 &&
            ((header->flags & NEUTRAL_BINARY) == 0 ||
@@ -209,7 +264,7 @@ check_linear(struct tree_pass *pass, double first)
         return false;
     }
     for (uint32_t k = 0; k < terms[0].count; k++) {
-        if (terms[BLOB_TERM_HEAD + k].feature >= pass->header->feature_count) {
+        if (terms[BLOB_TERM_HEAD + k].feature >= blob_width(pass->header)) {
             return false;
         }
     }
@@ -229,7 +284,7 @@ check_wide_leaf(struct tree_pass *pass, const struct wide_node *node)
 static int64_t
 check_wide_node(struct tree_pass *pass, const struct wide_node *node)
 {
-    bool is_good = !isnan(node->value) && node->feature < pass->header->feature_count;
+    bool is_good = !isnan(node->value) && node->feature < blob_width(pass->header);
 
     if (is_good && node->distance == 0) {
         is_good = check_wide_leaf(pass, node);
@@ -375,6 +430,9 @@ blob_check_all(struct bytes blob, struct err *err)
     }
     if (rc == 0) {
         rc = check_name_slots(header, err);
+    }
+    if (rc == 0) {
+        rc = blob_parts_check(header, err);
     }
     return rc;
 }

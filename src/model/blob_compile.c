@@ -106,7 +106,7 @@ plan_text(struct plan *plan)
 {
     const struct neutral_model *model = plan->model;
 
-    plan->text_bytes = model->objective.len + model->source.len;
+    plan->text_bytes = model->objective.len + model->source.len + blob_parts_text_bytes(model);
     for (uint32_t i = 0; i < model->feature_count; i++) {
         const struct neutral_feature *feature = &model->features[i];
         plan->text_bytes += feature->name.len;
@@ -119,6 +119,17 @@ plan_text(struct plan *plan)
     while (plan->name_slot_count < 2 * model->feature_count) {
         plan->name_slot_count *= 2;
     }
+}
+
+static bool
+plan_fits(const struct plan *plan)
+{
+    struct blob_header counts;
+
+    return plan->node_count <= UINT32_MAX && plan->set_words <= UINT32_MAX &&
+           plan->vector_count <= UINT32_MAX && plan->term_count <= UINT32_MAX &&
+           plan->text_bytes <= UINT32_MAX && plan->level_count <= UINT32_MAX &&
+           blob_parts_count(plan->model, &counts);
 }
 
 static int
@@ -144,6 +155,10 @@ plan_make(const struct neutral_model *model, struct arena *scratch, struct plan 
     }
     if (model->kind == NEUTRAL_GBLINEAR) {
         plan.kernel = BLOB_LINEAR;
+    } else if (model->kind == NEUTRAL_LINEAR || model->kind == NEUTRAL_MLP) {
+        plan.kernel = BLOB_DENSE;
+    } else if (model->kind == NEUTRAL_SCORECARD) {
+        plan.kernel = BLOB_SCORECARD;
     }
     plan_text(&plan);
     int rc = rank_plan_make(model, scratch, &plan.ranks, err);
@@ -153,9 +168,7 @@ plan_make(const struct neutral_model *model, struct arena *scratch, struct plan 
     if (rc != 0) {
         return rc;
     }
-    if (plan.node_count > UINT32_MAX || plan.set_words > UINT32_MAX ||
-        plan.vector_count > UINT32_MAX || plan.term_count > UINT32_MAX ||
-        plan.text_bytes > UINT32_MAX || plan.level_count > UINT32_MAX) {
+    if (!plan_fits(&plan)) {
         err_set(err, AUGURY_ERR_LIMIT, "model_too_large",
                 "%llu nodes, %llu words of category sets, %llu bytes of names: a compiled model "
                 "numbers each with 32 bits",
@@ -214,6 +227,7 @@ plan_header(const struct plan *plan)
     };
     uint64_t at = sizeof(header);
 
+    AUGURY_ASSERT(blob_parts_count(model, &header));
     memcpy(header.magic, BLOB_MAGIC, sizeof(header.magic));
     for (unsigned i = 0; i < BLOB_SECTION_COUNT; i++) {
         header.sections[i].offset = align_section(at);
@@ -485,7 +499,8 @@ fill_features(struct sheet *sheet, struct arena *scratch, struct err *err)
             .name_offset = fill_text(sheet, feature->name),
             .name_bytes = (uint32_t)feature->name.len,
             .type = feature->type,
-            .is_missing_allowed = feature->is_missing_allowed,
+            .allows = (feature->is_missing_allowed ? BLOB_ALLOWS_MISSING : 0u) |
+                      (feature->is_unknown_allowed ? BLOB_ALLOWS_UNKNOWN : 0u),
             .level_first = (uint32_t)sheet->level_at,
             .level_count = feature->level_count,
         };
@@ -521,6 +536,7 @@ fill_blob(struct sheet *sheet, struct arena *scratch, struct err *err)
     }
     int rc = fill_features(sheet, scratch, err);
     if (rc == 0) {
+        blob_parts_fill(model, sheet->blob, (uint32_t)sheet->text_at);
         struct digest digest = digest_of(
             bytes_of(sheet->blob + BLOB_CHECKSUM_FROM, header->total_bytes - BLOB_CHECKSUM_FROM));
         header->checksum_lo = digest.lo;

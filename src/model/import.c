@@ -6,6 +6,7 @@
  */
 #include "import.h"
 #include "blob.h"
+#include "replay.h"
 
 #include <string.h>
 
@@ -137,6 +138,25 @@ check_options(const struct model_import_options *options, struct err *err)
 
 /* ---- the import ---------------------------------------------------------------------------- */
 
+/* Asks the compiled model what the file's self-test asks. */
+static int
+run_self_test(struct import *import, struct bytes blob, struct err *err)
+{
+    const struct replay *test = import->self_test;
+    struct model model;
+
+    if (test == NULL) {
+        return 0;
+    }
+    int rc = model_open(blob, MODEL_CHECK_ALL, &model, err);
+    if (rc == 0 && import->self_test_width != replay_width(&model, test->output)) {
+        return err_set(err, AUGURY_ERR_INVALID, test->code,
+                       "a row of the self-test has %u answers, the model gives %u",
+                       import->self_test_width, replay_width(&model, test->output));
+    }
+    return rc == 0 ? replay_run(&model, test, &import->arena, err) : rc;
+}
+
 /* A document in JSON or UBJSON. */
 static int
 read_document(struct import *import, struct bytes file, struct neutral_model *out_model,
@@ -155,13 +175,18 @@ read_document(struct import *import, struct bytes file, struct neutral_model *ou
         import->format = format == WIRE_JSON ? "json" : "ubjson";
         rc = wire_decode(format, file, &limits, &import->arena, &document, err);
     }
-    return rc != 0 ? rc : xgboost_read(import, &document, out_model, err);
+    if (rc != 0) {
+        return rc;
+    }
+    return augury_json_is(&document) ? augury_json_read(import, &document, out_model, err)
+                                     : xgboost_read(import, &document, out_model, err);
 }
 
 static int
 import_run(struct import *import, struct bytes file, struct buf *out_blob, struct err *err)
 {
     struct neutral_model model;
+    size_t start = out_blob->len;
     bool is_lightgbm = has_prefix(file, "tree\n", 5) || has_prefix(file, "tree\r\n", 6);
     int rc = is_lightgbm ? lightgbm_read(import, file, &model, err)
                          : read_document(import, file, &model, err);
@@ -174,6 +199,13 @@ import_run(struct import *import, struct bytes file, struct buf *out_blob, struc
     }
     if (rc == 0) {
         rc = blob_compile(&model, &import->arena, out_blob, err);
+    }
+    if (rc == 0) {
+        struct bytes all = buf_view(out_blob);
+        rc = run_self_test(import, bytes_of(all.data + start, all.len - start), err);
+        if (rc != 0) {
+            out_blob->len = start;
+        }
     }
     return rc;
 }

@@ -12,12 +12,20 @@ struct import {
     struct arena arena;
     const struct model_import_options *options;
     const char *format; /* "json", "ubjson" */
+    /* Rows of the file with known answers, which the compiled model must give; or NULL. */
+    const struct replay *self_test;
+    uint32_t self_test_width; /* answers a row */
 };
 
 /* xgboost.c: the whole document into out_model, schema as far as the file tells (nameless
  * features have an empty name). */
 AUGURY_MUST_USE int xgboost_read(struct import *import, const struct wire_value *document,
                                  struct neutral_model *out_model, struct err *err);
+
+/* augury_json.c: whether a document is augury's own model JSON; and such a one into out_model. */
+bool augury_json_is(const struct wire_value *document);
+AUGURY_MUST_USE int augury_json_read(struct import *import, const struct wire_value *document,
+                                     struct neutral_model *out_model, struct err *err);
 
 /* import.c: 0 unless the options ask for some iterations, which this kind of model ("a gblinear
  * model") does not have. */

@@ -33,6 +33,8 @@ struct kernel_ops {
 extern const struct kernel_ops kernel_pack8;      /* BLOB_PACK8, portable; float32 */
 extern const struct kernel_ops kernel_wide;       /* BLOB_WIDE, both precisions */
 extern const struct kernel_ops kernel_linear;     /* BLOB_LINEAR */
+extern const struct kernel_ops kernel_dense;      /* BLOB_DENSE, float64 */
+extern const struct kernel_ops kernel_scorecard;  /* BLOB_SCORECARD, float64 */
 extern const struct kernel_ops kernel_row_avx512; /* roots and records (walk.h) */
 
 /* kernel_list_*.c, one of them a processor family: the kernels built for it, preferred ones first,
@@ -44,3 +46,12 @@ unsigned kernel_cpu_bits(void);
 const struct kernel_ops *kernel_portable(const struct model *model);
 /* Sets the model's kernels: the preferred ones that can run. */
 void kernel_choose(struct model *model);
+
+/* Of BLOB_SCORECARD: model_reasons(). */
+size_t kernel_scorecard_reasons(const struct model *model, const double *row, size_t max,
+                                struct model_reason *out_reasons);
+
+/* kernel_inputs.c: the inputs of rows (row_count × feature_count doubles), which the kernel then
+ * reads in their place. out_inputs: row_count × input_count. */
+void kernel_inputs(const struct model *model, const double *rows, size_t row_count,
+                   double *out_inputs);

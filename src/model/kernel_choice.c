@@ -9,9 +9,9 @@
 #include <string.h>
 
 static const struct kernel_ops *const portable[BLOB_KERNEL_COUNT] = {
-    [BLOB_PACK8] = &kernel_pack8,
-    [BLOB_WIDE] = &kernel_wide,
-    [BLOB_LINEAR] = &kernel_linear,
+    [BLOB_PACK8] = &kernel_pack8,         [BLOB_WIDE] = &kernel_wide,
+    [BLOB_LINEAR] = &kernel_linear,       [BLOB_DENSE] = &kernel_dense,
+    [BLOB_SCORECARD] = &kernel_scorecard,
 };
 
 const struct kernel_ops *

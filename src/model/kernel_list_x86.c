@@ -3,7 +3,8 @@
 #include "kernel.h"
 
 const struct kernel_ops *const kernel_list[] = {
-    &kernel_row_avx512, &kernel_pack8, &kernel_wide, &kernel_linear, NULL,
+    &kernel_row_avx512, &kernel_pack8,     &kernel_wide, &kernel_linear,
+    &kernel_dense,      &kernel_scorecard, NULL,
 };
 
 /* Of the compiler's run-time: the answers of cpuid, asked once when the process started, and of

@@ -71,7 +71,8 @@ model_feature(const struct model *model, uint32_t feature)
     return (struct model_feature){
         .name = text_at(model, stored->name_offset, stored->name_bytes),
         .type = (enum model_feature_type)stored->type,
-        .is_missing_allowed = stored->is_missing_allowed != 0,
+        .is_missing_allowed = (stored->allows & BLOB_ALLOWS_MISSING) != 0,
+        .is_unknown_allowed = (stored->allows & BLOB_ALLOWS_UNKNOWN) != 0,
         .level_count = stored->level_count,
     };
 }
@@ -86,7 +87,8 @@ model_feature_kind(const struct model *model, uint32_t feature)
     return (struct model_feature_kind){
         .level_count = stored->level_count,
         .type = (uint8_t)stored->type,
-        .is_missing_allowed = stored->is_missing_allowed != 0,
+        .is_missing_allowed = (stored->allows & BLOB_ALLOWS_MISSING) != 0,
+        .is_unknown_allowed = (stored->allows & BLOB_ALLOWS_UNKNOWN) != 0,
     };
 }
 
@@ -170,14 +172,31 @@ model_feature_level_find(const struct model *model, uint32_t feature, struct byt
     return -1;
 }
 
+uint32_t
+model_class_count(const struct model *model)
+{
+    return blob_header(model)->class_count;
+}
+
+struct bytes
+model_class_name(const struct model *model, uint32_t i)
+{
+    const struct blob_text *classes = blob_section(model, BLOB_CLASSES);
+
+    if (i >= blob_header(model)->class_count) {
+        return bytes_of(NULL, 0);
+    }
+    return text_at(model, classes[i].offset, classes[i].bytes);
+}
+
 const char *
 model_kind(const struct model *model)
 {
     static const char *const names[] = {
-        [NEUTRAL_GBTREE] = "gbtree",
-        [NEUTRAL_DART] = "dart",
-        [NEUTRAL_GBLINEAR] = "gblinear",
-        [NEUTRAL_FOREST] = "forest",
+        [NEUTRAL_GBTREE] = "gbtree",       [NEUTRAL_DART] = "dart",
+        [NEUTRAL_GBLINEAR] = "gblinear",   [NEUTRAL_FOREST] = "forest",
+        [NEUTRAL_LINEAR] = "linear",       [NEUTRAL_MLP] = "mlp",
+        [NEUTRAL_SCORECARD] = "scorecard",
     };
 
     return names[blob_header(model)->kind];
@@ -211,8 +230,9 @@ kernel_for(const struct model *model, size_t row_count)
     return row_count >= model->batch_rows_min ? model->batch_kernel : model->row_kernel;
 }
 
-size_t
-model_scratch_bytes(const struct model *model, size_t row_count)
+/* What the kernels take for so many rows. */
+static size_t
+kernel_bytes(const struct model *model, size_t row_count)
 {
     size_t bytes = model->row_kernel->scratch_bytes(model, row_count);
     size_t leaves = kernel_portable(model)->scratch_bytes(model, row_count);
@@ -221,26 +241,129 @@ model_scratch_bytes(const struct model *model, size_t row_count)
                        : model->batch_kernel->scratch_bytes(model, row_count);
 
     bytes = leaves > bytes ? leaves : bytes;
-    bytes = batch > bytes ? batch : bytes;
+    return batch > bytes ? batch : bytes;
+}
+
+enum { INPUT_BLOCK_ROWS = 128, INPUT_BLOCK_BYTES = 1 << 20 };
+
+/* Rows whose inputs are computed at a time: enough for the kernels of many rows, few enough to stay
+ * in the cache. */
+static size_t
+block_rows(const struct model *model, size_t row_count)
+{
+    size_t fitting = INPUT_BLOCK_BYTES / (blob_width(blob_header(model)) * sizeof(double));
+
+    fitting = fitting < 1 ? 1 : fitting > INPUT_BLOCK_ROWS ? INPUT_BLOCK_ROWS : fitting;
+    return row_count < fitting ? row_count : fitting;
+}
+
+/* Room for a block of inputs, in front of the kernel's own. */
+static size_t
+block_bytes(const struct model *model, size_t row_count)
+{
+    size_t inputs = blob_header(model)->input_count;
+    size_t bytes = block_rows(model, row_count) * inputs * sizeof(double);
+
+    return (bytes + BLOB_ALIGN - 1) & ~(size_t)(BLOB_ALIGN - 1);
+}
+
+/* The model as its kernel sees it: what it reads is inputs. */
+static struct model
+inner_of(const struct model *model)
+{
+    struct model inner = *model;
+
+    inner.feature_count = blob_width(blob_header(model));
+    return inner;
+}
+
+size_t
+model_scratch_bytes(const struct model *model, size_t row_count)
+{
+    const struct model inner = inner_of(model);
+    bool has_inputs = blob_header(model)->input_count > 0;
+    size_t rows = has_inputs ? block_rows(model, row_count) : row_count;
+    size_t bytes = block_bytes(model, row_count) + kernel_bytes(&inner, rows);
+
     return (bytes + BLOB_ALIGN) & ~(size_t)(BLOB_ALIGN - 1);
+}
+
+static void
+margins_of_inputs(const struct model *model, const void *rows, size_t row_count, void *scratch,
+                  void *out_margins)
+{
+    const struct model inner = inner_of(model);
+    uint8_t *rest = (uint8_t *)scratch + block_bytes(model, row_count);
+    size_t block = block_rows(model, row_count);
+    const double *row = rows;
+    double *margins = out_margins;
+
+    while (row_count > 0) {
+        size_t count = row_count < block ? row_count : block;
+        kernel_inputs(model, row, count, scratch);
+        kernel_for(model, count)->margins(&inner, scratch, count, rest, margins);
+        row += count * model->feature_count;
+        margins += count * model->output_count;
+        row_count -= count;
+    }
 }
 
 void
 model_margins(const struct model *model, const void *rows, size_t row_count, void *scratch,
               void *out_margins)
 {
-    kernel_for(model, row_count)->margins(model, rows, row_count, scratch, out_margins);
+    if (blob_header(model)->input_count > 0) {
+        margins_of_inputs(model, rows, row_count, scratch, out_margins);
+    } else {
+        kernel_for(model, row_count)->margins(model, rows, row_count, scratch, out_margins);
+    }
+}
+
+static void
+leaves_of_inputs(const struct model *model, const void *rows, size_t row_count, void *scratch,
+                 uint32_t *out_leaves)
+{
+    const struct model inner = inner_of(model);
+    uint8_t *rest = (uint8_t *)scratch + block_bytes(model, row_count);
+    size_t block = block_rows(model, row_count);
+    const double *row = rows;
+
+    while (row_count > 0) {
+        size_t count = row_count < block ? row_count : block;
+        kernel_inputs(model, row, count, scratch);
+        kernel_portable(model)->leaves(&inner, scratch, count, rest, out_leaves);
+        row += count * model->feature_count;
+        out_leaves += count * model->tree_count;
+        row_count -= count;
+    }
 }
 
 void
 model_leaves(const struct model *model, const void *rows, size_t row_count, void *scratch,
              uint32_t *out_leaves)
 {
-    kernel_portable(model)->leaves(model, rows, row_count, scratch, out_leaves);
+    if (blob_header(model)->input_count > 0) {
+        leaves_of_inputs(model, rows, row_count, scratch, out_leaves);
+    } else {
+        kernel_portable(model)->leaves(model, rows, row_count, scratch, out_leaves);
+    }
 }
 
 const char *
 model_kernel(const struct model *model, size_t row_count)
 {
     return kernel_for(model, row_count)->name;
+}
+
+bool
+model_has_reasons(const struct model *model)
+{
+    return blob_header(model)->reason_count > 0;
+}
+
+size_t
+model_reasons(const struct model *model, const void *row, size_t max,
+              struct model_reason *out_reasons)
+{
+    return model_has_reasons(model) ? kernel_scorecard_reasons(model, row, max, out_reasons) : 0;
 }

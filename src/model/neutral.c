@@ -96,17 +96,17 @@ check_split(const struct neutral_model *model, const struct neutral_tree *tree, 
 {
     uint32_t feature = tree->feature[node];
 
-    if (feature >= model->feature_count) {
+    if (feature >= neutral_width(model)) {
         return err_set(err, AUGURY_ERR_INVALID, "invalid_tree",
                        "splits on feature %u, but the model has features 0 to %u", feature,
-                       model->feature_count - 1);
+                       neutral_width(model) - 1);
     }
     if ((tree->flags[node] & NEUTRAL_CATEGORICAL) == 0) {
         bool is_read = (tree->flags[node] & NEUTRAL_NUMBERS_LEFT) == 0;
         return is_read && isnan(tree->value[node]) ? bad_tree(err, "its threshold is not a number")
                                                    : 0;
     }
-    if (model->features[feature].type != MODEL_CATEGORY) {
+    if (model->input_count == 0 && model->features[feature].type != MODEL_CATEGORY) {
         const struct bytes name = model->features[feature].name;
         return err_set(err, AUGURY_ERR_INVALID, "invalid_schema",
                        "splits on categories of feature \"%.*s\", whose type is not category",
@@ -184,7 +184,7 @@ check_linear(const struct neutral_model *model, const struct neutral_linear *lin
         return bad_tree(err, "the constant of a linear leaf is not finite");
     }
     for (uint32_t k = 0; k < linear->count; k++) {
-        if (linear->features[k] >= model->feature_count) {
+        if (linear->features[k] >= neutral_width(model)) {
             return bad_tree(err, "a linear leaf has a term of a feature that is not there");
         }
         if (!isfinite(linear->coefficients[k])) {
@@ -318,6 +318,9 @@ neutral_check(const struct neutral_model *model, struct arena *scratch, struct e
                        MODEL_OUTPUTS_MAX);
     }
     int rc = check_settings(model, err);
+    if (rc == 0) {
+        rc = neutral_check_parts(model, err);
+    }
     if (rc == 0 && model->kind == NEUTRAL_GBLINEAR) {
         return check_weights(model, err);
     }

@@ -15,6 +15,9 @@ enum neutral_kind {
     NEUTRAL_DART,
     NEUTRAL_GBLINEAR,
     NEUTRAL_FOREST, /* independent trees: margins are a mean, see neutral_model.divisor */
+    NEUTRAL_LINEAR, /* one layer */
+    NEUTRAL_MLP,    /* layers, of doubles as NEUTRAL_LINEAR's */
+    NEUTRAL_SCORECARD,
     NEUTRAL_KIND_COUNT
 };
 
@@ -83,8 +86,70 @@ struct neutral_feature {
     enum model_feature_type type;
     bool is_typed; /* the type was given, not assumed */
     bool is_missing_allowed;
+    bool is_unknown_allowed; /* a text that is no level gets the code level_count */
     uint32_t level_count;
     const struct bytes *levels;
+};
+
+/*
+ * What the training library computes from a feature before the model proper sees it (scaling, one
+ * column a category, filling in what is missing): an input. Trees, layers and so on of a model with
+ * inputs number those instead of features. Of MODEL_FLOAT64 alone.
+ */
+enum neutral_op {
+    NEUTRAL_SUBTRACT,
+    NEUTRAL_ADD,
+    NEUTRAL_MULTIPLY,
+    NEUTRAL_DIVIDE,
+    NEUTRAL_CLIP,       /* to a … b */
+    NEUTRAL_FILL,       /* a missing value becomes a */
+    NEUTRAL_IS_MISSING, /* 1 or 0 */
+    NEUTRAL_EQUALS,     /* a: 1, else and missing 0 */
+    NEUTRAL_FIND,       /* a key: its value; missing: b; else a. Both may be NaN */
+    NEUTRAL_OP_COUNT
+};
+struct neutral_step {
+    enum neutral_op op;
+    double a, b;
+    uint32_t key_count; /* of NEUTRAL_FIND */
+    const double *keys; /* ascending */
+    const double *values;
+};
+struct neutral_input {
+    uint32_t feature;
+    uint32_t step_count; /* 0: the feature as it is */
+    const struct neutral_step *steps;
+};
+
+/* out[k] = activation(bias[k] + sum over i of weights[k × inputs + i] × in[i]) */
+enum neutral_activation {
+    NEUTRAL_PLAIN,
+    NEUTRAL_RELU,
+    NEUTRAL_TANH,
+    NEUTRAL_LOGISTIC,
+    NEUTRAL_ACTIVATION_COUNT
+};
+struct neutral_layer {
+    uint32_t inputs;
+    uint32_t outputs;
+    enum neutral_activation activation;
+    const double *weights;
+    const double *biases;
+};
+
+/* A characteristic of a scorecard: bin i holds cuts[i - 1] <= x < cuts[i]; the bin after those is
+ * for a missing value. Of a category the cuts lie at its codes. */
+enum { NEUTRAL_NO_REASON = UINT32_MAX };
+struct neutral_bin {
+    double points;
+    uint32_t reason; /* in neutral_model.reasons, or NEUTRAL_NO_REASON */
+};
+struct neutral_attribute {
+    uint32_t feature;
+    uint32_t cut_count;
+    const double *cuts;             /* ascending */
+    const struct neutral_bin *bins; /* cut_count + 2 */
+    double reference;               /* points that fewer are a loss against */
 };
 
 struct neutral_model {
@@ -103,12 +168,33 @@ struct neutral_model {
                           * of vectors to all */
     double divisor;       /* margin = (base + sum over trees) / divisor; 1 for boosting */
     const float *weights; /* of NEUTRAL_GBLINEAR: (feature_count + 1) × output_count, bias last */
+    double link_offset;   /* of float64 sigmoids: added to the margin */
+    uint32_t input_count; /* 0: inputs are the features */
+    const struct neutral_input *inputs;
+    uint32_t class_count; /* names of classes; 0: they have none */
+    const struct bytes *classes;
+    uint32_t layer_count; /* of NEUTRAL_LINEAR and NEUTRAL_MLP */
+    const struct neutral_layer *layers;
+    uint32_t attribute_count; /* of NEUTRAL_SCORECARD */
+    const struct neutral_attribute *attributes;
+    uint32_t reason_count;
+    const struct bytes *reasons;
     struct bytes objective;
     struct bytes source;
 };
 
+/* What trees, layers and attributes number: inputs, or without any the features. */
+static inline uint32_t
+neutral_width(const struct neutral_model *model)
+{
+    return model->input_count > 0 ? model->input_count : model->feature_count;
+}
+
 /* The smallest number of that precision over t: `x <= t` is `x < neutral_above(t)`. */
 double neutral_above(enum model_number number, double t);
+
+/* neutral_parts.c: inputs, classes, layers, attributes; a part of neutral_check(). */
+AUGURY_MUST_USE int neutral_check_parts(const struct neutral_model *model, struct err *err);
 
 /* Refuses (err names tree, node and reason) whatever a kernel could not evaluate: ids out of range,
  * a node reached twice, a tree deeper than MODEL_TREE_DEPTH_MAX, numbers that are none. scratch is

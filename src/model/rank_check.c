@@ -116,7 +116,7 @@ rank_check(const struct blob_header *header, struct err *err)
         const struct rank_column *column = &pass.columns[c];
         bool is_number = c < header->rank_number_columns;
         unsigned side = is_number ? 0 : NEUTRAL_MEMBERS_LEFT;
-        is_good = column->feature < header->feature_count && rule_is_known(column->rule & ~side) &&
+        is_good = column->feature < blob_width(header) && rule_is_known(column->rule & ~side) &&
                   column->kind == (is_number ? RANK_NUMBER : RANK_SET) &&
                   (is_number ? check_number(&pass, c) : check_group(&pass, c));
         c += is_good ? column->width : 0;

@@ -234,7 +234,8 @@ name_the_rest(struct import *import, struct neutral_model *model, struct err *er
 static void
 type_the_rest(struct neutral_model *model)
 {
-    for (uint32_t t = 0; t < model->tree_count; t++) {
+    /* Where trees read inputs, the importer knows what a feature is. */
+    for (uint32_t t = 0; t < model->tree_count && model->input_count == 0; t++) {
         const struct neutral_tree *tree = &model->trees[t];
         for (uint32_t i = 0; i < tree->node_count; i++) {
             bool is_set = tree->left[i] != NEUTRAL_LEAF && (tree->flags[i] & NEUTRAL_CATEGORICAL);

@@ -140,7 +140,8 @@ transform_one_f64(const struct model *model, double margin)
     switch (model->link) {
     case MODEL_LINK_SIGMOID:
     case MODEL_LINK_SIGMOID_SHARE:
-        return 1.0 / (1.0 + exp(-blob_header(model)->link_scale * margin));
+        return 1.0 / (1.0 + exp(-blob_header(model)->link_scale *
+                                (margin + blob_header(model)->link_offset)));
     case MODEL_LINK_EXP: return exp(margin);
     case MODEL_LINK_HINGE: return margin > 0.0 ? 1.0 : 0.0;
     case MODEL_LINK_LOG1P_EXP: return log1p(exp(margin));
