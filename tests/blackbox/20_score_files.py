@@ -101,6 +101,16 @@ def lightgbm_models_answer_in_double_as_published(_):
 
 
 @test
+def lightgbm_rows_name_their_categories(_):
+    folder = os.path.join(LIGHTGBM, "trained-linear")
+    done = run(os.path.join(folder, "model.txt"), os.path.join(folder, "rows.csv"))
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    ours = numpy.loadtxt(done.stdout.splitlines())
+    theirs = numpy.loadtxt(os.path.join(folder, "expected_prediction.tsv"))
+    assert numpy.allclose(ours, theirs, rtol=1e-12, atol=0)
+
+
+@test
 def columns_with_a_header_are_found_by_name(folder):
     names = NAMES.split(",")
     order = list(range(len(names)))

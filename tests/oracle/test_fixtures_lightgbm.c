@@ -203,6 +203,47 @@ a_tree_of_categories_alone_answers_as_published(void)
     check_published_predictions("toy-categorical");
 }
 
+/* ---- trained models (lightgbm_train.py), what LightGBM 4.6.0 answers ------------------------ */
+
+static void
+check_trained(const char *folder)
+{
+    struct answers answers;
+
+    if (!answers_init(folder, &answers)) {
+        answers_fini(&answers);
+        TAP_FAIL("%s could not be loaded", folder);
+    }
+    check_against(folder, "expected_prediction.tsv", answers.predictions,
+                  answers.rows.count * answers.model.model.prediction_count, relative_max);
+    check_leaves(folder, "expected_leaf.tsv", &answers);
+    answers_fini(&answers);
+}
+
+static void
+trained_models_answer_as_lightgbm(void)
+{
+    static const char *const folders[] = {
+        "trained-binary",
+        "trained-dart",
+        "trained-forest",
+        "trained-linear",
+        "trained-multiclass",
+        "trained-multiclassova",
+        "trained-no-missing",
+        "trained-own-objective",
+        "trained-rank",
+        "trained-sqrt",
+        "trained-tweedie",
+        "trained-xentlambda",
+        "trained-zero-as-missing",
+    };
+
+    for (size_t i = 0; i < AUGURY_COUNT(folders) && !tap.has_failed; i++) {
+        check_trained(folders[i]);
+    }
+}
+
 /* ---- published models, reference answers ----------------------------------------------------- */
 
 static void
@@ -281,6 +322,7 @@ main(void)
     TAP_RUN(five_classes_answer_as_published);
     TAP_RUN(poisson_with_categories_answers_as_published);
     TAP_RUN(a_tree_of_categories_alone_answers_as_published);
+    TAP_RUN(trained_models_answer_as_lightgbm);
     TAP_RUN(published_models_answer_as_the_reference);
     TAP_RUN(every_kind_of_decision_and_missing_value_is_followed);
     TAP_RUN(without_an_objective_the_sums_are_the_answer);
