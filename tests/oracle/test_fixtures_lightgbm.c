@@ -109,6 +109,14 @@ check_against(const char *folder, const char *file, const double *ours, size_t c
     CHECK_INT(wrong, 0);
 }
 
+/* Every kernel of this processor gives the same bits. */
+static void
+check_kernels(const char *folder, struct answers *answers)
+{
+    CHECK(oracle_kernels_agree(&answers->model, answers->rows.values, answers->rows.count,
+                               answers->margins, folder));
+}
+
 static void
 check_leaves(const char *folder, const char *file, const struct answers *answers)
 {
@@ -143,6 +151,7 @@ check_reference(const char *folder)
     check_against(folder, "reference_prediction.tsv", answers.predictions,
                   answers.rows.count * model->prediction_count, relative_max);
     check_leaves(folder, "reference_leaf.tsv", &answers);
+    check_kernels(folder, &answers);
     answers_fini(&answers);
 }
 
@@ -174,6 +183,7 @@ five_classes_answer_as_published(void)
                   relative_max);
     check_against("multiclass5", "expected_prediction.tsv", answers.predictions,
                   answers.rows.count * 5, relative_max);
+    check_kernels("multiclass5", &answers);
     answers_fini(&answers);
 }
 
@@ -188,6 +198,7 @@ check_published_predictions(const char *folder)
     }
     check_against(folder, "expected_prediction.tsv", answers.predictions, answers.rows.count,
                   relative_max);
+    check_kernels(folder, &answers);
     answers_fini(&answers);
 }
 
@@ -217,6 +228,7 @@ check_trained(const char *folder)
     check_against(folder, "expected_prediction.tsv", answers.predictions,
                   answers.rows.count * answers.model.model.prediction_count, relative_max);
     check_leaves(folder, "expected_leaf.tsv", &answers);
+    check_kernels(folder, &answers);
     answers_fini(&answers);
 }
 
