@@ -46,7 +46,8 @@ SUPPORTED = (
     "HistGradientBoosting, linear models, "
     "LogisticRegression, SGD and MLP, behind Pipeline or ColumnTransformer of StandardScaler, "
     "MinMaxScaler, "
-    "MaxAbsScaler, RobustScaler, OneHotEncoder, OrdinalEncoder, SimpleImputer, selectors and passthrough"
+    "MaxAbsScaler, RobustScaler, OneHotEncoder, OrdinalEncoder, SimpleImputer, selectors and "
+    "passthrough"
 )
 
 
@@ -63,11 +64,16 @@ def is_text(value):
 
 
 def number(value):
-    """A number of JSON; infinities have none (in a threshold null says "every number")."""
+    """A number of JSON, which has no infinities."""
     value = float(value)
     if not math.isfinite(value):
         raise Unsupported(f"the model holds {value}, which no prediction can use")
     return value
+
+
+def border(threshold):
+    """A threshold of JSON: null where every number goes left."""
+    return None if threshold == math.inf else number(threshold)
 
 
 def numbers(values):
@@ -86,7 +92,7 @@ class Feature:
         self.is_category = False
         self.is_boolean = False
         self.refuses_unknown = False
-        self.missing = None  # the object that scikit-learn takes for missing here, or None: none is taken
+        self.missing = None  # the object that scikit-learn takes for missing here
         self.allows_missing = False
         self.pool = set()  # numbers at which something changes
 
@@ -261,9 +267,7 @@ def through(step, columns):
 
 def sklearn_version():
     import sklearn
-    return tuple(
-        int("".join(c for c in part if c.isdigit()) or 0)
-        for part in sklearn.__version__.split(".")[:2])
+    return tuple(int(part) for part in sklearn.__version__.split(".")[:2])
 
 
 def class_names(estimator):
@@ -287,7 +291,7 @@ def plain_tree(tree, leaf_values, columns, output=0):
         "left": left,
         "right": tree.children_right.tolist(),
         "feature": [max(index, 0) for index in tree.feature.tolist()],
-        "threshold": [0 if left[i] < 0 else number(t) for i, t in enumerate(tree.threshold)],
+        "threshold": [0 if left[i] < 0 else border(t) for i, t in enumerate(tree.threshold)],
         "value": [0 if left[i] >= 0 else value for i, value in enumerate(leaf_values)],
         "cover": numbers(tree.weighted_n_node_samples),
     }
@@ -382,8 +386,8 @@ def hist_tree(estimator, predictor, known, columns, output):
         what["feature"].append(0 if is_leaf else int(node["feature_idx"]))
         what["value"].append(number(node["value"]) if is_leaf else 0)
         what["missing_left"].append(0 if is_leaf else int(node["missing_go_to_left"]))
-        threshold = 0.0 if is_leaf or node["is_categorical"] else float(node["num_threshold"])
-        what["threshold"].append(None if threshold == math.inf else number(threshold))
+        what["threshold"].append(
+            0 if is_leaf or node["is_categorical"] else border(node["num_threshold"]))
         if not is_leaf and node["is_categorical"]:
             left = members_of(predictor.raw_left_cat_bitsets[node["bitset_idx"]])
             # What training never saw goes where a missing value goes: the set is the other side.
@@ -458,7 +462,8 @@ def linear_link(estimator, outputs):
     if kind in LOG_REGRESSORS:
         return "exp"
     if kind == "TweedieRegressor":
-        power_link = estimator.link if estimator.link != "auto" else "identity" if estimator.power <= 0 else "log"
+        auto = "identity" if estimator.power <= 0 else "log"
+        power_link = auto if estimator.link == "auto" else estimator.link
         return {"log": "exp", "identity": "identity"}[power_link]
     return "identity"
 
@@ -482,8 +487,7 @@ def linear(estimator, columns):
     return what
 
 
-def perceptron(estimator, columns):
-    del columns
+def perceptron(estimator):
     layers = [{
         "weights": [numbers(row) for row in weights.T],
         "bias": numbers(bias),
@@ -515,7 +519,7 @@ def describe(estimator, columns):
     if kind in ("HistGradientBoostingClassifier", "HistGradientBoostingRegressor"):
         return hist_gradient_boosting(estimator, columns)
     if kind in ("MLPClassifier", "MLPRegressor"):
-        return perceptron(estimator, columns)
+        return perceptron(estimator)
     if (kind in LINEAR_REGRESSORS or kind in LOG_REGRESSORS or kind in LINEAR_CLASSIFIERS
             or kind in ("LogisticRegression", "LogisticRegressionCV", "TweedieRegressor")):
         return linear(estimator, columns)
@@ -542,24 +546,23 @@ def plain_rows(X, names):
         return []
     if hasattr(X, "columns") and names is not None:
         X = X[list(names)]
-    values = X.to_numpy(
-        dtype=object) if hasattr(X, "to_numpy") else X.toarray() if hasattr(X, "toarray") else X
-    return [[plain_cell(value) for value in row] for row in values]
+    if hasattr(X, "to_numpy"):
+        X = X.to_numpy(dtype=object)
+    return [[plain_cell(value) for value in row] for row in getattr(X, "toarray", lambda: X)()]
 
 
 class Oracle:
     """The model, asked with plain rows."""
 
-    def __init__(self, model, features):
-        self.model = model
+    def __init__(self, model, features, made):
         self.features = features
         self.has_names = hasattr(model, "feature_names_in_")
-        if hasattr(model, "predict_proba"):
-            self.output, self.ask = "probabilities", model.predict_proba
-        elif hasattr(model, "decision_function") and hasattr(model, "classes_"):
+        if "classes" not in made:
+            self.output, self.ask = "prediction", model.predict
+        elif made["link"] == "identity":
             self.output, self.ask = "margin", model.decision_function
         else:
-            self.output, self.ask = "prediction", model.predict
+            self.output, self.ask = "probabilities", model.predict_proba
 
     def matrix(self, rows):
         cells = [[
@@ -585,24 +588,30 @@ class Oracle:
             answers = numpy.asarray(self.ask(self.matrix(rows)), dtype=numpy.float64)
         return answers.reshape(len(rows), -1)
 
-    def accepts(self, row):
+    def accepts(self, rows):
         try:
-            return bool(numpy.isfinite(self.answers([row])).all())
-        except (ValueError, TypeError, KeyError):
+            return bool(numpy.isfinite(self.answers(rows)).all())
+        except Exception:  # whatever scikit-learn raises for a row that it does not take
             return False
+
+    def accepted(self, rows):
+        """The rows that scikit-learn takes."""
+        if not rows or self.accepts(rows):
+            return rows
+        return [row for row in rows if self.accepts([row])]
 
 
 def find_missing(oracle, row):
     """Which features may be missing: scikit-learn is asked."""
     for feature in oracle.features:
         feature.missing = math.nan
-    is_all = oracle.accepts([None] * len(row))
+    is_all = oracle.accepts([[None] * len(row)])
     for i, feature in enumerate(oracle.features):
         for missing in (math.nan, None) if feature.levels else (math.nan, ):
             feature.missing = missing
             if feature.is_boolean:
                 break
-            if is_all or oracle.accepts(row[:i] + [None] + row[i + 1:]):
+            if is_all or oracle.accepts([row[:i] + [None] + row[i + 1:]]):
                 feature.allows_missing = True
                 break
 
@@ -636,33 +645,36 @@ def cell_for(feature, chance, drawn):
     return chance.gauss(0.0, 1.0) if drawn is None else drawn
 
 
+def drawn_row(features, chance, base):
+    """Some cells of a row, the rest drawn; now and then a missing one or an unknown text."""
+    row = [
+        cell_for(feature, chance, None if is_missing(cell) else cell)
+        if chance.random() < 0.5 or is_missing(cell) else cell
+        for feature, cell in zip(features, base)
+    ]
+    for i, feature in enumerate(features):
+        if feature.allows_missing and chance.random() < 0.1:
+            row[i] = None
+        elif feature.levels and not feature.refuses_unknown and chance.random() < 0.1:
+            row[i] = "an unknown text"
+    return row
+
+
 def self_test_rows(oracle, sample):
     chance = random.Random(20)
     features = oracle.features
     rows = chance.sample(sample, min(len(sample), SELF_TEST_ROWS // 2))
     blank = [None] * len(features)
-    start = rows[0] if rows else [cell_for(feature, chance, None) for feature in features]
     start = [
         cell_for(feature, chance, None) if is_missing(cell) else cell
-        for feature, cell in zip(features, start)
+        for feature, cell in zip(features, rows[0] if rows else blank)
     ]
     find_missing(oracle, start)
-    rows = [row for row in rows if oracle.accepts(row)]
-    tries = 0
-    while len(rows) < SELF_TEST_ROWS and tries < 4 * SELF_TEST_ROWS:
-        tries += 1
-        base = chance.choice(sample) if sample else blank
-        row = [
-            cell_for(feature, chance, None if is_missing(cell) else cell)
-            if chance.random() < 0.5 or is_missing(cell) else cell
-            for feature, cell in zip(features, base)
-        ]
-        row = [
-            None if feature.allows_missing and chance.random() < 0.1 else cell
-            for feature, cell in zip(features, row)
-        ]
-        if oracle.accepts(row):
-            rows.append(row)
+    rows = oracle.accepted(rows)
+    for _ in range(4):
+        drawn = [drawn_row(features, chance, chance.choice(sample) if sample else blank)
+                 for _ in range(SELF_TEST_ROWS - len(rows))]
+        rows += oracle.accepted(drawn)
     if not rows:
         raise Unsupported("no row was found that the model answers: give some as X")
     return rows
@@ -714,29 +726,22 @@ def document(model, X=None):
     for step in steps:
         columns = through(step, columns)
     what = describe(estimator, columns)
-    texts = [
-        column.feature.name for column in columns
-        if column.feature.levels and not column.steps and column.fill
-    ]
-    if texts:
-        raise Unsupported(f"feature {texts[0]}: texts reach the estimator without an encoder")
-    if any(
-            is_text(row[i]) for row in sample[:1000] for i, feature in enumerate(features)
-            if not feature.levels and any(column.feature is feature for column in columns)):
+    read = {id(column.feature) for column in columns}
+    bare = [i for i, feature in enumerate(features) if id(feature) in read and not feature.levels]
+    if (any(column.fill is not None for column in columns)
+            or any(is_text(row[i]) for row in sample[:1000] for i in bare)):
         raise Unsupported("texts reach the estimator without an encoder")
     made = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "source": f"scikit-learn {sklearn.__version__} {type(estimator).__name__}"
     }
-    test = self_test(Oracle(model, features), sample)
+    test = self_test(Oracle(model, features, what), sample)
     made["features"] = [feature.to_json() for feature in features]
     if not is_plain(columns, features):
         places = {id(feature): i for i, feature in enumerate(features)}
-        made["inputs"] = [{
-            "feature": places[id(column.feature)],
-            "steps": column.steps
-        } for column in columns]
+        made["inputs"] = [{"feature": places[id(column.feature)], "steps": column.steps}
+                          for column in columns]
     made.update(what)
     made["self_test"] = test
     return made

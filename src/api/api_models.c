@@ -119,13 +119,17 @@ put_feature(struct wire_writer *writer, const struct model *model, uint32_t numb
     struct model_feature feature = model_feature(model, number);
     bool has_levels = feature.level_count > 0;
 
-    wire_object(writer, has_levels ? 4 : 3);
+    wire_object(writer, 3u + (has_levels ? 1u : 0u) + (feature.is_unknown_allowed ? 1u : 0u));
     wire_key(writer, "name");
     wire_put_string(writer, feature.name);
     wire_key(writer, "type");
     wire_put_text(writer, type_names[feature.type]);
     wire_key(writer, "missing");
     wire_put_bool(writer, feature.is_missing_allowed);
+    if (feature.is_unknown_allowed) {
+        wire_key(writer, "unknown");
+        wire_put_bool(writer, true);
+    }
     if (has_levels) {
         wire_key(writer, "levels");
         wire_array(writer, feature.level_count);

@@ -107,9 +107,11 @@ read_feature(struct reader *reader, const struct wire_value *value, const char *
         rc = reader_texts(reader, wire_member(value, "levels"), at, &levels, &out->level_count);
         out->levels = levels;
     }
-    if (rc == 0 && out->type != MODEL_CATEGORY &&
-        (out->level_count > 0 || out->is_unknown_allowed)) {
+    if (rc == 0 && out->type != MODEL_CATEGORY && out->level_count > 0) {
         rc = reader_refuse(reader, at, "levels belong to the type category alone");
+    }
+    if (rc == 0 && out->is_unknown_allowed && out->level_count == 0) {
+        rc = reader_refuse(reader, at, "\"unknown\" belongs to a category with levels");
     }
     return rc;
 }

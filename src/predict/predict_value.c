@@ -89,6 +89,7 @@ category_from_number(const struct predict_slot *slot, struct predict_place place
     double max =
         slot->level_count > 0 ? (double)slot->level_count - 1.0 : (double)CATEGORY_CODE_MAX;
 
+    max += slot->is_unknown_allowed ? 1.0 : 0.0;
     if (!(number >= 0.0 && number <= max) || number != floor(number)) {
         char got[64];
         snprintf(got, sizeof(got), "%.17g", number);
@@ -105,6 +106,10 @@ category_from_text(const struct predict_slot *slot, struct predict_place place, 
     int32_t code =
         slot->level_count > 0 ? model_feature_level_find(place.model, place.feature, text) : -1;
 
+    if (code < 0 && slot->is_unknown_allowed) {
+        *out_value = (double)slot->level_count;
+        return 0;
+    }
     if (code < 0) {
         char got[96];
         snprintf(got, sizeof(got), "\"%.*s\"", PREDICT_SHOWN(text));
@@ -247,6 +252,7 @@ predict_slot_of(const struct model *model, uint32_t feature, uint32_t decimals)
         .decimals = is_rounded ? (uint8_t)decimals : (uint8_t)PREDICT_NOT_ROUNDED,
         .number = (uint8_t)model->number,
         .is_missing_allowed = kind.is_missing_allowed,
+        .is_unknown_allowed = kind.is_unknown_allowed,
     };
 }
 

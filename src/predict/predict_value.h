@@ -13,6 +13,7 @@ struct predict_slot {
     uint8_t decimals;     /* PREDICT_NOT_ROUNDED: none */
     uint8_t number;       /* enum model_number */
     bool is_missing_allowed;
+    bool is_unknown_allowed; /* a text that is no level: its code is level_count */
 };
 
 struct predict_slot predict_slot_of(const struct model *model, uint32_t feature, uint32_t decimals);

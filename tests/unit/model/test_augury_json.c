@@ -316,91 +316,93 @@ a_model_that_passes_its_self_test_is_read_and_another_refused(void)
     HEAD "'kind':'scorecard','features':[{'name':'x'},{'name':'c','type':'category','levels':['a'" \
          ",'b']}],'attributes':[{" members "}]}"
 
+static const struct {
+    const char *text;
+    const char *at;
+    const char *reason;
+} wrong[] = {
+    {"{'format':'augury-model'}", "format_version", "whole number"},
+    {"{'format':'augury-model','format_version':2}", "", "reads version 1"},
+    {HEAD "'kind':'magic'}", "kind", "expected forest"},
+    {HEAD "'kind':'gbdt','tress':[]}", "", "\"tress\" is not known"},
+    {HEAD "'kind':'gbdt'}", "features", "array"},
+    {HEAD "'kind':'gbdt','features':[{}]}", "features[0]", "\"name\""},
+    {HEAD "'kind':'gbdt','features':[{'name':'x','type':'colour'}]}", "features[0]", "type"},
+    {HEAD "'kind':'gbdt','features':[{'name':'x','levels':['a']}]}", "features[0]", "category"},
+    {HEAD "'kind':'gbdt','features':[{'name':'x','type':'category','unknown':true}]}",
+     "features[0]", "with levels"},
+    {HEAD ONE_FEATURE "'kind':'gbdt'," STUMP "}", "compare", "f32_le"},
+    {GBDT "'trees':3}", "trees", "array"},
+    {GBDT "'link':'cosine'," STUMP "}", "link", "identity"},
+    {GBDT "'outputs':0," STUMP "}", "outputs", "from 1"},
+    {GBDT "'outputs':5000," STUMP "}", "outputs", "4096"},
+    {GBDT "'init':[1,2]," STUMP "}", "init", "2 numbers for 1"},
+    {GBDT "'init':[NaN]," STUMP "}", "init", "finite"},
+    {GBDT "'classes':['a','b','c']," STUMP "}", "", "3 names of classes"},
+    {GBDT "'divisor':0," STUMP "}", "", "divisor"},
+    {TREE_OF("'left':[1,-1]"), "tree 0", "\"right\" must be an array with an item for each"},
+    {TREE_OF("'left':[]"), "tree 0", "\"left\""},
+    {TREE_OF("'left':[-1],'right':[-1],'feature':[0],'threshold':[0],'value':[[1]]"),
+     "tree 0, node 0", "finite number"},
+    {TREE_OF("'left':[-1],'right':[-1],'feature':[0],'threshold':[0],'value':[Infinity]"),
+     "tree 0, node 0", "finite"},
+    {TREE_OF("'left':[0],'right':[0],'feature':[0],'threshold':[0],'value':[0]"), "tree 0, node 0",
+     "reached twice"},
+    {TREE_OF("'left':[7,-1],'right':[1,-1],'feature':[0,0],'threshold':[0,0],'value':[0,1]"),
+     "tree 0, node 0", "child 7"},
+    {TREE_OF("'left':[1,-1,-1],'right':[2,-1,-1],'feature':[4,0,0],'threshold':[0,0,0],"
+             "'value':[0,1,2]"),
+     "tree 0, node 0", "feature 4"},
+    {TREE_OF("'left':[1,-1,-1],'right':[2,-1,-1],'feature':[0,0,0],'threshold':[NaN,0,0],"
+             "'value':[0,1,2]"),
+     "tree 0, node 0", "threshold"},
+    {TREE_OF("'left':[-1],'right':[-1],'feature':[0],'threshold':[0],'value':[1],'output':1"),
+     "tree 0", "from 0 to 0"},
+    {TREE_OF("'left':[-1],'right':[-1],'feature':[0],'threshold':[0],'value':[1],'sets':"
+             "[{'node':1,'side':'left','members':[]}]"),
+     "tree 0", "from 0 to 0"},
+    {TREE_OF("'left':[-1],'right':[-1],'feature':[0],'threshold':[0],'value':[1],"
+             "'missing_left':[2]"),
+     "tree 0, node 0", "0 or 1"},
+    {LINEAR "'weights':[[1]],'bias':[0]}", "weights", "2 numbers"},
+    {LINEAR "'weights':[[1,2]],'bias':[0,1]}", "weights", "2 biases for 1"},
+    {LINEAR "'weights':[[1,2],[3,4]],'bias':[0,1]}", "layers[0]", "one an output"},
+    {LINEAR "'inputs':[{'feature':'z'}],'weights':[[1]],'bias':[0]}", "inputs[0]", "\"z\""},
+    {LINEAR "'inputs':[{'feature':2}],'weights':[[1]],'bias':[0]}", "inputs[0]", "0 to 1"},
+    {LINEAR "'inputs':[{'feature':0,'steps':[['cube']]}],'weights':[[1]],'bias':[0]}", "inputs[0]",
+     "a step is"},
+    {LINEAR "'inputs':[{'feature':0,'steps':[['divide',0]]}],'weights':[[1]],'bias':[0]}",
+     "inputs[0]", "divides by 0"},
+    {LINEAR "'inputs':[{'feature':0,'steps':[['find',[2,1],[0,0],0,0]]}],'weights':[[1]],"
+            "'bias':[0]}",
+     "inputs[0]", "ascending"},
+    {HEAD TWO_FEATURES "'kind':'mlp','layers':[]}", "layers", "array"},
+    {HEAD TWO_FEATURES "'kind':'mlp','layers':[{'weights':[[1,2]],'bias':[0],'activation':"
+                       "'step'}]}",
+     "layers[0]", "relu"},
+    {HEAD TWO_FEATURES "'kind':'mlp','layers':[{'weights':[[1,2]],'bias':[0],'activation':"
+                       "'relu'},{'weights':[[1,2]],'bias':[0],'activation':'relu'}]}",
+     "layers[1]", "1 numbers"},
+    {CARD_OF("'feature':'x','cuts':[1,2],'points':[1]"), "attributes[0]", "3 bins"},
+    {CARD_OF("'feature':'x','cuts':[2,1],'points':[1,2,3]"), "attributes[0]", "ascending"},
+    {CARD_OF("'feature':'x','levels':[['a']],'points':[1]"), "attributes[0]", "\"cuts\""},
+    {CARD_OF("'feature':'c','levels':[['a']],'points':[1]"), "attributes[0]", "\"b\" has no"},
+    {CARD_OF("'feature':'c','levels':[['a','b','a']],'points':[1]"), "attributes[0]",
+     "\"a\" has points already"},
+    {CARD_OF("'feature':'c','levels':[['q']],'points':[1]"), "attributes[0]", "\"q\" is none"},
+    {CARD_OF("'feature':'x','cuts':[],'points':[1],'reasons':['a','b']"), "attributes[0]",
+     "one for each of 1"},
+};
+
 static void
 what_is_wrong_is_refused_with_its_place(void)
 {
-    static const struct {
-        const char *text;
-        const char *at;
-        const char *reason;
-    } cases[] = {
-        {"{'format':'augury-model'}", "format_version", "whole number"},
-        {"{'format':'augury-model','format_version':2}", "", "reads version 1"},
-        {HEAD "'kind':'magic'}", "kind", "expected forest"},
-        {HEAD "'kind':'gbdt','tress':[]}", "", "\"tress\" is not known"},
-        {HEAD "'kind':'gbdt'}", "features", "array"},
-        {HEAD "'kind':'gbdt','features':[{}]}", "features[0]", "\"name\""},
-        {HEAD "'kind':'gbdt','features':[{'name':'x','type':'colour'}]}", "features[0]", "type"},
-        {HEAD "'kind':'gbdt','features':[{'name':'x','levels':['a']}]}", "features[0]", "category"},
-        {HEAD ONE_FEATURE "'kind':'gbdt'," STUMP "}", "compare", "f32_le"},
-        {GBDT "'trees':3}", "trees", "array"},
-        {GBDT "'link':'cosine'," STUMP "}", "link", "identity"},
-        {GBDT "'outputs':0," STUMP "}", "outputs", "from 1"},
-        {GBDT "'outputs':5000," STUMP "}", "outputs", "4096"},
-        {GBDT "'init':[1,2]," STUMP "}", "init", "2 numbers for 1"},
-        {GBDT "'init':[NaN]," STUMP "}", "init", "finite"},
-        {GBDT "'classes':['a','b','c']," STUMP "}", "", "3 names of classes"},
-        {GBDT "'divisor':0," STUMP "}", "", "divisor"},
-        {TREE_OF("'left':[1,-1]"), "tree 0", "\"right\" must be an array with an item for each"},
-        {TREE_OF("'left':[]"), "tree 0", "\"left\""},
-        {TREE_OF("'left':[-1],'right':[-1],'feature':[0],'threshold':[0],'value':[[1]]"),
-         "tree 0, node 0", "finite number"},
-        {TREE_OF("'left':[-1],'right':[-1],'feature':[0],'threshold':[0],'value':[Infinity]"),
-         "tree 0, node 0", "finite"},
-        {TREE_OF("'left':[0],'right':[0],'feature':[0],'threshold':[0],'value':[0]"),
-         "tree 0, node 0", "reached twice"},
-        {TREE_OF("'left':[7,-1],'right':[1,-1],'feature':[0,0],'threshold':[0,0],'value':[0,1]"),
-         "tree 0, node 0", "child 7"},
-        {TREE_OF("'left':[1,-1,-1],'right':[2,-1,-1],'feature':[4,0,0],'threshold':[0,0,0],"
-                 "'value':[0,1,2]"),
-         "tree 0, node 0", "feature 4"},
-        {TREE_OF("'left':[1,-1,-1],'right':[2,-1,-1],'feature':[0,0,0],'threshold':[NaN,0,0],"
-                 "'value':[0,1,2]"),
-         "tree 0, node 0", "threshold"},
-        {TREE_OF("'left':[-1],'right':[-1],'feature':[0],'threshold':[0],'value':[1],'output':1"),
-         "tree 0", "from 0 to 0"},
-        {TREE_OF("'left':[-1],'right':[-1],'feature':[0],'threshold':[0],'value':[1],'sets':"
-                 "[{'node':1,'side':'left','members':[]}]"),
-         "tree 0", "from 0 to 0"},
-        {TREE_OF("'left':[-1],'right':[-1],'feature':[0],'threshold':[0],'value':[1],"
-                 "'missing_left':[2]"),
-         "tree 0, node 0", "0 or 1"},
-        {LINEAR "'weights':[[1]],'bias':[0]}", "weights", "2 numbers"},
-        {LINEAR "'weights':[[1,2]],'bias':[0,1]}", "weights", "2 biases for 1"},
-        {LINEAR "'weights':[[1,2],[3,4]],'bias':[0,1]}", "layers[0]", "one an output"},
-        {LINEAR "'inputs':[{'feature':'z'}],'weights':[[1]],'bias':[0]}", "inputs[0]", "\"z\""},
-        {LINEAR "'inputs':[{'feature':2}],'weights':[[1]],'bias':[0]}", "inputs[0]", "0 to 1"},
-        {LINEAR "'inputs':[{'feature':0,'steps':[['cube']]}],'weights':[[1]],'bias':[0]}",
-         "inputs[0]", "a step is"},
-        {LINEAR "'inputs':[{'feature':0,'steps':[['divide',0]]}],'weights':[[1]],'bias':[0]}",
-         "inputs[0]", "divides by 0"},
-        {LINEAR "'inputs':[{'feature':0,'steps':[['find',[2,1],[0,0],0,0]]}],'weights':[[1]],"
-                "'bias':[0]}",
-         "inputs[0]", "ascending"},
-        {HEAD TWO_FEATURES "'kind':'mlp','layers':[]}", "layers", "array"},
-        {HEAD TWO_FEATURES "'kind':'mlp','layers':[{'weights':[[1,2]],'bias':[0],'activation':"
-                           "'step'}]}",
-         "layers[0]", "relu"},
-        {HEAD TWO_FEATURES "'kind':'mlp','layers':[{'weights':[[1,2]],'bias':[0],'activation':"
-                           "'relu'},{'weights':[[1,2]],'bias':[0],'activation':'relu'}]}",
-         "layers[1]", "1 numbers"},
-        {CARD_OF("'feature':'x','cuts':[1,2],'points':[1]"), "attributes[0]", "3 bins"},
-        {CARD_OF("'feature':'x','cuts':[2,1],'points':[1,2,3]"), "attributes[0]", "ascending"},
-        {CARD_OF("'feature':'x','levels':[['a']],'points':[1]"), "attributes[0]", "\"cuts\""},
-        {CARD_OF("'feature':'c','levels':[['a']],'points':[1]"), "attributes[0]", "\"b\" has no"},
-        {CARD_OF("'feature':'c','levels':[['a','b','a']],'points':[1]"), "attributes[0]",
-         "\"a\" has points already"},
-        {CARD_OF("'feature':'c','levels':[['q']],'points':[1]"), "attributes[0]", "\"q\" is none"},
-        {CARD_OF("'feature':'x','cuts':[],'points':[1],'reasons':['a','b']"), "attributes[0]",
-         "one for each of 1"},
-    };
-
-    for (size_t i = 0; i < AUGURY_COUNT(cases); i++) {
-        struct fixture f = read_json(cases[i].text);
-        printf("# %s: %s: %s\n", cases[i].text, f.err.at, f.err.reason);
+    for (size_t i = 0; i < AUGURY_COUNT(wrong); i++) {
+        struct fixture f = read_json(wrong[i].text);
+        printf("# %s: %s: %s\n", wrong[i].text, f.err.at, f.err.reason);
         CHECK(f.rc < 0);
-        CHECK_TEXT(f.err.at, cases[i].at);
-        CHECK_CONTAINS(f.err.reason, cases[i].reason);
+        CHECK_TEXT(f.err.at, wrong[i].at);
+        CHECK_CONTAINS(f.err.reason, wrong[i].reason);
         fixture_close(&f);
     }
 }
