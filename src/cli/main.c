@@ -12,8 +12,8 @@
 static const struct cli_command commands[] = {
     {"predict", cli_predict, "predict MODEL_FILE ROWS [OPTION]…",
      "scores a file of rows with a model file, without a daemon",
-     "  ROWS is a csv, tsv or libsvm file, or - for standard input. An empty cell or an absent "
-     "entry is missing.\n"
+     "  ROWS is a csv, tsv or libsvm file, or - for standard input. An empty cell is missing;\n"
+     "  so is an absent entry to an XGBoost model, to others it is 0.\n"
      "  Without a header the columns are the model's features in order; with one they are found by "
      "name.\n"
      "  One line a row on standard output, tab between values, digits enough to read back the same "

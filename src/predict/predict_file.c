@@ -4,7 +4,8 @@
  * schema's order, cells are read as values of requests are, and what is wrong is named with file,
  * line and column.
  *
- * Invariant: a row begins as all missing, and every column writes a place of its own.
+ * Invariant: a row begins as all missing, and every column writes a place of its own. What a libsvm
+ * line leaves out is 0, as that form has it; only XGBoost calls it missing.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -20,6 +21,7 @@ struct predict_file {
     struct rows_reader *reader;
     int32_t *columns; /* csv, tsv */
     size_t column_count;
+    uint8_t *is_given;    /* libsvm: the features that the line names */
     struct bytes *extras; /* cells of the last row */
 };
 
@@ -165,7 +167,10 @@ make_columns(struct predict_file *file, struct err *err)
         return err_at(err, "%s", file->options.path);
     }
     if (rows->format == ROWS_LIBSVM) {
-        return 0;
+        file->is_given = calloc(count, 1);
+        return file->is_given != NULL
+                   ? 0
+                   : err_set(err, AUGURY_ERR_NOMEM, "no_memory", "no memory for columns");
     }
     if (rows->has_header) {
         names = rows_header(file->reader, &count);
@@ -224,13 +229,27 @@ row_from_columns(struct predict_file *file, const struct rows_cell *cells, size_
     return rc;
 }
 
-/* Entry i is feature i: XGBoost takes the numbers of a libsvm file as they are. */
+static void
+row_fill_absent(const struct predict_file *file, void *row)
+{
+    if (bytes_start_with(model_source(file->model), "xgboost")) {
+        return;
+    }
+    for (uint32_t i = 0; i < file->model->feature_count; i++) {
+        if (file->is_given[i] == 0) {
+            model_number_set(file->model, row, i, 0.0);
+        }
+    }
+}
+
+/* Entry i is feature i: the training libraries take the numbers of a libsvm file as they are. */
 static int
 row_from_entries(const struct predict_file *file, const struct rows_cell *cells, size_t count,
                  void *row, struct err *err)
 {
     int rc = 0;
 
+    memset(file->is_given, 0, file->model->feature_count);
     for (size_t i = 0; rc == 0 && i < count; i++) {
         uint32_t feature = cells[i].column;
         if (feature >= file->model->feature_count) {
@@ -238,13 +257,17 @@ row_from_entries(const struct predict_file *file, const struct rows_cell *cells,
                          "entry %u, but the model's features are 0 to %u", feature,
                          file->model->feature_count - 1);
             (void)at_line(file, err);
-        } else if (!isnan(model_number_get(file->model, row, feature))) {
+        } else if (file->is_given[feature] != 0) {
             rc = err_set(err, AUGURY_ERR_INVALID, "invalid_rows", "entry %u stands there twice",
                          feature);
             (void)at_line(file, err);
         } else {
+            file->is_given[feature] = 1;
             rc = row_set(file, row, feature, cells[i].text, err);
         }
+    }
+    if (rc == 0) {
+        row_fill_absent(file, row);
     }
     return rc;
 }
@@ -286,6 +309,7 @@ predict_file_close(struct predict_file **file)
     }
     rows_close(&(*file)->reader);
     free((*file)->columns);
+    free((*file)->is_given);
     free((*file)->extras);
     free(*file);
     *file = NULL;

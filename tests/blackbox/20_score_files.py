@@ -101,6 +101,21 @@ def lightgbm_models_answer_in_double_as_published(_):
 
 
 @test
+def an_absent_libsvm_entry_is_zero_but_to_xgboost(_):
+    folder = os.path.join(LIGHTGBM, "toy-categorical")
+    rows = numpy.loadtxt(os.path.join(folder, "input.tsv"))
+    text = "".join("9 " + " ".join(f"{i}:{cell:g}" for i, cell in enumerate(row) if cell != 0)
+                   + "\n" for row in rows)
+    done = run(os.path.join(folder, "model.txt"), "-", "--format", "libsvm", stdin=text)
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    theirs = numpy.loadtxt(os.path.join(folder, "expected_prediction.tsv"))
+    assert numpy.allclose(numpy.loadtxt(done.stdout.splitlines()), theirs, rtol=1e-12, atol=0)
+    said = refused(1, os.path.join(folder, "model.txt"), "-", "--format", "libsvm",
+                   stdin="9 0:nan 0:1\n")
+    assert "twice" in said, said
+
+
+@test
 def lightgbm_rows_name_their_categories(_):
     folder = os.path.join(LIGHTGBM, "trained-linear")
     done = run(os.path.join(folder, "model.txt"), os.path.join(folder, "rows.csv"))
