@@ -7,7 +7,8 @@
  * A compiled model (blob) is offset-only, little-endian, checksummed and validated when it is made,
  * so that a kernel's indices are in range by construction. struct model is a view over a blob and
  * owns nothing.
- * Sources: XGBoost model format 1.0 to 3.x (JSON and UBJSON), LightGBM text v2 to v4.
+ * Sources: XGBoost model format 1.0 to 3.x (JSON and UBJSON), LightGBM text v2 to v4,
+ * ONNX (ai.onnx.ml 1 to 5).
  * docs/formats.md has the blob byte by byte.
  * Errors: 0 done, > 0 a normal no, < 0 a failure with struct err filled. Never logs.
  */

@@ -77,7 +77,7 @@ refuse(struct bytes file, struct err *err)
         }
     }
     return err_set(err, AUGURY_ERR_UNSUPPORTED, "unknown_format",
-                   "neither XGBoost JSON nor UBJSON nor LightGBM text. If it is a model of "
+                   "neither XGBoost JSON nor UBJSON, LightGBM text nor ONNX. If it is a model of "
                    "XGBoost's old binary "
                    "format, convert it with an XGBoost before 3.1: b = Booster(); "
                    "b.load_model(old); b.save_model('m.json')");
@@ -188,8 +188,9 @@ import_run(struct import *import, struct bytes file, struct buf *out_blob, struc
     struct neutral_model model;
     size_t start = out_blob->len;
     bool is_lightgbm = has_prefix(file, "tree\n", 5) || has_prefix(file, "tree\r\n", 6);
-    int rc = is_lightgbm ? lightgbm_read(import, file, &model, err)
-                         : read_document(import, file, &model, err);
+    int rc = is_lightgbm          ? lightgbm_read(import, file, &model, err)
+             : onnx_is_file(file) ? onnx_read(import, file, &model, err)
+                                  : read_document(import, file, &model, err);
 
     if (rc == 0) {
         rc = schema_apply(import, &model, err);

@@ -36,6 +36,11 @@ AUGURY_MUST_USE int import_refuse_iterations(const struct import *import, const 
 AUGURY_MUST_USE int lightgbm_read(struct import *import, struct bytes file,
                                   struct neutral_model *out_model, struct err *err);
 
+/* onnx.c: whether a file begins as an ONNX model does, and the whole of one. */
+bool onnx_is_file(struct bytes file);
+AUGURY_MUST_USE int onnx_read(struct import *import, struct bytes file,
+                              struct neutral_model *out_model, struct err *err);
+
 /* schema.c: names from the options and the schema file on top of what the model file said, f0,
  * f1, … for the rest; features that a tree splits by category and nobody typed become
  * MODEL_CATEGORY. */

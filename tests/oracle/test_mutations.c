@@ -471,6 +471,24 @@ broken_lightgbm_text_of_classes_is_refused_or_answers(void)
     check_file("tests/data/models-lightgbm/made-forest-of-classes/model.txt");
 }
 
+static void
+broken_onnx_trees_of_classes_are_refused_or_answer(void)
+{
+    check_file("tests/data/models-onnx/classifier-forest.onnx");
+}
+
+static void
+broken_onnx_ensembles_with_members_are_refused_or_answer(void)
+{
+    check_file("tests/data/models-onnx/ensemble-members.onnx");
+}
+
+static void
+broken_onnx_weights_are_refused_or_answer(void)
+{
+    check_file("tests/data/models-onnx/linear-binary.onnx");
+}
+
 int
 main(void)
 {
@@ -482,5 +500,8 @@ main(void)
     TAP_RUN(broken_dart_of_several_classes_is_refused_or_answers);
     TAP_RUN(broken_lightgbm_text_of_linear_leaves_is_refused_or_answers);
     TAP_RUN(broken_lightgbm_text_of_classes_is_refused_or_answers);
+    TAP_RUN(broken_onnx_trees_of_classes_are_refused_or_answer);
+    TAP_RUN(broken_onnx_ensembles_with_members_are_refused_or_answer);
+    TAP_RUN(broken_onnx_weights_are_refused_or_answer);
     return tap_done();
 }

@@ -218,6 +218,8 @@ files_of_other_kinds_are_refused_with_what_to_do(void)
         {"{", 1, "invalid_json", ""},
         {"{L", 2, "invalid_ubjson", ""},
         {"hello", 5, "unknown_format", "neither"},
+        {"\x08\x08\x12\x09", 4, "invalid_onnx", "cut"},
+        {"\x08\x08\x12\x01x", 5, "invalid_onnx", "no ONNX model"},
     };
 
     for (size_t i = 0; i < AUGURY_COUNT(cases); i++) {
