@@ -262,7 +262,7 @@ numbers_are_same(const struct model *model, const void *a, const void *b, size_t
 
 /* A model that loaded answers twice alike, alone and in a batch, within its own bounds. */
 static bool
-answers_hold(const struct oracle_model *loaded, struct tally *tally, struct probe *probe)
+answers_hold(struct oracle_model *loaded, struct tally *tally, struct probe *probe)
 {
     const struct model *model = &loaded->model;
     size_t row_bytes = model->feature_count * model_number_bytes(model);
@@ -276,6 +276,9 @@ answers_hold(const struct oracle_model *loaded, struct tally *tally, struct prob
             return complain(tally, "a row alone and in a batch differ");
         }
     }
+    if (!oracle_kernels_agree(loaded, probe->rows, PROBE_ROWS, probe->batch, "a broken model")) {
+        return complain(tally, "two kernels differ");
+    }
     model_predictions(model, probe->batch, PROBE_ROWS, probe->alone);
     if (model->probability_count > 0) {
         model_probabilities(model, probe->batch, PROBE_ROWS, probe->alone);
@@ -287,7 +290,7 @@ answers_hold(const struct oracle_model *loaded, struct tally *tally, struct prob
 }
 
 static bool
-loaded_holds(const struct oracle_model *loaded, struct tally *tally)
+loaded_holds(struct oracle_model *loaded, struct tally *tally)
 {
     const struct model *model = &loaded->model;
     struct probe probe;
