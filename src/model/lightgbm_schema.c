@@ -153,7 +153,7 @@ category_count(const struct neutral_model *model)
     return count;
 }
 
-/* Whoever gives a schema says himself which levels a feature has. */
+/* Lists that fit no features are left to a schema file, where one is given. */
 static int
 read_pandas(struct lightgbm_reader *reader, struct lightgbm_field pandas,
             struct neutral_model *model)
@@ -165,7 +165,7 @@ read_pandas(struct lightgbm_reader *reader, struct lightgbm_field pandas,
     uint32_t features = category_count(model);
     uint32_t at = 0;
 
-    if (pandas.line == 0 || reader->import->options->schema.data != NULL) {
+    if (pandas.line == 0) {
         return 0;
     }
     int rc =
@@ -173,7 +173,9 @@ read_pandas(struct lightgbm_reader *reader, struct lightgbm_field pandas,
     if (rc != 0) {
         return err_at(reader->err, "line %u, pandas_categorical", pandas.line);
     }
-    if (lists.type == WIRE_NULL || (lists.type == WIRE_ARRAY && lists.count == 0)) {
+    bool is_schema_given = reader->import->options->schema.data != NULL;
+    if (lists.type == WIRE_NULL || (lists.type == WIRE_ARRAY && lists.count == 0) ||
+        (is_schema_given && wire_array_len(&lists) != features)) {
         return 0;
     }
     if (lists.type != WIRE_ARRAY || lists.count != features) {

@@ -147,7 +147,13 @@ apply_member(struct import *import, const struct wire_pair *pair, uint32_t numbe
         return value->type == WIRE_BOOL ? 0
                                         : invalid(err, number, "\"missing\" must be true or false");
     }
-    return invalid(err, number, "a feature has the members name, type, levels and missing");
+    if (bytes_equal_text(pair->key, "unknown")) {
+        model->features[number].is_unknown_allowed = value->as.boolean;
+        return value->type == WIRE_BOOL ? 0
+                                        : invalid(err, number, "\"unknown\" must be true or false");
+    }
+    return invalid(err, number,
+                   "a feature has the members name, type, levels, missing and unknown");
 }
 
 static int
@@ -165,6 +171,9 @@ apply_feature(struct import *import, const struct wire_value *value, uint32_t nu
     }
     if (rc == 0 && feature->level_count > 0 && feature->type != MODEL_CATEGORY) {
         rc = invalid(err, number, "\"levels\" belong to the type category alone");
+    }
+    if (rc == 0 && feature->is_unknown_allowed && feature->level_count == 0) {
+        rc = invalid(err, number, "\"unknown\" belongs to a category with levels");
     }
     return rc;
 }

@@ -310,6 +310,21 @@ levels_that_fit_no_feature_ask_for_a_schema(void)
     fixture_close(&g);
 }
 
+/* As in Python, where pandas makes a value that is no category a missing one. */
+static void
+a_schema_may_welcome_unknown_levels(void)
+{
+    const struct model_import_options options = {
+        .schema =
+            bytes_of_text("{\"features\":[{\"name\":\"x\",\"unknown\":true},{\"name\":\"y\"}]}")};
+    struct fixture f = fixture_of_pandas("-1:0:1 [0:1]", "[[\"a\", \"b\"]]", &options);
+
+    CHECK_INT(f.rc, 0);
+    CHECK_INT(model_feature(&f.model, 0).level_count, 2);
+    CHECK(model_feature(&f.model, 0).is_unknown_allowed);
+    fixture_close(&f);
+}
+
 /* ---- iterations ------------------------------------------------------------------------------ */
 
 static void
@@ -538,6 +553,7 @@ main(void)
     TAP_RUN(given_names_replace_the_numbered_ones_alone);
     TAP_RUN(levels_of_pandas_belong_to_the_categorical_features_in_order);
     TAP_RUN(levels_that_fit_no_feature_ask_for_a_schema);
+    TAP_RUN(a_schema_may_welcome_unknown_levels);
     TAP_RUN(a_range_of_iterations_is_kept_and_averaged_over);
     TAP_RUN(a_best_iteration_is_said_to_be_cut_to_already);
     TAP_RUN(a_wrong_head_is_refused_with_its_line);
