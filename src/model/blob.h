@@ -62,6 +62,13 @@ enum blob_section {
     BLOB_SECTION_COUNT
 };
 
+/* What makes kernels faster when they know it. */
+enum blob_hint {
+    BLOB_HINT_TURNS = 1 << 0, /* tree t adds to output t mod output_count */
+    BLOB_HINT_RULES = 1 << 1, /* some column of ranks has a rule */
+    BLOB_HINTS = 3,
+};
+
 struct blob_range {
     uint64_t offset;
     uint64_t bytes;
@@ -95,7 +102,7 @@ struct blob_header {
     /* 128 */ uint32_t leaf_width;        /* values that a leaf adds: 1, or one an output */
     uint32_t vector_count;                /* leaves of more than one value */
     uint32_t term_count;                  /* of linear leaves; 0: there are none */
-    uint32_t reserved;                    /* 0 */
+    uint32_t hints;                       /* enum blob_hint */
     /* 144 */ uint32_t rank_column_count; /* 0: the model has no ranks */
     uint32_t rank_number_columns;
     uint32_t rank_threshold_count;

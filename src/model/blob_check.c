@@ -94,7 +94,7 @@ leaves_are_sane(const struct blob_header *header)
     return isfinite(header->link_scale) && isfinite(header->divisor) && header->divisor != 0.0 &&
            (header->leaf_width == 1 || header->leaf_width == header->output_count) &&
            (header->leaf_width > 1 || header->vector_count == 0) &&
-           header->vector_count <= header->node_count && header->reserved == 0 &&
+           header->vector_count <= header->node_count && header->hints <= BLOB_HINTS &&
            (header->term_count == 0 ||
             (header->number == MODEL_FLOAT64 && header->leaf_width == 1)) &&
            (is_plain || header->kernel == BLOB_WIDE || is_treeless(header));

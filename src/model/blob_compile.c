@@ -189,6 +189,23 @@ align_section(uint64_t offset)
            BLOB_PAGE_OFFSET;
 }
 
+static uint32_t
+plan_hints(const struct plan *plan)
+{
+    const struct neutral_model *model = plan->model;
+    uint32_t hints = model->leaf_width == 1 ? BLOB_HINT_TURNS : 0;
+
+    for (uint32_t t = 0; t < model->tree_count; t++) {
+        if (model->trees[t].output != t % model->output_count) {
+            hints = 0;
+        }
+    }
+    for (uint32_t i = 0; i < plan->ranks.column_count; i++) {
+        hints |= plan->ranks.columns[i].rule != 0 ? BLOB_HINT_RULES : 0;
+    }
+    return hints;
+}
+
 /* A header with everything but text places and checksum. */
 static struct blob_header
 plan_header(const struct plan *plan)
@@ -216,6 +233,7 @@ plan_header(const struct plan *plan)
         .leaf_width = model->leaf_width,
         .vector_count = (uint32_t)plan->vector_count,
         .term_count = (uint32_t)plan->term_count,
+        .hints = plan_hints(plan),
         .rank_column_count = plan->ranks.column_count,
         .rank_number_columns = plan->ranks.number_columns,
         .rank_threshold_count = plan->ranks.threshold_count,

@@ -2,92 +2,35 @@
 /*
  * kernel_row_avx512.c - one row with 512-bit vectors: ranks of all columns sit in one or two
  * registers, a permutation of bytes brings each node its rank, one comparison decides 64 nodes.
- * Trees are taken in chunks, a chunk in passes: all roots, the way through them, all records, the
- * way through those, the leaves in the order of the trees. Each pass is many independent steps, and
- * the sum of one chunk, a chain of additions, runs beside the passes of the next.
+ * Sixteen trees are a group. While the leaves of one group are added, a chain of additions in the
+ * order of the trees, the records of the next are tested and the roots of the ones after that: the
+ * processor does all three at once. Trees of more than one record a way are taken in chunks, record
+ * by record, those whose ways go on in a list.
  */
 #include "kernel.h"
-#include "walk.h"
+#include "rank_row_avx512.h"
+#include "walk_sums.h"
 
 #include <immintrin.h>
 
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 
-enum { CHUNK_TREES = 64, RECORD_TREES = 4, HEAD_WORDS = 4, INNER_SHIFT = 24 };
-
-/* ---- a row's ranks --------------------------------------------------------------------------- */
-
-ALWAYS_INLINE unsigned
-passed_f32(__m512 x, const float *numbers)
-{
-    __mmask16 passed = _mm512_cmp_ps_mask(x, _mm512_loadu_ps(numbers), _CMP_GE_OQ);
-
-    return (unsigned)__builtin_popcount(passed);
-}
-
-ALWAYS_INLINE unsigned
-passed_f64(__m512d x, const double *numbers)
-{
-    __mmask8 low = _mm512_cmp_pd_mask(x, _mm512_loadu_pd(numbers), _CMP_GE_OQ);
-    __mmask8 high = _mm512_cmp_pd_mask(x, _mm512_loadu_pd(numbers + 8), _CMP_GE_OQ);
-
-    return (unsigned)__builtin_popcount((unsigned)low | (unsigned)high << 8);
-}
-
-static bool
-ranks_f32(const struct model *model, const float *row, uint8_t *out_ranks)
-{
-    const struct rank_column *columns = rank_columns(model);
-    const float *thresholds = blob_section(model, BLOB_RANK_THRESHOLDS);
-    uint32_t count = blob_header(model)->rank_number_columns;
-    unsigned missing = 0;
-
-    for (uint32_t c = 0; c < count; c++) {
-        float x = row[columns[c].feature];
-        if (columns[c].rule == NEUTRAL_NAN_IS_ZERO) {
-            x = x != x ? 0.0f : x;
-        } else if (columns[c].rule == NEUTRAL_ZERO_IS_MISSING) {
-            x = __builtin_fabs((double)x) <= NEUTRAL_ZERO ? __builtin_nanf("") : x;
-        }
-        __m512 wide = _mm512_set1_ps(x);
-        unsigned rank = RANK_SEGMENT * passed_f32(wide, thresholds + (size_t)c * RANK_SEGMENT);
-        rank += passed_f32(wide, thresholds + columns[c].first + rank);
-        unsigned is_missing = x != x;
-        out_ranks[c] = (uint8_t)(rank | (0u - is_missing));
-        missing |= is_missing;
-    }
-    return missing != 0;
-}
-
-static bool
-ranks_f64(const struct model *model, const double *row, uint8_t *out_ranks)
-{
-    const struct rank_column *columns = rank_columns(model);
-    const double *thresholds = blob_section(model, BLOB_RANK_THRESHOLDS);
-    uint32_t count = blob_header(model)->rank_number_columns;
-    unsigned missing = 0;
-
-    for (uint32_t c = 0; c < count; c++) {
-        double x = row[columns[c].feature];
-        if (columns[c].rule == NEUTRAL_NAN_IS_ZERO) {
-            x = x != x ? 0.0 : x;
-        } else if (columns[c].rule == NEUTRAL_ZERO_IS_MISSING) {
-            x = __builtin_fabs(x) <= NEUTRAL_ZERO ? __builtin_nan("") : x;
-        }
-        __m512d wide = _mm512_set1_pd(x);
-        unsigned rank = RANK_SEGMENT * passed_f64(wide, thresholds + (size_t)c * RANK_SEGMENT);
-        rank += passed_f64(wide, thresholds + columns[c].first + rank);
-        unsigned is_missing = x != x;
-        out_ranks[c] = (uint8_t)(rank | (0u - is_missing));
-        missing |= is_missing;
-    }
-    return missing != 0;
-}
+enum {
+    RECORD_TREES = 4,
+    HEAD_WORDS = 4,
+    INNER_SHIFT = 24,
+    AHEAD = 4, /* groups between a root and its records: their lines are on the way */
+    RING = 8,  /* groups whose places are kept; a power of two over AHEAD */
+    CHUNK_TREES = 128,
+};
 
 /* ---- tests of nodes -------------------------------------------------------------------------- */
 
 /* What one row needs of the blob, and its ranks. */
 struct walk_row {
+    const struct model *model;
+    walk_sum *sum;
+    uint32_t sum_leaves;
     const struct walk_root *roots;
     const struct walk_trees *trees;
     const uint8_t *records;
@@ -142,93 +85,203 @@ ways_through(__m512i masks, unsigned depth)
     return place;
 }
 
+/* Masks come from registers, not from memory: a load of what several stores wrote would wait until
+ * they are done. */
+ALWAYS_INLINE __m128i
+pair_of(uint64_t low, uint64_t high)
+{
+    return _mm_insert_epi64(_mm_cvtsi64_si128((long long)low), (long long)high, 1);
+}
+
+ALWAYS_INLINE uint64_t
+root_test(struct variant variant, struct tables tables, const struct walk_root *root)
+{
+    return nodes_test(variant, tables, _mm512_loadu_si512(root->columns),
+                      _mm512_loadu_si512(root->codes));
+}
+
+/* Of 16 trees: one mask a lane. */
 ALWAYS_INLINE __m512i
-root_masks(const uint64_t *masks, unsigned depth)
+roots_test(struct variant variant, struct tables tables, const struct walk_root *roots)
 {
-    if (depth == 3) {
-        return _mm512_cvtepu8_epi32(_mm_loadu_si128((const void *)masks));
+    __m128i first =
+        pair_of(root_test(variant, tables, &roots[0]), root_test(variant, tables, &roots[1]));
+
+    if (variant.root_depth == 3) {
+        return _mm512_cvtepu8_epi32(first);
     }
-    if (depth == 4) {
-        return _mm512_cvtepu16_epi32(_mm256_loadu_si256((const void *)masks));
+    __m256i half = _mm256_inserti128_si256(
+        _mm256_castsi128_si256(first),
+        pair_of(root_test(variant, tables, &roots[2]), root_test(variant, tables, &roots[3])), 1);
+    if (variant.root_depth == 4) {
+        return _mm512_cvtepu16_epi32(half);
     }
-    return _mm512_loadu_si512(masks);
+    __m256i other = _mm256_castsi128_si256(
+        pair_of(root_test(variant, tables, &roots[4]), root_test(variant, tables, &roots[5])));
+    other = _mm256_inserti128_si256(
+        other,
+        pair_of(root_test(variant, tables, &roots[6]), root_test(variant, tables, &roots[7])), 1);
+    return _mm512_inserti64x4(_mm512_castsi256_si512(half), other, 1);
 }
 
-/* The trees' roots: where each tree's first record stands, in words. */
+/* In halves: of what a whole vector stored, single words could not be read at once. */
 ALWAYS_INLINE void
-roots_pass(struct variant variant, const struct walk_row *row, struct tables tables,
-           uint32_t first_tree, uint32_t lane_groups, uint32_t *out_at)
+words_store(uint32_t *out_words, __m512i words)
 {
-    const unsigned in_root = WALK_ROOT_BYTES >> variant.root_depth;
-    const unsigned roots_a_group = WALK_LANES / in_root;
-    const struct walk_root *roots = row->roots + first_tree / in_root;
-    const struct walk_trees *trees = row->trees + first_tree / WALK_LANES;
-    uint64_t masks[CHUNK_TREES / 2];
-
-    for (unsigned i = 0; i < lane_groups * roots_a_group; i++) {
-        masks[i] = nodes_test(variant, tables, _mm512_loadu_si512(roots[i].columns),
-                              _mm512_loadu_si512(roots[i].codes));
-    }
-    for (unsigned i = 0; i < lane_groups; i++) {
-        __m512i exits =
-            _mm512_sub_epi32(ways_through(root_masks(masks + i * roots_a_group, variant.root_depth),
-                                          variant.root_depth),
-                             _mm512_set1_epi32(1 << variant.root_depth));
-        __m512i before = _mm512_andnot_si512(_mm512_sllv_epi32(_mm512_set1_epi32(-1), exits),
-                                             _mm512_loadu_si512(trees[i].exits));
-        __m512i record =
-            _mm512_add_epi32(_mm512_loadu_si512(trees[i].first), _mm512_popcnt_epi32(before));
-        _mm512_storeu_si512(out_at + i * WALK_LANES,
-                            _mm512_mullo_epi32(record, _mm512_set1_epi32((int)row->stride_words)));
-    }
+    _mm256_storeu_si256((void *)out_words, _mm512_castsi512_si256(words));
+    _mm256_storeu_si256((void *)(out_words + 8), _mm512_extracti64x4_epi64(words, 1));
 }
 
+/* Where the first records of sixteen trees stand, in words. */
+ALWAYS_INLINE void
+roots_group(struct variant variant, const struct walk_row *row, struct tables tables,
+            uint32_t group, uint32_t *out_at)
+{
+    const unsigned roots_a_group = (1u << variant.root_depth) * WALK_LANES / WALK_ROOT_BYTES;
+    const struct walk_trees *trees = row->trees + group;
+    __m512i masks = roots_test(variant, tables, row->roots + (size_t)group * roots_a_group);
+    __m512i exits = _mm512_sub_epi32(ways_through(masks, variant.root_depth),
+                                     _mm512_set1_epi32((int)(UINT32_C(1) << variant.root_depth)));
+    __m512i before = _mm512_andnot_si512(_mm512_sllv_epi32(_mm512_set1_epi32(-1), exits),
+                                         _mm512_loadu_si512(trees->exits));
+    __m512i record =
+        _mm512_add_epi32(_mm512_loadu_si512(trees->first), _mm512_popcnt_epi32(before));
+
+    words_store(out_at, _mm512_mullo_epi32(record, _mm512_set1_epi32((int)row->stride_words)));
+}
+
+ALWAYS_INLINE __m128i
+head_load(const uint8_t *records, uint32_t at)
+{
+    return _mm_loadu_si128((const void *)(records + (size_t)at * sizeof(uint32_t)));
+}
+
+/* Four heads side by side. A broadcast under a mask keeps the units for shuffles free. */
 ALWAYS_INLINE __m512i
 heads_load(const uint8_t *records, const uint32_t *at)
 {
-    __m512i heads = _mm512_castsi128_si512(
-        _mm_loadu_si128((const void *)(records + (size_t)at[0] * sizeof(uint32_t))));
+    __m512i heads = _mm512_broadcast_i32x4(head_load(records, at[0]));
 
-    heads = _mm512_inserti32x4(
-        heads, _mm_loadu_si128((const void *)(records + (size_t)at[1] * sizeof(uint32_t))), 1);
-    heads = _mm512_inserti32x4(
-        heads, _mm_loadu_si128((const void *)(records + (size_t)at[2] * sizeof(uint32_t))), 2);
-    return _mm512_inserti32x4(
-        heads, _mm_loadu_si128((const void *)(records + (size_t)at[3] * sizeof(uint32_t))), 3);
+    heads = _mm512_mask_broadcast_i32x4(heads, 0x00f0, head_load(records, at[1]));
+    heads = _mm512_mask_broadcast_i32x4(heads, 0x0f00, head_load(records, at[2]));
+    return _mm512_mask_broadcast_i32x4(heads, 0xf000, head_load(records, at[3]));
 }
 
-/* Records at `at`: the words of the exits that are taken; and in bits 24 to 31 of out_inner, which
- * exits lead on. */
-ALWAYS_INLINE void
-records_pass(struct variant variant, const struct walk_row *row, struct tables tables,
-             const uint32_t *at, uint32_t lane_groups, uint32_t *out_words, uint32_t *out_inner,
-             uint32_t *out_exits)
+/* Of four records: 16 bits each; and in bits 24 to 31 of out_inner, which exits lead on. */
+ALWAYS_INLINE uint64_t
+records_test(struct variant variant, struct tables tables, const uint8_t *records,
+             const uint32_t *at, uint32_t *out_inner)
 {
-    uint64_t masks[CHUNK_TREES / RECORD_TREES];
     const __m512i last_words = _mm512_setr_epi32(3, 7, 11, 15, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+    __m512i heads = heads_load(records, at);
 
-    for (unsigned i = 0; i < lane_groups * WALK_LANES / RECORD_TREES; i++) {
-        __m512i heads = heads_load(row->records, at + i * RECORD_TREES);
-        masks[i] = nodes_test(variant, tables, heads, _mm512_bsrli_epi128(heads, 8));
-        if (out_inner != NULL) {
-            _mm_storeu_si128((void *)(out_inner + i * RECORD_TREES),
-                             _mm512_castsi512_si128(_mm512_permutexvar_epi32(last_words, heads)));
+    if (out_inner != NULL) {
+        _mm_storeu_si128((void *)out_inner,
+                         _mm512_castsi512_si128(_mm512_permutexvar_epi32(last_words, heads)));
+    }
+    return nodes_test(variant, tables, heads, _mm512_bsrli_epi128(heads, 8));
+}
+
+/* Of sixteen records at `at`: the words of the exits that are taken. out_inner may be NULL. */
+ALWAYS_INLINE void
+records_group(struct variant variant, const struct walk_row *row, struct tables tables,
+              const uint32_t *at, uint32_t *out_words, uint32_t *out_inner)
+{
+    const bool has_inner = out_inner != NULL;
+    uint64_t a = records_test(variant, tables, row->records, at, out_inner);
+    uint64_t b =
+        records_test(variant, tables, row->records, at + 4, has_inner ? out_inner + 4 : NULL);
+    uint64_t c =
+        records_test(variant, tables, row->records, at + 8, has_inner ? out_inner + 8 : NULL);
+    uint64_t d =
+        records_test(variant, tables, row->records, at + 12, has_inner ? out_inner + 12 : NULL);
+    __m256i masks =
+        _mm256_inserti128_si256(_mm256_castsi128_si256(pair_of(a, b)), pair_of(c, d), 1);
+    __m512i exits = _mm512_sub_epi32(ways_through(_mm512_cvtepu16_epi32(masks), WALK_DEPTH),
+                                     _mm512_set1_epi32(WALK_EXITS));
+    __m512i words = _mm512_sll_epi32(exits, _mm_cvtsi32_si128((int)row->exit_words >> 1));
+
+    words = _mm512_add_epi32(words, _mm512_set1_epi32(HEAD_WORDS));
+    words_store(out_words, _mm512_add_epi32(words, _mm512_loadu_si512(at)));
+}
+
+ALWAYS_INLINE struct tables
+tables_load(const struct walk_row *row)
+{
+    return (struct tables){
+        .low = _mm512_load_si512(row->ranks),
+        .high = _mm512_load_si512(row->ranks + 64),
+    };
+}
+
+/* ---- trees of one record a way --------------------------------------------------------------- */
+
+ALWAYS_INLINE float
+leaves_add_f32(const uint8_t *records, const uint32_t *words, uint32_t count, float margin)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        margin += ((const float *)(const void *)records)[words[i]];
+    }
+    return margin;
+}
+
+/* All trees of a row, one output of float32. */
+ALWAYS_INLINE void
+row_walk_one(struct variant variant, const struct walk_row *row, void *margins)
+{
+    const struct tables tables = tables_load(row);
+    const uint32_t groups = (row->tree_count + WALK_LANES - 1) / WALK_LANES;
+    const uint32_t last_trees = row->tree_count - (groups - 1) * WALK_LANES;
+    uint32_t at[RING][WALK_LANES];
+    uint32_t words[2][WALK_LANES];
+    float margin = *(float *)margins;
+
+    for (uint32_t g = 0; g < AHEAD && g < groups; g++) {
+        roots_group(variant, row, tables, g, at[g]);
+    }
+    for (uint32_t g = 0; g < groups; g++) {
+        if (g + AHEAD < groups) {
+            roots_group(variant, row, tables, g + AHEAD, at[(g + AHEAD) % RING]);
+        }
+        records_group(variant, row, tables, at[g % RING], words[g % 2], NULL);
+        if (g > 0) {
+            margin = leaves_add_f32(row->records, words[(g - 1) % 2], WALK_LANES, margin);
         }
     }
-    for (unsigned i = 0; i < lane_groups; i++) {
-        __m512i places = ways_through(
-            _mm512_cvtepu16_epi32(_mm256_loadu_si256((const void *)(masks + i * RECORD_TREES))),
-            WALK_DEPTH);
-        __m512i exits = _mm512_sub_epi32(places, _mm512_set1_epi32(WALK_EXITS));
-        __m512i words = row->exit_words == 1 ? exits : _mm512_add_epi32(exits, exits);
-        words = _mm512_add_epi32(words, _mm512_set1_epi32(HEAD_WORDS));
-        words = _mm512_add_epi32(words, _mm512_loadu_si512(at + i * WALK_LANES));
-        _mm512_storeu_si512(out_words + i * WALK_LANES, words);
-        if (out_exits != NULL) {
-            _mm512_storeu_si512(out_exits + i * WALK_LANES, exits);
+    *(float *)margins = leaves_add_f32(row->records, words[(groups - 1) % 2], last_trees, margin);
+}
+
+/* All trees of a row, leaves of any kind: added as soon as row->sum_leaves are known. */
+ALWAYS_INLINE void
+row_walk(struct variant variant, const struct walk_row *row, void *margins)
+{
+    const struct tables tables = tables_load(row);
+    const uint32_t groups = (row->tree_count + WALK_LANES - 1) / WALK_LANES;
+    uint32_t at[RING][WALK_LANES];
+    uint32_t words[WALK_SUM_GROUPS_MAX * WALK_LANES];
+    uint32_t held = 0; /* leaves in words */
+
+    for (uint32_t g = 0; g < AHEAD && g < groups; g++) {
+        roots_group(variant, row, tables, g, at[g]);
+    }
+    for (uint32_t g = 0; g < groups; g++) {
+        if (g + AHEAD < groups) {
+            roots_group(variant, row, tables, g + AHEAD, at[(g + AHEAD) % RING]);
         }
+        records_group(variant, row, tables, at[g % RING], words + held, NULL);
+        held += WALK_LANES;
+        if (held == row->sum_leaves && g + 1 < groups) {
+            row->sum(row->model, row->records, words, (g + 1) * WALK_LANES - held, held, margins);
+            held = 0;
+        }
+    }
+    if (held > 0) {
+        uint32_t first = groups * WALK_LANES - held;
+        row->sum(row->model, row->records, words, first, row->tree_count - first, margins);
     }
 }
+
+/* ---- trees of several records a way ---------------------------------------------------------- */
 
 static uint32_t
 word_at(const struct walk_row *row, uint32_t word)
@@ -245,7 +298,6 @@ struct worklist {
     uint32_t who[CHUNK_TREES];
     uint32_t words[CHUNK_TREES];
     uint32_t inner[CHUNK_TREES];
-    uint32_t exits[CHUNK_TREES];
     uint32_t count;
 };
 
@@ -256,7 +308,8 @@ worklist_keep(const struct walk_row *row, struct worklist *list, uint32_t *out_l
     uint32_t kept = 0;
 
     for (uint32_t i = 0; i < list->count; i++) {
-        bool goes_on = (list->inner[i] >> (INNER_SHIFT + list->exits[i]) & 1) != 0;
+        uint32_t exit = (list->words[i] - list->at[i] - HEAD_WORDS) / row->exit_words;
+        bool goes_on = (list->inner[i] >> (INNER_SHIFT + exit) & 1) != 0;
         out_leaves[list->who[i]] = list->words[i];
         list->who[kept] = list->who[i];
         /* Of a leaf this reads a number, and the place is overwritten. */
@@ -269,160 +322,81 @@ worklist_keep(const struct walk_row *row, struct worklist *list, uint32_t *out_l
     list->count = kept;
 }
 
-/* The words of the leaves of a chunk of trees. */
 ALWAYS_INLINE void
-chunk_walk(struct variant variant, const struct walk_row *row, uint32_t first_tree,
-           uint32_t lane_groups, uint32_t *out_leaves)
+chunk_walk(struct variant variant, const struct walk_row *row, struct tables tables,
+           uint32_t first_group, uint32_t groups, uint32_t *out_leaves)
 {
-    const struct tables tables = {
-        .low = _mm512_load_si512(row->ranks),
-        .high = _mm512_load_si512(row->ranks + 64),
-    };
     struct worklist list;
 
-    roots_pass(variant, row, tables, first_tree, lane_groups, list.at);
-    if (row->step_count == 1) {
-        records_pass(variant, row, tables, list.at, lane_groups, out_leaves, NULL, NULL);
-        return;
+    list.count = groups * WALK_LANES;
+    for (uint32_t g = 0; g < groups; g++) {
+        roots_group(variant, row, tables, first_group + g, list.at + g * WALK_LANES);
     }
-    list.count = lane_groups * WALK_LANES;
     for (uint32_t i = 0; i < list.count; i++) {
         list.who[i] = i;
     }
     for (uint32_t step = 0; step < row->step_count && list.count > 0; step++) {
-        uint32_t groups = (list.count + WALK_LANES - 1) / WALK_LANES;
-        records_pass(variant, row, tables, list.at, groups, list.words, list.inner, list.exits);
+        for (uint32_t i = 0; i < list.count; i += WALK_LANES) {
+            records_group(variant, row, tables, list.at + i, list.words + i, list.inner + i);
+        }
         worklist_keep(row, &list, out_leaves);
     }
 }
 
-typedef void chunk_function(const struct walk_row *row, uint32_t first_tree, uint32_t lane_groups,
-                            uint32_t *out_leaves);
+/* All trees of a row. */
+ALWAYS_INLINE void
+row_walk_deep(struct variant variant, const struct walk_row *row, void *margins)
+{
+    const struct tables tables = tables_load(row);
+    uint32_t leaves[CHUNK_TREES];
 
-#define CHUNK_FUNCTION(name, depth, two, missing)                                                  \
-    static __attribute__((noinline)) void name(const struct walk_row *row, uint32_t first_tree,    \
-                                               uint32_t lane_groups, uint32_t *out_leaves)         \
+    for (uint32_t first = 0; first < row->tree_count; first += CHUNK_TREES) {
+        uint32_t left = row->tree_count - first;
+        uint32_t count = left < CHUNK_TREES ? left : CHUNK_TREES;
+        chunk_walk(variant, row, tables, first / WALK_LANES, (count + WALK_LANES - 1) / WALK_LANES,
+                   leaves);
+        row->sum(row->model, row->records, leaves, first, count, margins);
+    }
+}
+
+/* ---- variants -------------------------------------------------------------------------------- */
+
+typedef void walk_function(const struct walk_row *row, void *margins);
+
+/* What is known of a variant makes a function of its own of one text. */
+#define WALK_FUNCTION(name, walk, ...)                                                             \
+    static __attribute__((noinline)) void name(const struct walk_row *row, void *margins)          \
     {                                                                                              \
-        chunk_walk((struct variant){depth, two, missing}, row, first_tree, lane_groups,            \
-                   out_leaves);                                                                    \
+        walk((struct variant){__VA_ARGS__}, row, margins);                                         \
+    }
+#define WALK_FUNCTIONS(name, walk, depth)                                                          \
+    WALK_FUNCTION(name##_dense, walk, depth, false, false)                                         \
+    WALK_FUNCTION(name##_missing, walk, depth, false, true)                                        \
+    WALK_FUNCTION(name##_two_dense, walk, depth, true, false)                                      \
+    WALK_FUNCTION(name##_two_missing, walk, depth, true, true)
+#define WALK_NAMES(name)                                                                           \
+    {                                                                                              \
+        {name##_dense, name##_missing},                                                            \
+        {                                                                                          \
+            name##_two_dense, name##_two_missing                                                   \
+        }                                                                                          \
     }
 
-CHUNK_FUNCTION(chunk_3, 3, false, false)
-CHUNK_FUNCTION(chunk_4, 4, false, false)
-CHUNK_FUNCTION(chunk_5, 5, false, false)
-CHUNK_FUNCTION(chunk_3_missing, 3, false, true)
-CHUNK_FUNCTION(chunk_4_missing, 4, false, true)
-CHUNK_FUNCTION(chunk_5_missing, 5, false, true)
-CHUNK_FUNCTION(chunk_3_two, 3, true, false)
-CHUNK_FUNCTION(chunk_4_two, 4, true, false)
-CHUNK_FUNCTION(chunk_5_two, 5, true, false)
-CHUNK_FUNCTION(chunk_3_two_missing, 3, true, true)
-CHUNK_FUNCTION(chunk_4_two_missing, 4, true, true)
-CHUNK_FUNCTION(chunk_5_two_missing, 5, true, true)
+WALK_FUNCTIONS(walk_3, row_walk, 3)
+WALK_FUNCTIONS(walk_4, row_walk, 4)
+WALK_FUNCTIONS(walk_5, row_walk, 5)
+WALK_FUNCTIONS(walk_3_one, row_walk_one, 3)
+WALK_FUNCTIONS(walk_4_one, row_walk_one, 4)
+WALK_FUNCTIONS(walk_5_one, row_walk_one, 5)
+WALK_FUNCTIONS(walk_deep, row_walk_deep, 5)
 
-/* By depth of the root, two tables, missing values. */
-static chunk_function *const chunk_functions[3][2][2] = {
-    {{chunk_3, chunk_3_missing}, {chunk_3_two, chunk_3_two_missing}},
-    {{chunk_4, chunk_4_missing}, {chunk_4_two, chunk_4_two_missing}},
-    {{chunk_5, chunk_5_missing}, {chunk_5_two, chunk_5_two_missing}},
+/* By two tables and missing values. */
+static walk_function *const deep_functions[2][2] = WALK_NAMES(walk_deep);
+/* By one sum of float32, depth of the root, two tables, missing values. */
+static walk_function *const walk_functions[2][3][2][2] = {
+    {WALK_NAMES(walk_3), WALK_NAMES(walk_4), WALK_NAMES(walk_5)},
+    {WALK_NAMES(walk_3_one), WALK_NAMES(walk_4_one), WALK_NAMES(walk_5_one)},
 };
-
-/* ---- sums ------------------------------------------------------------------------------------ */
-
-/* Adds the leaves of trees [first, first + count) in their order. */
-typedef void sum_function(const struct model *model, const uint8_t *records, const uint32_t *leaves,
-                          uint32_t first, uint32_t count, void *out_margins);
-
-static unsigned
-output_of(const struct blob_round *rounds, uint32_t tree)
-{
-    return rounds[tree / BLOB_ROUND_TREES].output[tree % BLOB_ROUND_TREES];
-}
-
-static void
-sum_one_f32(const struct model *model, const uint8_t *records, const uint32_t *leaves,
-            uint32_t first, uint32_t count, void *out_margins)
-{
-    float margin = *(float *)out_margins;
-
-    (void)model;
-    (void)first;
-    for (uint32_t i = 0; i < count; i++) {
-        margin += ((const float *)(const void *)records)[leaves[i]];
-    }
-    *(float *)out_margins = margin;
-}
-
-static void
-sum_one_f64(const struct model *model, const uint8_t *records, const uint32_t *leaves,
-            uint32_t first, uint32_t count, void *out_margins)
-{
-    double margin = *(double *)out_margins;
-
-    (void)model;
-    (void)first;
-    for (uint32_t i = 0; i < count; i++) {
-        margin += *(const double *)(const void *)(records + (size_t)leaves[i] * 4);
-    }
-    *(double *)out_margins = margin;
-}
-
-static void
-sum_many_f32(const struct model *model, const uint8_t *records, const uint32_t *leaves,
-             uint32_t first, uint32_t count, void *out_margins)
-{
-    const struct blob_round *rounds = blob_section(model, BLOB_ROUNDS);
-    float *margins = out_margins;
-
-    for (uint32_t i = 0; i < count; i++) {
-        margins[output_of(rounds, first + i)] += ((const float *)(const void *)records)[leaves[i]];
-    }
-}
-
-static void
-sum_many_f64(const struct model *model, const uint8_t *records, const uint32_t *leaves,
-             uint32_t first, uint32_t count, void *out_margins)
-{
-    const struct blob_round *rounds = blob_section(model, BLOB_ROUNDS);
-    double *margins = out_margins;
-
-    for (uint32_t i = 0; i < count; i++) {
-        margins[output_of(rounds, first + i)] +=
-            *(const double *)(const void *)(records + (size_t)leaves[i] * 4);
-    }
-}
-
-static void
-sum_vectors(const struct model *model, const uint8_t *records, const uint32_t *leaves,
-            uint32_t first, uint32_t count, void *out_margins)
-{
-    uint32_t width = blob_header(model)->leaf_width;
-    const double *vectors = blob_section(model, BLOB_VECTORS);
-
-    (void)first;
-    for (uint32_t i = 0; i < count; i++) {
-        const double *vector =
-            vectors + (size_t)((const uint32_t *)(const void *)records)[leaves[i]] * width;
-        for (uint32_t k = 0; k < width && model->number == MODEL_FLOAT32; k++) {
-            ((float *)out_margins)[k] += (float)vector[k];
-        }
-        for (uint32_t k = 0; k < width && model->number == MODEL_FLOAT64; k++) {
-            ((double *)out_margins)[k] += vector[k];
-        }
-    }
-}
-
-static sum_function *
-sum_of(const struct model *model)
-{
-    if (blob_header(model)->leaf_width > 1) {
-        return sum_vectors;
-    }
-    if (model->output_count == 1) {
-        return model->number == MODEL_FLOAT32 ? sum_one_f32 : sum_one_f64;
-    }
-    return model->number == MODEL_FLOAT32 ? sum_many_f32 : sum_many_f64;
-}
 
 /* ---- the kernel ------------------------------------------------------------------------------ */
 
@@ -441,57 +415,21 @@ row_scratch_bytes(const struct model *model, size_t row_count)
 }
 
 static void
-base_spread(const struct model *model, void *out_margins)
+row_margins(struct walk_row *walk, const void *row, void *out_margins)
 {
-    const double *base = blob_section(model, BLOB_BASE_MARGINS);
-
-    for (uint32_t k = 0; k < model->output_count; k++) {
-        model_number_set(model, out_margins, k, base[k]);
-    }
-}
-
-static void
-margins_divide(const struct model *model, void *margins)
-{
-    double divisor = blob_header(model)->divisor;
-
-    for (uint32_t k = 0; divisor != 1.0 && k < model->output_count; k++) {
-        if (model->number == MODEL_FLOAT32) {
-            ((float *)margins)[k] /= (float)divisor;
-        } else {
-            ((double *)margins)[k] /= divisor;
-        }
-    }
-}
-
-static bool
-row_ranks(const struct model *model, const void *row, uint8_t *out_ranks)
-{
-    bool has_missing = model->number == MODEL_FLOAT32 ? ranks_f32(model, row, out_ranks)
-                                                      : ranks_f64(model, row, out_ranks);
-
-    return rank_row_sets(model, row, out_ranks) || has_missing;
-}
-
-static void
-row_margins(const struct model *model, const void *row, struct walk_row *walk, sum_function *sum,
-            void *out_margins)
-{
+    const struct model *model = walk->model;
     const struct blob_header *header = blob_header(model);
-    bool has_missing = row_ranks(model, row, walk->ranks);
+    bool has_missing = rank_row_avx512(model, row, walk->ranks);
     bool has_two_tables = header->rank_column_count > 64;
-    chunk_function *chunk =
-        chunk_functions[header->walk_root_depth - 3][has_two_tables][has_missing];
-    uint32_t leaves[CHUNK_TREES];
+    bool is_one_f32 = model->output_count == 1 && model->number == MODEL_FLOAT32;
+    walk_function *function =
+        header->walk_step_count > 1
+            ? deep_functions[has_two_tables][has_missing]
+            : walk_functions[is_one_f32][header->walk_root_depth - 3][has_two_tables][has_missing];
 
-    base_spread(model, out_margins);
-    for (uint32_t first = 0; first < walk->tree_count; first += CHUNK_TREES) {
-        uint32_t left = walk->tree_count - first;
-        uint32_t count = left < CHUNK_TREES ? left : CHUNK_TREES;
-        chunk(walk, first, (count + WALK_LANES - 1) / WALK_LANES, leaves);
-        sum(model, walk->records, leaves, first, count, out_margins);
-    }
-    margins_divide(model, out_margins);
+    walk_sums_begin(model, out_margins);
+    function(walk, out_margins);
+    walk_sums_end(model, out_margins);
 }
 
 static void
@@ -500,8 +438,10 @@ row_avx512_margins(const struct model *model, const void *rows, size_t row_count
 {
     const struct blob_header *header = blob_header(model);
     size_t number_bytes = model_number_bytes(model);
-    sum_function *sum = sum_of(model);
     struct walk_row walk = {
+        .model = model,
+        .sum = walk_sum_of(model),
+        .sum_leaves = walk_sum_groups(model) * WALK_LANES,
         .roots = blob_section(model, BLOB_WALK_ROOTS),
         .trees = blob_section(model, BLOB_WALK_TREES),
         .records = blob_section(model, BLOB_WALK_RECORDS),
@@ -513,8 +453,8 @@ row_avx512_margins(const struct model *model, const void *rows, size_t row_count
 
     (void)scratch;
     for (size_t r = 0; r < row_count; r++) {
-        row_margins(model, (const uint8_t *)rows + r * model->feature_count * number_bytes, &walk,
-                    sum, (uint8_t *)out_margins + r * model->output_count * number_bytes);
+        row_margins(&walk, (const uint8_t *)rows + r * model->feature_count * number_bytes,
+                    (uint8_t *)out_margins + r * model->output_count * number_bytes);
     }
 }
 

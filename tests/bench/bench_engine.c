@@ -3,8 +3,10 @@
  * bench_engine.c - one thread of the engine against one thread of libxgboost's C API
  * (XGBoosterPredictFromDense), in one process, margins of the same rows, repetitions interleaved.
  * Prints one TSV line a figure: name, ours, unit, peer, the peer's figure, ratio (more is better
- * for us). A figure is the median of its repetitions.
- * Usage: bench_engine FOLDER, where engine_models.py has put a.ubj, a.f32, …
+ * for us). A figure is the median of its repetitions. Cold: 96 MB of other memory are written
+ * before each call, for ours and for the peer's.
+ * Usage: bench_engine FOLDER [PART], where engine_models.py has put a.ubj, a.f32, and so on; PART:
+ * only the figures that have it in their names.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -15,13 +17,26 @@
 #include "../oracle/peer.h"
 #include "augury/registry.h"
 
-enum { REPETITIONS = 31, BATCH_ROWS = 1000, ROW_TURNS = 400, ROWS_SPARED = 7 };
+enum {
+    REPETITIONS = 31,
+    COLD_REPETITIONS = 101,
+    COLD_BYTES = 96 << 20,
+    BATCH_ROWS = 1000,
+    FEW_ROWS = 8,
+    ROW_TURNS = 400,
+    FEW_TURNS = 50,
+    ROWS_SPARED = 7
+};
 
 struct subject {
     struct oracle_model ours;
     struct peer *peer;
-    struct oracle_rows rows;
+    struct oracle_rows rows; /* those that are measured */
+    struct oracle_rows dense;
+    struct oracle_rows missing; /* or no values */
     float *margins;
+    uint8_t *other; /* what is written to make the caches cold */
+    size_t turn;
 };
 
 /* Some repetitions of the work: nanoseconds a row. */
@@ -73,6 +88,68 @@ peer_one_row(struct subject *subject)
     return per_row(start_ns, ROW_TURNS);
 }
 
+static void
+make_cold(struct subject *subject)
+{
+    for (size_t i = 0; i < COLD_BYTES; i += 64) {
+        subject->other[i]++;
+    }
+    subject->turn++;
+}
+
+static double
+ours_cold_row(struct subject *subject)
+{
+    make_cold(subject);
+    const float *row =
+        subject->rows.values + row_of_turn(subject, subject->turn) * subject->rows.columns;
+    uint64_t start_ns = clock_mono_ns();
+    model_margins(&subject->ours.model, row, 1, subject->ours.scratch, subject->margins);
+    return per_row(start_ns, 1);
+}
+
+static double
+peer_cold_row(struct subject *subject)
+{
+    size_t count;
+
+    make_cold(subject);
+    struct peer_rows rows = peer_rows_of(subject, row_of_turn(subject, subject->turn), 1);
+    uint64_t start_ns = clock_mono_ns();
+    if (peer_predict_inplace(subject->peer, &rows, PEER_MARGIN, &count) == NULL) {
+        return NAN;
+    }
+    return per_row(start_ns, 1);
+}
+
+static double
+ours_few(struct subject *subject)
+{
+    uint64_t start_ns = clock_mono_ns();
+
+    for (size_t i = 0; i < FEW_TURNS; i++) {
+        const float *rows = subject->rows.values + i * FEW_ROWS * subject->rows.columns;
+        model_margins(&subject->ours.model, rows, FEW_ROWS, subject->ours.scratch,
+                      subject->margins);
+    }
+    return per_row(start_ns, FEW_TURNS * FEW_ROWS);
+}
+
+static double
+peer_few(struct subject *subject)
+{
+    uint64_t start_ns = clock_mono_ns();
+    size_t count;
+
+    for (size_t i = 0; i < FEW_TURNS; i++) {
+        struct peer_rows rows = peer_rows_of(subject, i * FEW_ROWS, FEW_ROWS);
+        if (peer_predict_inplace(subject->peer, &rows, PEER_MARGIN, &count) == NULL) {
+            return NAN;
+        }
+    }
+    return per_row(start_ns, FEW_TURNS * FEW_ROWS);
+}
+
 static double
 ours_batch(struct subject *subject)
 {
@@ -105,24 +182,67 @@ compare_doubles(const void *a, const void *b)
     return x < y ? -1 : x > y ? 1 : 0;
 }
 
-static void
-report(const char *name, struct subject *subject, measure *ours, measure *theirs)
-{
-    double our_ns[REPETITIONS];
-    double peer_ns[REPETITIONS];
+enum figure_rows { DENSE_ROWS, MISSING_ROWS };
 
-    (void)ours(subject); /* warm */
-    (void)theirs(subject);
-    for (size_t i = 0; i < REPETITIONS; i++) {
-        our_ns[i] = ours(subject);
-        peer_ns[i] = theirs(subject);
+struct figure {
+    const char *name;
+    const char *kernel; /* "auto": the one that is chosen */
+    enum figure_rows rows;
+    size_t repetitions;
+    size_t turns_before; /* unmeasured: what the other side threw out of the caches comes back */
+    measure *ours;
+    measure *theirs;
+};
+
+static const struct figure figures[] = {
+    {"row_warm", "auto", DENSE_ROWS, REPETITIONS, 1, ours_one_row, peer_one_row},
+    {"row_missing", "auto", MISSING_ROWS, REPETITIONS, 1, ours_one_row, peer_one_row},
+    {"row_cold", "auto", DENSE_ROWS, COLD_REPETITIONS, 0, ours_cold_row, peer_cold_row},
+    {"batch8", "auto", DENSE_ROWS, REPETITIONS, 1, ours_few, peer_few},
+    {"row_scalar", "pack8", DENSE_ROWS, REPETITIONS, 1, ours_one_row, peer_one_row},
+    {"batch_scalar", "pack8", DENSE_ROWS, REPETITIONS, 1, ours_batch, peer_batch},
+};
+
+static double
+after_turns(struct subject *subject, measure *work, size_t turns_before)
+{
+    for (size_t i = 0; i < turns_before; i++) {
+        (void)work(subject);
     }
-    qsort(our_ns, REPETITIONS, sizeof(double), compare_doubles);
-    qsort(peer_ns, REPETITIONS, sizeof(double), compare_doubles);
-    printf("%s\t%.0f\tns/row\tlibxgboost %s\t%.0f\t%.2f\n", name, our_ns[REPETITIONS / 2],
-           peer_version(), peer_ns[REPETITIONS / 2],
-           peer_ns[REPETITIONS / 2] / our_ns[REPETITIONS / 2]);
+    return work(subject);
+}
+
+static void
+report(const char *name, const struct figure *figure, struct subject *subject)
+{
+    double our_ns[COLD_REPETITIONS];
+    double peer_ns[COLD_REPETITIONS];
+    size_t middle = figure->repetitions / 2;
+
+    for (size_t i = 0; i < figure->repetitions; i++) {
+        our_ns[i] = after_turns(subject, figure->ours, figure->turns_before);
+        peer_ns[i] = after_turns(subject, figure->theirs, figure->turns_before);
+    }
+    qsort(our_ns, figure->repetitions, sizeof(double), compare_doubles);
+    qsort(peer_ns, figure->repetitions, sizeof(double), compare_doubles);
+    printf("%s\t%.0f\tns/row\tlibxgboost %s\t%.0f\t%.2f\n", name, our_ns[middle], peer_version(),
+           peer_ns[middle], peer_ns[middle] / our_ns[middle]);
     fflush(stdout);
+}
+
+/* With another kernel the working memory is another as well. */
+static bool
+kernel_take(struct subject *subject, const char *kernel)
+{
+    struct model *model = &subject->ours.model;
+    struct err err;
+
+    if (model_force_kernel(model, kernel, &err) != 0) {
+        return false;
+    }
+    free(subject->ours.scratch);
+    subject->ours.scratch = aligned_alloc(64, model_scratch_bytes(model, SIZE_MAX));
+    return subject->ours.scratch != NULL;
 }
 
 /* A benchmark of wrong answers is worth nothing: all margins are compared first. */
@@ -164,6 +284,19 @@ rows_read_f32(const char *path, size_t columns, struct oracle_rows *out_rows)
     return out_rows->values != NULL;
 }
 
+/* "…/a.f32" beside "…/a.missing.f32". */
+static void
+rows_read_missing(const char *rows_path, size_t columns, struct oracle_rows *out_rows)
+{
+    char path[512];
+    size_t len = strlen(rows_path);
+
+    if (len > 4 && strcmp(rows_path + len - 4, ".f32") == 0) {
+        (void)snprintf(path, sizeof(path), "%.*s.missing.f32", (int)(len - 4), rows_path);
+        (void)rows_read_f32(path, columns, out_rows);
+    }
+}
+
 static bool
 subject_init(struct subject *subject, const char *model_path, const char *rows_path)
 {
@@ -179,16 +312,20 @@ subject_init(struct subject *subject, const char *model_path, const char *rows_p
         subject->peer = peer_load(buf_view(&file));
         size_t columns = subject->ours.model.feature_count;
         is_done = strstr(rows_path, ".tsv") != NULL
-                      ? oracle_read_tsv(rows_path, &subject->rows)
-                      : rows_read_f32(rows_path, columns, &subject->rows);
+                      ? oracle_read_tsv(rows_path, &subject->dense)
+                      : rows_read_f32(rows_path, columns, &subject->dense);
+        rows_read_missing(rows_path, columns, &subject->missing);
     }
     buf_fini(&file);
+    subject->rows = subject->dense;
+    subject->other = calloc(1, COLD_BYTES);
     if (is_done) {
         subject->margins =
             malloc(subject->rows.count * subject->ours.model.output_count * sizeof(float));
     }
     is_done = is_done && subject->peer != NULL && subject->margins != NULL &&
-              subject->rows.count >= BATCH_ROWS && answers_are_equal(subject);
+              subject->other != NULL && subject->rows.count >= BATCH_ROWS &&
+              answers_are_equal(subject);
     if (!is_done) {
         fprintf(stderr, "bench_engine: %s: not loaded or not answered alike: %s\n", model_path,
                 err.reason);
@@ -200,23 +337,42 @@ static void
 subject_fini(struct subject *subject)
 {
     oracle_model_fini(&subject->ours);
-    oracle_rows_fini(&subject->rows);
+    oracle_rows_fini(&subject->dense);
+    oracle_rows_fini(&subject->missing);
+    free(subject->other);
     peer_free(&subject->peer);
     free(subject->margins);
 }
 
 static bool
-bench_model(const char *name, const char *model_path, const char *rows_path)
+bench_figure(const struct figure *figure, const char *model_name, const char *part,
+             struct subject *subject)
+{
+    char name[64];
+
+    (void)snprintf(name, sizeof(name), "engine.%s%s", model_name, figure->name);
+    subject->rows = figure->rows == MISSING_ROWS ? subject->missing : subject->dense;
+    /* A kernel of another processor has no figure here. */
+    if (strstr(name, part) == NULL || subject->rows.values == NULL ||
+        !kernel_take(subject, figure->kernel)) {
+        return true;
+    }
+    if (!answers_are_equal(subject)) {
+        fprintf(stderr, "bench_engine: %s: not answered alike\n", name);
+        return false;
+    }
+    report(name, figure, subject);
+    return true;
+}
+
+static bool
+bench_model(const char *name, const char *model_path, const char *rows_path, const char *part)
 {
     struct subject subject;
-    char figure[64];
     bool is_done = subject_init(&subject, model_path, rows_path);
 
-    if (is_done) {
-        (void)snprintf(figure, sizeof(figure), "engine.%srow_scalar", name);
-        report(figure, &subject, ours_one_row, peer_one_row);
-        (void)snprintf(figure, sizeof(figure), "engine.%sbatch_scalar", name);
-        report(figure, &subject, ours_batch, peer_batch);
+    for (size_t i = 0; is_done && i < AUGURY_COUNT(figures); i++) {
+        is_done = bench_figure(&figures[i], name, part, &subject);
     }
     subject_fini(&subject);
     return is_done;
@@ -226,21 +382,24 @@ int
 main(int argc, char **argv)
 {
     static const char *const names[] = {"a", "b", "c"};
+    const char *part = argc == 3 ? argv[2] : "";
     char model_path[512];
     char rows_path[512];
     char name[8];
 
-    if (argc != 2 || !peer_is_there()) {
+    if (argc < 2 || argc > 3 || !peer_is_there()) {
         fprintf(stderr, "bench_engine: %s\n",
-                argc != 2 ? "usage: bench_engine FOLDER" : "libxgboost was not found by configure");
+                argc < 2 || argc > 3 ? "usage: bench_engine FOLDER [PART]"
+                                     : "libxgboost was not found by configure");
         return 2;
     }
-    bool is_done = bench_model("", "tests/data/nfl-wp/model.json", "tests/data/nfl-wp/input.tsv");
+    bool is_done =
+        bench_model("", "tests/data/nfl-wp/model.json", "tests/data/nfl-wp/input.tsv", part);
     for (size_t i = 0; is_done && i < AUGURY_COUNT(names); i++) {
         (void)snprintf(model_path, sizeof(model_path), "%s/%s.ubj", argv[1], names[i]);
         (void)snprintf(rows_path, sizeof(rows_path), "%s/%s.f32", argv[1], names[i]);
         (void)snprintf(name, sizeof(name), "%s.", names[i]);
-        is_done = bench_model(name, model_path, rows_path);
+        is_done = bench_model(name, model_path, rows_path, part);
     }
     return is_done ? 0 : 1;
 }
