@@ -289,7 +289,10 @@ augury_json_read(struct import *import, const struct wire_value *document,
         .leaf_width = 1,
         .divisor = 1.0,
     };
-    int rc = check_head(&reader);
+    int rc = import_refuse_iterations(import, "model JSON", err);
+    if (rc == 0) {
+        rc = check_head(&reader);
+    }
     if (rc == 0) {
         rc = find_kind(&reader, &kind);
     }

@@ -12,12 +12,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROWS = 9 };
+enum { ROWS = 9, REASONS = 4 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* One model a kernel: packed, wide with category sets and levels, linear; and wide of float64 with
- * linear leaves. */
+/* One model a kernel: packed, wide with category sets and levels, linear; wide of float64 with
+ * linear leaves; layers behind inputs; a scorecard with reasons. */
 #define TREES                                                                                      \
     "{\"base_weights\":[],\"categories\":[1,3,70000],\"categories_nodes\":[0],"                    \
     "\"categories_segments\":[0],\"categories_sizes\":[%s],\"default_left\":[1,0,0,0,0],\"id\":0," \
@@ -41,6 +41,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
     "leaf_features=0 1  1\nleaf_coeff=0.5 2  3\n\nend of "                                         \
     "trees\n\npandas_categorical:[[\"x\",\"y\"]]"
 
+#define FEATURES                                                                                   \
+    "\"format\":\"augury-model\",\"format_version\":1,\"classes\":[\"no\",\"yes\"],"               \
+    "\"features\":[{\"name\":\"x\"},{\"name\":\"c\",\"type\":\"category\",\"levels\":[\"a\","      \
+    "\"b\"]}],"
+#define PERCEPTRON                                                                                 \
+    "{" FEATURES "\"kind\":\"mlp\",\"link\":\"sigmoid\",\"inputs\":[{\"feature\":1,\"steps\":"     \
+    "[[\"find\",[0,1],[5,6],-1,null],[\"fill\",2]]},{\"feature\":0}],\"layers\":[{\"weights\":"    \
+    "[[1,2],[3,4],[5,6]],\"bias\":[1,2,3],\"activation\":\"relu\"},{\"weights\":[[1,2,3]],"        \
+    "\"bias\":[1],\"activation\":\"identity\"}]}"
+#define SCORECARD                                                                                  \
+    "{" FEATURES "\"kind\":\"scorecard\",\"attributes\":[{\"feature\":0,\"cuts\":[1,2],"           \
+    "\"points\":[1,2,3],\"missing\":4,\"reason\":\"r\"},{\"feature\":1,\"levels\":[[\"a\"]],"      \
+    "\"points\":[7],\"other\":3,\"missing\":1,\"reasons\":[\"s\"]}]}"
+
 static void
 make_blob(unsigned which, struct buf *out_blob)
 {
@@ -48,13 +62,15 @@ make_blob(unsigned which, struct buf *out_blob)
     char text[4096];
     struct err err;
 
-    if (which % 4 == 3) {
-        AUGURY_ASSERT(model_import(bytes_of_text(LIGHTGBM), &options, out_blob, &err) == 0);
+    if (which % 6 >= 3) {
+        static const char *const texts[] = {LIGHTGBM, PERCEPTRON, SCORECARD};
+        struct bytes whole = bytes_of_text(texts[which % 6 - 3]);
+        AUGURY_ASSERT(model_import(whole, &options, out_blob, &err) == 0);
         return;
     }
-    if (which % 4 == 0) {
+    if (which % 6 == 0) {
         snprintf(text, sizeof(text), MODEL(GBTREE), "3", "0");
-    } else if (which % 4 == 1) {
+    } else if (which % 6 == 1) {
         snprintf(text, sizeof(text), MODEL(GBTREE), "3", "1");
     } else {
         snprintf(text, sizeof(text), MODEL(GBLINEAR), "", "");
@@ -85,6 +101,7 @@ evaluate(const struct model *model)
     void *rows = calloc(values, sizeof(double));
     void *margins = calloc(outputs, sizeof(double));
     void *answers = calloc(outputs * 2, sizeof(double));
+    struct model_reason reasons[REASONS];
     uint32_t *leaves = calloc(ROWS * (size_t)model->tree_count + 1, sizeof(uint32_t));
     void *scratch = aligned_alloc(64, model_scratch_bytes(model, ROWS));
 
@@ -95,6 +112,10 @@ evaluate(const struct model *model)
     }
     model_margins(model, rows, ROWS, scratch, margins);
     model_margins(model, rows, 1, scratch, margins);
+    for (size_t i = model_reasons(model, rows, REASONS, reasons); i > 0; i--) {
+        (void)utf8_is_valid(reasons[i - 1].code);
+        AUGURY_ASSERT(reasons[i - 1].feature < model->feature_count);
+    }
     model_leaves(model, rows, ROWS, scratch, leaves);
     model_predictions(model, margins, ROWS, answers);
     model_probabilities(model, margins, ROWS, answers);
@@ -109,6 +130,9 @@ static void
 look_up_names(const struct model *model)
 {
     (void)model_kind(model);
+    for (uint32_t i = 0; i < model_class_count(model); i++) {
+        (void)utf8_is_valid(model_class_name(model, i));
+    }
     (void)utf8_is_valid(model_objective(model));
     (void)utf8_is_valid(model_source(model));
     for (uint32_t i = 0; i < model->feature_count; i++) {

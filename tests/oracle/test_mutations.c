@@ -492,6 +492,16 @@ broken_onnx_weights_are_refused_or_answer(void)
     check_file("tests/data/models-onnx/linear-binary.onnx");
 }
 
+static void
+broken_model_json_is_refused_or_answers(void)
+{
+    check_file("tests/data/models-augury/forest-of-classes.json");
+    check_file("tests/data/models-augury/pipeline-hgb.json");
+    check_file("tests/data/models-augury/pipeline-linear.json");
+    check_file("tests/data/models-augury/perceptron.json");
+    check_file("tests/data/models-augury/scorecard.json");
+}
+
 int
 main(void)
 {
@@ -506,5 +516,6 @@ main(void)
     TAP_RUN(broken_onnx_trees_of_classes_are_refused_or_answer);
     TAP_RUN(broken_onnx_ensembles_with_members_are_refused_or_answer);
     TAP_RUN(broken_onnx_weights_are_refused_or_answer);
+    TAP_RUN(broken_model_json_is_refused_or_answers);
     return tap_done();
 }
