@@ -55,6 +55,8 @@ struct api_verbs {
 AUGURY_MUST_USE int api_model_verb(const struct api_verbs *verbs, int argc, const char *const *argv,
                                    struct wire_writer *writer, struct err *err);
 const char *api_model_verb_help(void);
+/* "name@selector" in its parts; the selector may be empty. */
+void api_split_name(struct bytes text, struct bytes *out_name, struct bytes *out_selector);
 /* A whole regular file, at most max_bytes; never waits for a pipe. AUGURY_ERR_IO,
  * AUGURY_ERR_DENIED, AUGURY_ERR_LIMIT; err names it. out: initialised, empty. */
 AUGURY_MUST_USE int api_read_file(const char *path, size_t max_bytes, struct buf *out_text,

@@ -204,3 +204,66 @@ void model_predictions(const struct model *model, const void *margins, size_t ro
 /* out: row_count × probability_count; classes in order (binary: 1 - p, p). */
 void model_probabilities(const struct model *model, const void *margins, size_t row_count,
                          void *out_probabilities);
+
+/* ---- intervals: conformal scores of held-out rows, kept in the blob ------------------------- */
+
+/* What was measured of each held-out row. */
+enum model_score {
+    MODEL_SCORE_NONE,
+    MODEL_SCORE_RESIDUAL, /* |target - prediction| */
+    MODEL_SCORE_CLASS,    /* 1 - the true class' probability (LAC: Sadinle, Lei, Wasserman 2019) */
+    /* How far the target lies outside what two further models predict, negative inside (CQR:
+     * Romano, Patterson, Candes 2019). */
+    MODEL_SCORE_QUANTILES,
+    MODEL_SCORE_COUNT
+};
+
+enum {
+    MODEL_CALIBRATION_ROWS_MIN = 20, /* of the whole and of a group: levels up to 20 / 21 */
+    MODEL_CALIBRATION_GROUPS_MAX = 256,
+    MODEL_CALIBRATION_SCORES_MAX = 4096, /* stored of one group */
+};
+
+struct model_calibration {
+    enum model_score score; /* MODEL_SCORE_NONE: the model has no calibration */
+    uint32_t row_count;     /* held-out rows */
+    uint32_t group_count;   /* with scores of their own */
+    int32_t group_feature;  /* -1: no groups */
+    bool is_binned;         /* a group is the values from `from` up to the next one's */
+    struct bytes target;    /* name of the column */
+};
+struct model_calibration model_calibration(const struct model *model);
+struct model_calibration_group {
+    double from; /* the group's value */
+    uint32_t row_count;
+};
+struct model_calibration_group model_calibration_group(const struct model *model, uint32_t group);
+
+/* The score that a fraction `level` (over 0, under 1) of rows like this one does not exceed: of its
+ * group where that has scores, else of all rows. INFINITY: too few rows for that level. Of a model
+ * that has a calibration. */
+double model_calibration_score(const struct model *model, const void *row, double level);
+/* The two models of MODEL_SCORE_QUANTILES. */
+AUGURY_MUST_USE int model_calibration_models(const struct model *model, struct model *out_lower,
+                                             struct model *out_upper, struct err *err);
+
+/* Makes a calibration: new, add blocks of held-out rows, finish. Memory: 16 bytes a row. */
+struct model_calibrator;
+struct model_calibrator_options {
+    const char *target;                /* name of the column; outlives the calibrator */
+    int32_t group_feature;             /* -1: no groups */
+    uint32_t bins;                     /* 0: each value is a group; else so many ranges */
+    const struct model *lower, *upper; /* of MODEL_SCORE_QUANTILES: both, else NULL */
+};
+AUGURY_MUST_USE int model_calibrator_new(const struct model *model,
+                                         const struct model_calibrator_options *options,
+                                         struct model_calibrator **out_calibrator, struct err *err);
+void model_calibrator_free(struct model_calibrator **calibrator);
+/* Whether a target can be one: a finite number, of a classifier the number of a class. */
+bool model_calibrator_takes(const struct model_calibrator *calibrator, double target);
+AUGURY_MUST_USE int model_calibrator_add(struct model_calibrator *calibrator, const void *rows,
+                                         const double *targets, size_t row_count, struct err *err);
+/* Appends the model's blob with the calibration in place of one that it had. out_blob's length must
+ * be divisible by 8. */
+AUGURY_MUST_USE int model_calibrator_finish(struct model_calibrator *calibrator,
+                                            struct buf *out_blob, struct err *err);

@@ -21,6 +21,7 @@ enum predict_outputs {
     PREDICT_PROBABILITIES = 1 << 2,
     PREDICT_LEAF = 1 << 3,
     PREDICT_CLASS = 1 << 4,
+    PREDICT_INTERVAL = 1 << 5,
 };
 /* "margin" → PREDICT_MARGIN; AUGURY_NOT_FOUND. */
 AUGURY_MUST_USE int predict_output_find(struct bytes name, enum predict_outputs *out_output);
@@ -40,6 +41,8 @@ enum predict_flags {
 };
 
 enum { PREDICT_NOT_ROUNDED = 255 };
+
+#define PREDICT_LEVEL 0.9 /* of intervals, when none is asked for */
 
 /* A process's predictor: where models and cached answers are found. Zero-initialise, then set the
  * first six. */
@@ -64,6 +67,8 @@ struct predict_question {
     const struct wire_value *data; /* array of arrays */
     unsigned outputs;              /* enum predict_outputs; 0: prediction */
     unsigned flags;                /* enum predict_flags */
+    unsigned also;                 /* beside those, or beside the prediction */
+    double level;                  /* of intervals, over 0 and under 1; 0: PREDICT_LEVEL */
     uint64_t now_wall_ms;
 };
 
@@ -78,9 +83,14 @@ struct predict_answer {
     const void *probabilities; /* row_count × model.probability_count */
     const uint32_t *leaves;    /* row_count × model.tree_count */
     const uint32_t *classes;   /* row_count */
-    bool has_used_cache;       /* rows were looked up */
-    size_t hits;               /* rows answered from the cache alone */
-    uint64_t expires_wall_ms;  /* earliest of the parts; 0: none came from or went to the cache */
+    /* Of numbers row_count × 2, lower and upper, infinite when there is no bound; of classes
+     * row_count × model.probability_count, 1: in the set. */
+    const void *intervals;
+    const uint8_t *class_sets;
+    double level;
+    bool has_used_cache;      /* rows were looked up */
+    size_t hits;              /* rows answered from the cache alone */
+    uint64_t expires_wall_ms; /* earliest of the parts; 0: none came from or went to the cache */
 };
 
 /*
@@ -91,6 +101,7 @@ struct predict_answer {
  *                             "duplicate_feature", "invalid_feature", "invalid_category",
  *                             "invalid_shape"
  *   AUGURY_ERR_UNSUPPORTED    "no_such_output"
+ *   AUGURY_ERR_INVALID        "invalid_level"
  *   AUGURY_ERR_LIMIT          "too_many_rows"
  *   AUGURY_ERR_NOMEM          "request_too_large": the arena is used up Call predict_end() in every
  *   case, after the answer has been encoded.
@@ -109,6 +120,11 @@ AUGURY_MUST_USE int predict_cell(const struct model *model, uint32_t feature, st
  * feature that is NaN in row. */
 AUGURY_MUST_USE int predict_row_check(const struct model *model, const void *row, struct err *err);
 
+/* The truth in a cell: a number, of a classifier the number of a class (true and false are 1 and
+ * 0). err has no place. */
+AUGURY_MUST_USE int predict_target(const struct model *model, struct bytes cell, double *out_target,
+                                   struct err *err);
+
 /* ---- files of rows --------------------------------------------------------------------------- */
 
 /* A file of rows as a model reads it. Process: cli, supervisor (verbs). It has memory of its own,
@@ -121,6 +137,7 @@ struct predict_file_options {
      * file. Each has to be there. */
     const char *const *extras;
     size_t extra_count;
+    bool is_ignoring_unknown; /* other columns that are no features are left out */
 };
 /* Errors have file and line, and column where there is one. */
 AUGURY_MUST_USE int predict_file_open(const struct model *model,
@@ -144,6 +161,28 @@ AUGURY_MUST_USE int predict_file_extra_number(const struct predict_file *file, s
  * PREDICT_CLASS. */
 void predict_classes(const struct model *model, const void *margins, size_t row_count, void *room,
                      uint32_t *out_classes);
+
+/* Rows with what a model says of each: its prediction, its probabilities, or two quantiles. */
+struct predict_interval_rows {
+    const void *rows;   /* count × feature_count: for the groups */
+    const void *values; /* count × width */
+    size_t width;
+    size_t count;
+};
+/* Of a model with a calibration of numbers: lower and upper bound a row, -inf and +inf when the
+ * held-out rows are too few for the level. Width 1, of MODEL_SCORE_QUANTILES 2. */
+void predict_intervals(const struct model *model, const struct predict_interval_rows *rows,
+                       double level, void *out_intervals);
+/* Of one with a calibration of classes: 1 for each class in the set. Width probability_count. */
+void predict_class_sets(const struct model *model, const struct predict_interval_rows *rows,
+                        double level, uint8_t *out_sets);
+/* What the two models of MODEL_SCORE_QUANTILES predict: two numbers a row. scratch: as many bytes
+ * as the other says, 64-byte aligned. */
+size_t predict_quantiles_scratch_bytes(const struct model *model);
+void predict_quantiles(const struct model *model, const void *rows, size_t row_count, void *scratch,
+                       void *out_quantiles);
+/* Whether there can be an interval of that level: "invalid_level". */
+AUGURY_MUST_USE int predict_level_check(double level, struct err *err);
 
 /* ---- suggestions in error messages ----------------------------------------------------------- */
 

@@ -89,16 +89,64 @@ put_class(struct wire_writer *writer, const struct predict_answer *answer, size_
     wire_put_u64(writer, answer->classes[row]);
 }
 
+/* A bound that is not there is null. */
+static void
+put_bounds(struct wire_writer *writer, const struct predict_answer *answer, size_t row)
+{
+    struct numbers bounds = {&answer->model->model, answer->intervals, row, 2};
+
+    wire_object(writer, 3);
+    wire_key(writer, "lower");
+    put_number(writer, &bounds, 0);
+    wire_key(writer, "upper");
+    put_number(writer, &bounds, 1);
+    wire_key(writer, "level");
+    wire_put_f64(writer, answer->level);
+    wire_end(writer);
+}
+
+static void
+put_class_set(struct wire_writer *writer, const struct predict_answer *answer, size_t row)
+{
+    uint32_t count = answer->model->model.probability_count;
+    const uint8_t *set = answer->class_sets + (size_t)row * count;
+    uint32_t members_count = 0;
+
+    for (uint32_t i = 0; i < count; i++) {
+        members_count += set[i];
+    }
+    wire_object(writer, 2);
+    wire_key(writer, "set");
+    wire_array(writer, members_count);
+    for (uint32_t i = 0; i < count; i++) {
+        if (set[i] != 0) {
+            wire_put_u64(writer, i);
+        }
+    }
+    wire_end(writer);
+    wire_key(writer, "level");
+    wire_put_f64(writer, answer->level);
+    wire_end(writer);
+}
+
+static void
+put_interval(struct wire_writer *writer, const struct predict_answer *answer, size_t row)
+{
+    if (answer->intervals != NULL) {
+        put_bounds(writer, answer, row);
+    } else {
+        put_class_set(writer, answer, row);
+    }
+}
+
 /* In the order of an answer's members, each under its output's name. */
 static const struct {
     enum predict_outputs output;
     void (*put)(struct wire_writer *writer, const struct predict_answer *answer, size_t row);
 } members[] = {
-    {PREDICT_PREDICTION, put_prediction},
-    {PREDICT_MARGIN, put_margin},
-    {PREDICT_PROBABILITIES, put_probabilities},
-    {PREDICT_CLASS, put_class},
-    {PREDICT_LEAF, put_leaves},
+    {PREDICT_PREDICTION, put_prediction},       {PREDICT_MARGIN, put_margin},
+    {PREDICT_PROBABILITIES, put_probabilities}, {PREDICT_CLASS, put_class},
+    {PREDICT_INTERVAL, put_interval},           {PREDICT_LEAF, put_leaves},
 };
 
 static void

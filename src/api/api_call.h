@@ -54,8 +54,6 @@ unsigned api_negotiate(struct api_call *call);
 
 /* ---- documents ------------------------------------------------------------------------------- */
 
-/* "name@selector" in its parts; the selector may be empty. */
-void api_split_name(struct bytes text, struct bytes *out_name, struct bytes *out_selector);
 /* Every version of every model as one table. The registry's snapshot is open. */
 void api_put_models(struct wire_writer *writer, struct registry *registry);
 /* One version with its schema, and the versions beside it. The registry's snapshot is open.
@@ -64,5 +62,7 @@ void api_put_model(struct wire_writer *writer, const struct registry *registry,
                    const struct registry_model *model, const char *warning);
 /* The rows of an answer, with the model and version that gave it. */
 void api_put_answer(struct wire_writer *writer, const struct predict_answer *answer);
+/* How a version was calibrated; null when it was not. */
+void api_put_calibration(struct wire_writer *writer, const struct model *model);
 void api_put_time(struct wire_writer *writer, uint64_t wall_ms); /* ISO 8601 */
 void api_put_version(struct wire_writer *writer, uint32_t version);

@@ -3,6 +3,7 @@
  * api_model_verbs.c - `model import|list|use|show|unload|verify`, for the command line and the
  * admin socket alike: words in, one document out.
  */
+#include "api_calibrate.h"
 #include "api_call.h"
 #include "api_gates.h"
 #include "api_golden.h"
@@ -553,6 +554,9 @@ api_model_verb(const struct api_verbs *verbs_of, int argc, const char *const *ar
     struct verb_call call = {
         .verbs = verbs_of, .registry = verbs_of->registry, .writer = writer, .err = err};
 
+    if (argc > 0 && strcmp(argv[0], "calibrate") == 0) {
+        return api_calibrate(verbs_of, argc, argv, writer, err);
+    }
     for (size_t i = 0; argc > 0 && i < AUGURY_COUNT(verbs); i++) {
         if (strcmp(argv[0], verbs[i].name) == 0) {
             int rc = take_words(&verbs[i], argc, argv, &call);
@@ -560,7 +564,7 @@ api_model_verb(const struct api_verbs *verbs_of, int argc, const char *const *ar
         }
     }
     return err_set(err, AUGURY_ERR_INVALID, "usage",
-                   "%s%s%s; there are import, list, use, show, unload, verify",
+                   "%s%s%s; there are import, list, use, show, calibrate, unload, verify",
                    argc > 0 ? "there is no model verb \"" : "a verb is missing",
                    argc > 0 ? argv[0] : "", argc > 0 ? "\"" : "");
 }
@@ -578,6 +582,12 @@ api_model_verb_help(void)
            "    schema, outputs, versions, digests\n"
            "model use NAME VERSION [LABEL], or model use NAME@VERSION [LABEL]\n"
            "    points a label (stable) at a version; takes effect at once\n"
+           "model calibrate NAME[@SELECTOR] ROWS --target COLUMN [--group FEATURE "
+           "[--group-bins N]]\n"
+           "        [--lower NAME@SELECTOR --upper NAME@SELECTOR] [--format csv|tsv] "
+           "[--skip-columns N] [--ignore-unknown] [--use]\n"
+           "    stores a further version that knows from held-out rows how far it errs: it answers "
+           "intervals\n"
            "model unload NAME[@VERSION]\n"
            "    takes one version out, or the whole model\n"
            "model verify [NAME[@VERSION]]\n"

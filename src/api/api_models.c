@@ -141,6 +141,74 @@ put_feature(struct wire_writer *writer, const struct model *model, uint32_t numb
     wire_end(writer);
 }
 
+/* The value of a group as a request would say it. */
+static void
+put_group_value(struct wire_writer *writer, const struct model *model, double value)
+{
+    uint32_t feature = (uint32_t)model_calibration(model).group_feature;
+    uint32_t levels = model_feature(model, feature).level_count;
+
+    if (value >= 0.0 && value < (double)levels) {
+        wire_put_string(writer, model_feature_level(model, feature, (uint32_t)value));
+    } else if (model->number == MODEL_FLOAT32) {
+        wire_put_f32(writer, (float)value);
+    } else {
+        wire_put_f64(writer, value);
+    }
+}
+
+static void
+put_groups(struct wire_writer *writer, const struct model *model,
+           const struct model_calibration *calibration)
+{
+    wire_object(writer, 2);
+    wire_key(writer, "feature");
+    wire_put_string(writer, model_feature(model, (uint32_t)calibration->group_feature).name);
+    wire_key(writer, "groups");
+    wire_array(writer, calibration->group_count);
+    for (uint32_t i = 0; i < calibration->group_count; i++) {
+        struct model_calibration_group group = model_calibration_group(model, i);
+        wire_object(writer, 2);
+        wire_key(writer, calibration->is_binned ? "from" : "value");
+        put_group_value(writer, model, group.from);
+        wire_key(writer, "rows");
+        wire_put_u64(writer, group.row_count);
+        wire_end(writer);
+    }
+    wire_end(writer);
+    wire_end(writer);
+}
+
+void
+api_put_calibration(struct wire_writer *writer, const struct model *model)
+{
+    static const char *const methods[] = {[MODEL_SCORE_RESIDUAL] = "residual",
+                                          [MODEL_SCORE_CLASS] = "class",
+                                          [MODEL_SCORE_QUANTILES] = "quantiles"};
+    struct model_calibration calibration = model_calibration(model);
+
+    if (calibration.score == MODEL_SCORE_NONE) {
+        wire_put_null(writer);
+        return;
+    }
+    wire_object(writer, 5);
+    wire_key(writer, "method");
+    wire_put_text(writer, methods[calibration.score]);
+    wire_key(writer, "target");
+    wire_put_string(writer, calibration.target);
+    wire_key(writer, "rows");
+    wire_put_u64(writer, calibration.row_count);
+    wire_key(writer, "level_max"); /* (n + 1) × level <= n */
+    wire_put_f64(writer, (double)calibration.row_count / (calibration.row_count + 1.0));
+    wire_key(writer, "by");
+    if (calibration.group_count > 0) {
+        put_groups(writer, model, &calibration);
+    } else {
+        wire_put_null(writer);
+    }
+    wire_end(writer);
+}
+
 static void
 put_features(struct wire_writer *writer, const struct model *model)
 {
@@ -287,7 +355,7 @@ api_put_model(struct wire_writer *writer, const struct registry *registry,
 {
     const struct model *model = &found->model;
 
-    wire_object(writer, 20 + (warning != NULL ? 1 : 0));
+    wire_object(writer, 21 + (warning != NULL ? 1 : 0));
     put_version_members(writer, found);
     if (warning != NULL) {
         wire_key(writer, "warning");
@@ -310,6 +378,8 @@ api_put_model(struct wire_writer *writer, const struct registry *registry,
     wire_put_text(writer, model->number == MODEL_FLOAT32 ? "float32" : "float64");
     wire_key(writer, "outputs");
     put_outputs(writer, model);
+    wire_key(writer, "calibration");
+    api_put_calibration(writer, model);
     wire_key(writer, "versions");
     put_versions(writer, registry, found->entry.name);
     wire_key(writer, "features");

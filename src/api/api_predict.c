@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <string.h>
 
-enum option_kind { OPTION_VALUE, OPTION_OUTPUTS, OPTION_FLAG };
+enum option_kind { OPTION_VALUE, OPTION_OUTPUTS, OPTION_FLAG, OPTION_ALSO, OPTION_LEVEL };
 
 /* The members that a body may have. */
 static const struct option {
@@ -24,6 +24,8 @@ static const struct option {
     {"outputs", OPTION_OUTPUTS, 0, 0},
     {"use_cache", OPTION_FLAG, 0, PREDICT_USE_CACHE},
     {"ignore_unknown", OPTION_FLAG, 0, PREDICT_IGNORE_UNKNOWN},
+    {"include_uncertainty", OPTION_ALSO, 0, PREDICT_INTERVAL},
+    {"level", OPTION_LEVEL, 0, 0},
 };
 
 /* ---- decode ---------------------------------------------------------------------------------- */
@@ -100,8 +102,7 @@ refuse_option(struct bytes name, struct err *err)
     } else {
         err_set(err, AUGURY_ERR_INVALID, "unknown_option",
                 "the request has no member \"%.*s\"; it has features, rows, columns, data, "
-                "outputs, use_cache, "
-                "ignore_unknown",
+                "outputs, include_uncertainty, level, use_cache, ignore_unknown",
                 shown, (const char *)name.data);
     }
     return err_at(err, "%.*s", shown, (const char *)name.data);
@@ -114,26 +115,52 @@ member_of(struct predict_question *question, size_t offset)
     return (const struct wire_value **)(void *)((char *)question + offset);
 }
 
+/* A bool that sets or clears bits; *bits is untouched unless value is one. */
 static int
-option_apply(const struct option *option, const struct wire_value *value,
-             struct predict_question *question, struct err *err)
+bits_apply(const struct option *option, const struct wire_value *value, unsigned *bits,
+           struct err *err)
 {
-    switch (option->kind) {
-    case OPTION_VALUE: *member_of(question, option->offset) = value; return 0;
-    case OPTION_OUTPUTS: return outputs_from_value(value, &question->outputs, err);
-    case OPTION_FLAG: break;
-    }
     if (value->type != WIRE_BOOL) {
         err_set(err, AUGURY_ERR_INVALID, "invalid_request", "%s: expected true or false, got %s",
                 option->name, wire_type_name(value));
         return err_at(err, "%s", option->name);
     }
-    if (!value->as.boolean) {
-        question->flags &= ~option->flag;
-    } else if (option->flag != PREDICT_USE_CACHE) {
-        question->flags |= option->flag;
-    }
+    *bits = value->as.boolean ? *bits | option->flag : *bits & ~option->flag;
     return 0;
+}
+
+static int
+level_apply(const struct wire_value *value, struct predict_question *question, struct err *err)
+{
+    double level;
+
+    if (wire_to_f64(value, &level) != 0) {
+        err_set(err, AUGURY_ERR_INVALID, "invalid_level",
+                "level: expected a number over 0 and under 1, got %s", wire_type_name(value));
+        return err_at(err, "level");
+    }
+    question->level = level;
+    return predict_level_check(level, err);
+}
+
+static int
+option_apply(const struct option *option, const struct wire_value *value,
+             struct predict_question *question, struct err *err)
+{
+    unsigned before = question->flags;
+    int rc;
+
+    switch (option->kind) {
+    case OPTION_VALUE: *member_of(question, option->offset) = value; return 0;
+    case OPTION_OUTPUTS: return outputs_from_value(value, &question->outputs, err);
+    case OPTION_LEVEL: return level_apply(value, question, err);
+    case OPTION_ALSO: return bits_apply(option, value, &question->also, err);
+    case OPTION_FLAG: break;
+    }
+    rc = bits_apply(option, value, &question->flags, err);
+    /* A request may switch the cache off, never on where it is off. */
+    question->flags &= ~(unsigned)PREDICT_USE_CACHE | before;
+    return rc;
 }
 
 static int

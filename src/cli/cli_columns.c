@@ -10,7 +10,7 @@
 
 struct kind {
     enum predict_outputs output;
-    const char *name; /* of its one column; of several followed by :0, :1, … */
+    void (*name)(const struct cli_columns *columns, size_t column, struct buf *text);
     size_t (*count)(const struct model *model);
     void (*evaluate)(struct cli_columns *columns, const void *rows, size_t row_count);
     void (*put)(const struct cli_columns *columns, size_t at, struct buf *text);
@@ -49,6 +49,12 @@ count_one(const struct model *model)
     return 1;
 }
 
+static size_t
+count_bounds(const struct model *model)
+{
+    return model_calibration(model).score == MODEL_SCORE_CLASS ? 1 : 2;
+}
+
 /* ---- evaluation ------------------------------------------------------------------------------ */
 
 static void
@@ -84,6 +90,31 @@ evaluate_classes(struct cli_columns *columns, const void *rows, size_t row_count
     predict_classes(columns->model, columns->margins, row_count, columns->room, columns->values);
 }
 
+static void
+evaluate_intervals(struct cli_columns *columns, const void *rows, size_t row_count)
+{
+    const struct model *model = columns->model;
+    enum model_score score = model_calibration(model).score;
+    struct predict_interval_rows values = {
+        .rows = rows, .values = columns->room, .width = 1, .count = row_count};
+
+    if (score == MODEL_SCORE_QUANTILES) {
+        values.width = 2;
+        predict_quantiles(model, rows, row_count, columns->scratch, columns->room);
+        predict_intervals(model, &values, columns->output.level, columns->values);
+        return;
+    }
+    model_margins(model, rows, row_count, columns->scratch, columns->margins);
+    if (score == MODEL_SCORE_CLASS) {
+        values.width = model->probability_count;
+        model_probabilities(model, columns->margins, row_count, columns->room);
+        predict_class_sets(model, &values, columns->output.level, columns->values);
+    } else {
+        model_predictions(model, columns->margins, row_count, columns->room);
+        predict_intervals(model, &values, columns->output.level, columns->values);
+    }
+}
+
 /* ---- text ------------------------------------------------------------------------------------ */
 
 static void
@@ -104,12 +135,55 @@ put_u32(const struct cli_columns *columns, size_t at, struct buf *text)
     buf_put_u64(text, ((const uint32_t *)columns->values)[at]);
 }
 
+/* A bound, or the classes of a set with commas between. */
+static void
+put_interval(const struct cli_columns *columns, size_t at, struct buf *text)
+{
+    uint32_t count = columns->model->probability_count;
+    const uint8_t *set = (const uint8_t *)columns->values + at * count;
+    bool is_first = true;
+
+    if (model_calibration(columns->model).score != MODEL_SCORE_CLASS) {
+        put_number(columns, at, text);
+        return;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        if (set[i] != 0) {
+            buf_put_text(text, is_first ? "" : ",");
+            buf_put_u64(text, i);
+            is_first = false;
+        }
+    }
+}
+
+/* ---- names ----------------------------------------------------------------------------------- */
+
+/* The output's name; of several columns with :0, :1 and so on behind it. */
+static void
+name_numbered(const struct cli_columns *columns, size_t column, struct buf *text)
+{
+    bool is_probability = columns->output.kind == PREDICT_PROBABILITIES;
+
+    buf_put_text(text, is_probability ? "probability" : predict_output_name(columns->output.kind));
+    if (columns->count > 1) {
+        buf_put_u8(text, ':');
+        buf_put_u64(text, column);
+    }
+}
+
+static void
+name_bound(const struct cli_columns *columns, size_t column, struct buf *text)
+{
+    buf_put_text(text, columns->count == 1 ? "set" : column == 0 ? "lower" : "upper");
+}
+
 static const struct kind kinds[] = {
-    {PREDICT_PREDICTION, "prediction", count_predictions, evaluate_predictions, put_number},
-    {PREDICT_MARGIN, "margin", count_margins, evaluate_margins, put_number},
-    {PREDICT_PROBABILITIES, "probability", count_probabilities, evaluate_probabilities, put_number},
-    {PREDICT_LEAF, "leaf", count_leaves, evaluate_leaves, put_u32},
-    {PREDICT_CLASS, "class", count_one, evaluate_classes, put_u32},
+    {PREDICT_PREDICTION, name_numbered, count_predictions, evaluate_predictions, put_number},
+    {PREDICT_MARGIN, name_numbered, count_margins, evaluate_margins, put_number},
+    {PREDICT_PROBABILITIES, name_numbered, count_probabilities, evaluate_probabilities, put_number},
+    {PREDICT_LEAF, name_numbered, count_leaves, evaluate_leaves, put_u32},
+    {PREDICT_CLASS, name_numbered, count_one, evaluate_classes, put_u32},
+    {PREDICT_INTERVAL, name_bound, count_bounds, evaluate_intervals, put_interval},
 };
 
 static const struct kind *
@@ -134,23 +208,28 @@ cli_columns_count(const struct model *model, enum predict_outputs output)
 
 int
 cli_columns_init(struct cli_columns *columns, const struct model *model,
-                 enum predict_outputs output, size_t rows_max, struct err *err)
+                 const struct cli_output *output, size_t rows_max, struct err *err)
 {
     size_t number_bytes = model_number_bytes(model);
     size_t scratch_bytes = (model_scratch_bytes(model, rows_max) + 63) & ~(size_t)63;
-    size_t classes = model->probability_count > 0 ? model->probability_count : 1;
-    int rc = predict_outputs_check(model, output, err);
+    size_t widest = model->probability_count > 2 ? model->probability_count : 2;
+    int rc = predict_outputs_check(model, output->kind, err);
 
     if (rc != 0) {
         return rc;
     }
     *columns = (struct cli_columns){.model = model,
-                                    .output = output,
-                                    .count = cli_columns_count(model, output),
+                                    .output = *output,
+                                    .count = cli_columns_count(model, output->kind),
                                     .rows_max = rows_max};
+    widest = columns->count > widest ? columns->count : widest;
+    if (output->kind == PREDICT_INTERVAL &&
+        model_calibration(model).score == MODEL_SCORE_QUANTILES) {
+        scratch_bytes = predict_quantiles_scratch_bytes(model);
+    }
     columns->margins = calloc(rows_max, model->output_count * number_bytes);
-    columns->room = calloc(rows_max, classes * number_bytes);
-    columns->values = calloc(rows_max, columns->count * number_bytes);
+    columns->room = calloc(rows_max, widest * number_bytes);
+    columns->values = calloc(rows_max, widest * number_bytes);
     columns->scratch = aligned_alloc(64, scratch_bytes > 0 ? scratch_bytes : 64);
     if (columns->margins == NULL || columns->room == NULL || columns->values == NULL ||
         columns->scratch == NULL) {
@@ -174,20 +253,16 @@ void
 cli_columns_evaluate(struct cli_columns *columns, const void *rows, size_t row_count)
 {
     AUGURY_ASSERT(row_count <= columns->rows_max);
-    kind_of(columns->output)->evaluate(columns, rows, row_count);
+    kind_of(columns->output.kind)->evaluate(columns, rows, row_count);
 }
 
 void
 cli_columns_put_header(const struct cli_columns *columns, struct buf *text)
 {
-    const struct kind *kind = kind_of(columns->output);
+    const struct kind *kind = kind_of(columns->output.kind);
 
     for (size_t i = 0; i < columns->count; i++) {
-        buf_put_text(text, kind->name);
-        if (columns->count > 1) {
-            buf_put_u8(text, ':');
-            buf_put_u64(text, i);
-        }
+        kind->name(columns, i, text);
         buf_put_u8(text, i + 1 < columns->count ? '\t' : '\n');
     }
 }
@@ -195,7 +270,7 @@ cli_columns_put_header(const struct cli_columns *columns, struct buf *text)
 void
 cli_columns_put_row(const struct cli_columns *columns, size_t row, struct buf *text)
 {
-    const struct kind *kind = kind_of(columns->output);
+    const struct kind *kind = kind_of(columns->output.kind);
 
     for (size_t i = 0; i < columns->count; i++) {
         kind->put(columns, row * columns->count + i, text);

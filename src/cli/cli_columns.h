@@ -7,14 +7,19 @@
 
 #include "cli.h"
 
+struct cli_output {
+    enum predict_outputs kind;
+    double level; /* of intervals */
+};
+
 struct cli_columns {
     const struct model *model;
-    enum predict_outputs output;
+    struct cli_output output;
     size_t count;    /* columns */
     size_t rows_max; /* of one block */
     void *margins;   /* rows_max × output_count */
-    void *room;      /* of classes: their probabilities */
-    void *values;    /* rows_max × count: the model's numbers, or u32 */
+    void *room;      /* what values are made of: probabilities, predictions, quantiles */
+    void *values;    /* of the rows: the model's numbers, u32, or flags of classes */
     void *scratch;
 };
 
@@ -22,7 +27,8 @@ struct cli_columns {
 size_t cli_columns_count(const struct model *model, enum predict_outputs output);
 /* Allocates for blocks of rows_max rows. Refuses an output that the model lacks. */
 AUGURY_MUST_USE int cli_columns_init(struct cli_columns *columns, const struct model *model,
-                                     enum predict_outputs output, size_t rows_max, struct err *err);
+                                     const struct cli_output *output, size_t rows_max,
+                                     struct err *err);
 void cli_columns_fini(struct cli_columns *columns);
 /* Any number of rows up to rows_max. */
 void cli_columns_evaluate(struct cli_columns *columns, const void *rows, size_t row_count);

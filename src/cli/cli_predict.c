@@ -36,6 +36,19 @@ refuse_output(const struct cli_command *command)
     return cli_usage(command, what, optarg);
 }
 
+static int
+take_level(const struct cli_command *command, double *out_level)
+{
+    struct wire_value number = {
+        .type = WIRE_NUMBER, .count = (uint32_t)strlen(optarg), .as.text = optarg};
+    struct err err;
+
+    if (wire_to_f64(&number, out_level) != 0 || predict_level_check(*out_level, &err) != 0) {
+        return cli_usage(command, "--level is a number over 0 and under 1, not ", optarg);
+    }
+    return CLI_OK;
+}
+
 /* One option of `predict`. CLI_OK or CLI_USAGE after a message. */
 static int
 take_option(const struct cli_command *command, int option, struct cli_score_options *options)
@@ -53,6 +66,8 @@ take_option(const struct cli_command *command, int option, struct cli_score_opti
                                optarg);
     case 'n': options->rows.has_header = false; return CLI_OK;
     case 'H': options->has_names = true; return CLI_OK;
+    case 'm': options->model_name = optarg; return CLI_OK;
+    case 'l': return take_level(command, &options->level);
     case 'f': options->features = optarg; return CLI_OK;
     case 's': options->schema_path = optarg; return CLI_OK;
     case 'o':
@@ -81,6 +96,8 @@ take_arguments(const struct cli_command *command, int argc, char **argv,
     static const struct option long_options[] = {{"best-iteration", no_argument, NULL, 'b'},
                                                  {"no-header", no_argument, NULL, 'n'},
                                                  {"header", no_argument, NULL, 'H'},
+                                                 {"model", required_argument, NULL, 'm'},
+                                                 {"level", required_argument, NULL, 'l'},
                                                  {"features", required_argument, NULL, 'f'},
                                                  {"schema", required_argument, NULL, 's'},
                                                  {"output", required_argument, NULL, 'o'},
@@ -97,11 +114,15 @@ take_arguments(const struct cli_command *command, int argc, char **argv,
             return status;
         }
     }
-    if (argc - optind != 2) {
-        return cli_usage(command, "a model file and a file of rows are needed", "");
+    if (argc - optind != (options->model_name != NULL ? 1 : 2)) {
+        return cli_usage(command,
+                         options->model_name != NULL
+                             ? "with --model a file of rows is needed, and no other"
+                             : "a model file and a file of rows are needed",
+                         "");
     }
-    options->model_path = argv[optind];
-    options->rows_path = argv[optind + 1];
+    options->model_path = options->model_name != NULL ? NULL : argv[optind];
+    options->rows_path = argv[argc - 1];
     const char *dot = strrchr(options->rows_path, '.');
     if (!options->has_format && (dot == NULL || !format_find(dot + 1, &options->rows.format))) {
         return cli_usage(command, "--format is needed: the name does not say what is in ",
@@ -115,14 +136,22 @@ cli_predict(const struct cli *cli, const struct cli_command *command, int argc,
             const char *const *argv)
 {
     struct cli_score_options options = {.output = PREDICT_PREDICTION,
+                                        .level = PREDICT_LEVEL,
                                         .rows = {.format = ROWS_CSV, .has_header = true}};
     struct err err;
     /* getopt_long() reorders the pointers, not the words: main's array may be reordered. */
     int status = take_arguments(command, argc, (char **)(uintptr_t)argv, &options);
 
-    (void)cli;
+    struct conf *conf = NULL;
+
     if (status != CLI_OK) {
         return status;
     }
-    return cli_score(&options, &err) == 0 ? CLI_OK : cli_fail(&err);
+    if (options.model_name != NULL && cli_conf_load(cli, &conf) != 0) {
+        return CLI_FAILED;
+    }
+    options.conf = conf;
+    status = cli_score(&options, &err) == 0 ? CLI_OK : cli_fail(&err);
+    conf_free(&conf);
+    return status;
 }

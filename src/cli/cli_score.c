@@ -24,6 +24,7 @@ enum {
 struct scorer {
     const struct cli_score_options *options;
     struct model model;
+    struct registry *registry; /* whose snapshot holds the model, or NULL */
     struct predict_file *file;
     void *rows; /* block_rows × feature_count of the model's numbers */
     size_t block_rows;
@@ -71,6 +72,39 @@ compile_and_open(struct scorer *scorer, struct buf *blob)
     return rc == 0 ? model_open(buf_view(blob), MODEL_CHECK_ALL, &scorer->model, &scorer->err) : rc;
 }
 
+static const char *
+model_shown(const struct cli_score_options *options)
+{
+    return options->model_path != NULL ? options->model_path : options->model_name;
+}
+
+/* The snapshot stays open: the model is read where it lies. */
+static int
+open_stored(struct scorer *scorer)
+{
+    const struct cli_score_options *options = scorer->options;
+    struct registry_options registry = {.dir = options->conf->models.dir, .is_read_only = true};
+    const struct registry_model *found;
+    struct bytes name;
+    struct bytes selector;
+    int rc = registry_open(&registry, &scorer->registry, &scorer->err);
+
+    if (rc != 0) {
+        return rc;
+    }
+    rc = registry_snapshot_begin(scorer->registry);
+    if (rc != 0) {
+        return err_set(&scorer->err, rc, "registry_unreadable",
+                       "the model environment cannot be read: %s", augury_strerror(rc));
+    }
+    api_split_name(bytes_of_text(options->model_name), &name, &selector);
+    rc = registry_find(scorer->registry, name, selector, &found, &scorer->err);
+    if (rc == 0) {
+        scorer->model = found->model;
+    }
+    return rc;
+}
+
 static int
 alloc_block(struct scorer *scorer)
 {
@@ -84,10 +118,11 @@ alloc_block(struct scorer *scorer)
     scorer->block_rows = scorer->block_rows < 1                ? 1
                          : scorer->block_rows > BLOCK_ROWS_MAX ? BLOCK_ROWS_MAX
                                                                : scorer->block_rows;
-    int rc = cli_columns_init(&scorer->answers, model, output, scorer->block_rows, &scorer->err);
+    struct cli_output wanted = {.kind = output, .level = scorer->options->level};
+    int rc = cli_columns_init(&scorer->answers, model, &wanted, scorer->block_rows, &scorer->err);
     if (rc != 0) {
         return rc == AUGURY_ERR_UNSUPPORTED
-                   ? err_at(&scorer->err, "%s", scorer->options->model_path)
+                   ? err_at(&scorer->err, "%s", model_shown(scorer->options))
                    : rc;
     }
     scorer->rows = calloc(scorer->block_rows, model->feature_count * model_number_bytes(model));
@@ -171,7 +206,8 @@ open_rows(struct scorer *scorer)
 static int
 run(struct scorer *scorer, struct buf *blob)
 {
-    int rc = compile_and_open(scorer, blob);
+    int rc =
+        scorer->options->model_path != NULL ? compile_and_open(scorer, blob) : open_stored(scorer);
 
     if (rc == 0) {
         rc = alloc_block(scorer);
@@ -201,6 +237,7 @@ cli_score(const struct cli_score_options *options, struct err *err)
     cli_columns_fini(&scorer.answers);
     free(scorer.rows);
     buf_fini(&scorer.text);
+    registry_close(&scorer.registry);
     buf_fini(&blob);
     return rc;
 }

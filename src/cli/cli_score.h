@@ -8,11 +8,14 @@
 #include "cli.h"
 
 struct cli_score_options {
-    const char *model_path;
+    const char *model_path;  /* NULL: model_name */
+    const char *model_name;  /* NAME[@SELECTOR] of the model environment */
+    const struct conf *conf; /* of model_name */
     const char *rows_path;
     const char *features;
     const char *schema_path;
     enum predict_outputs output;
+    double level; /* of intervals */
     struct rows_options rows;
     bool has_format;
     bool is_best_iteration;

@@ -10,7 +10,7 @@
 #include "cli.h"
 
 static const struct cli_command commands[] = {
-    {"predict", cli_predict, "predict MODEL_FILE ROWS [OPTION]…",
+    {"predict", cli_predict, "predict MODEL_FILE|--model NAME ROWS [OPTION]…",
      "scores a file of rows with a model file, without a daemon",
      "  ROWS is a csv, tsv or libsvm file, or - for standard input. An empty cell is missing;\n"
      "  so is an absent entry to an XGBoost model, to others it is 0.\n"
@@ -19,7 +19,9 @@ static const struct cli_command commands[] = {
      "  One line a row on standard output, tab between values, digits enough to read back the same "
      "number.\n"
      "\n"
-     "  --output KIND      prediction (default), margin, probabilities, class or leaf\n"
+     "  --output KIND      prediction (default), margin, probabilities, class, interval or leaf\n"
+     "  --level NUMBER     of intervals, 0.9 by default\n"
+     "  --model NAME[@V]   a stored model instead of a file: a calibrated one has intervals\n"
      "  --header           the first line printed names the columns\n"
      "  --format FORMAT    csv, tsv or libsvm; by default what the file's name ends with\n"
      "  --no-header        csv, tsv: the first line is a row\n"

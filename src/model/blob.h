@@ -14,7 +14,7 @@
 #define BLOB_MAGIC "AUGURYMD"
 
 enum {
-    BLOB_FORMAT = 5,
+    BLOB_FORMAT = 6,
     BLOB_ENDIAN_MARK = 0x01020304,
     BLOB_PAGE_OFFSET = 16, /* where the bytes of a large value start in an LMDB page */
     BLOB_ALIGN = 64,
@@ -59,6 +59,7 @@ enum blob_section {
     BLOB_BINS,            /* struct blob_bin × bin_count */
     BLOB_REASONS,         /* struct blob_text × reason_count */
     BLOB_NUMBERS,         /* double × number_count: what steps, layers and attributes point at */
+    BLOB_CALIBRATION,     /* calibration.h; the last one, in a calibrated model alone */
     BLOB_SECTION_COUNT
 };
 
@@ -284,6 +285,11 @@ AUGURY_MUST_USE int blob_parts_check(const struct blob_header *header, struct er
 
 /* What a section must hold by the header's counts. */
 uint64_t blob_section_bytes(const struct blob_header *header, enum blob_section section);
+
+/* Where the first section at or after `at` may begin. */
+uint64_t blob_section_place(uint64_t at);
+/* Writes the checksum of a blob that is otherwise whole. */
+void blob_seal(struct blob_header *header);
 
 /* Everything that the header says, in constant time. */
 AUGURY_MUST_USE int blob_check_header(struct bytes blob, struct err *err);

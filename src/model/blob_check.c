@@ -5,6 +5,7 @@
  * + 2k. Checking that each distance says so proves every index, that each node is reached once, and
  * the depth, in one pass and no memory.
  */
+#include "calibration.h"
 #include "walk.h"
 
 #include <math.h>
@@ -70,6 +71,7 @@ blob_section_bytes(const struct blob_header *header, enum blob_section section)
     case BLOB_BINS: return sizeof(struct blob_bin) * (uint64_t)header->bin_count;
     case BLOB_REASONS: return sizeof(struct blob_text) * (uint64_t)header->reason_count;
     case BLOB_NUMBERS: return sizeof(double) * (uint64_t)header->number_count;
+    case BLOB_CALIBRATION: return header->sections[section].bytes; /* it says its size itself */
     case BLOB_SECTION_COUNT: break;
     }
     AUGURY_ASSERT(!"a section without a size");
@@ -433,6 +435,9 @@ blob_check_all(struct bytes blob, struct err *err)
     }
     if (rc == 0) {
         rc = blob_parts_check(header, err);
+    }
+    if (rc == 0) {
+        rc = calibration_check(header, err);
     }
     return rc;
 }

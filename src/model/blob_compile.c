@@ -182,10 +182,10 @@ plan_make(const struct neutral_model *model, struct arena *scratch, struct plan 
 
 /* ---- placing ------------------------------------------------------------------------------- */
 
-static uint64_t
-align_section(uint64_t offset)
+uint64_t
+blob_section_place(uint64_t at)
 {
-    return ((offset + BLOB_PAGE_OFFSET + BLOB_ALIGN - 1) & ~(uint64_t)(BLOB_ALIGN - 1)) -
+    return ((at + BLOB_PAGE_OFFSET + BLOB_ALIGN - 1) & ~(uint64_t)(BLOB_ALIGN - 1)) -
            BLOB_PAGE_OFFSET;
 }
 
@@ -204,6 +204,16 @@ plan_hints(const struct plan *plan)
         hints |= plan->ranks.columns[i].rule != 0 ? BLOB_HINT_RULES : 0;
     }
     return hints;
+}
+
+void
+blob_seal(struct blob_header *header)
+{
+    struct digest digest = digest_of(bytes_of((const uint8_t *)header + BLOB_CHECKSUM_FROM,
+                                              header->total_bytes - BLOB_CHECKSUM_FROM));
+
+    header->checksum_lo = digest.lo;
+    header->checksum_hi = digest.hi;
 }
 
 /* A header with everything but text places and checksum. */
@@ -248,7 +258,7 @@ plan_header(const struct plan *plan)
     AUGURY_ASSERT(blob_parts_count(model, &header));
     memcpy(header.magic, BLOB_MAGIC, sizeof(header.magic));
     for (unsigned i = 0; i < BLOB_SECTION_COUNT; i++) {
-        header.sections[i].offset = align_section(at);
+        header.sections[i].offset = blob_section_place(at);
         header.sections[i].bytes = blob_section_bytes(&header, i);
         at = header.sections[i].offset + header.sections[i].bytes;
     }
@@ -555,10 +565,7 @@ fill_blob(struct sheet *sheet, struct arena *scratch, struct err *err)
     int rc = fill_features(sheet, scratch, err);
     if (rc == 0) {
         blob_parts_fill(model, sheet->blob, (uint32_t)sheet->text_at);
-        struct digest digest = digest_of(
-            bytes_of(sheet->blob + BLOB_CHECKSUM_FROM, header->total_bytes - BLOB_CHECKSUM_FROM));
-        header->checksum_lo = digest.lo;
-        header->checksum_hi = digest.hi;
+        blob_seal(header);
     }
     return rc;
 }

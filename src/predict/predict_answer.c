@@ -30,6 +30,7 @@ struct row_key {
 struct part {
     uint8_t *words; /* row_count × row_bytes */
     size_t row_bytes;
+    size_t scratch_bytes; /* 0: as margins and leaves need */
     const char *suffix;
     void (*evaluate)(const struct model *model, const void *rows, size_t row_count, void *scratch,
                      void *out_words);
@@ -188,8 +189,10 @@ part_answer(struct asking *asking, struct part *part)
     int rc = 0;
 
     part->words = arena_alloc_aligned(asking->arena, rows * part->row_bytes, ROW_ALIGN);
-    void *scratch = arena_alloc_aligned(
-        asking->arena, model_scratch_bytes(&asking->found->model, rows), ROW_ALIGN);
+    size_t scratch_bytes = part->scratch_bytes > 0
+                               ? part->scratch_bytes
+                               : model_scratch_bytes(&asking->found->model, rows);
+    void *scratch = arena_alloc_aligned(asking->arena, scratch_bytes, ROW_ALIGN);
     if (part->words == NULL || scratch == NULL) {
         return predict_memory_is_short(asking->err);
     }
@@ -265,6 +268,64 @@ derive_classes(struct asking *asking, struct predict_answer *answer)
     return 0;
 }
 
+static int
+derive_class_sets(struct asking *asking, struct predict_answer *answer)
+{
+    const struct model *model = &asking->found->model;
+    size_t count = model->probability_count;
+    void *room = alloc_numbers(asking, answer->row_count, count);
+    uint8_t *out = arena_alloc(asking->arena, answer->row_count * count);
+
+    if (room == NULL || out == NULL) {
+        return predict_memory_is_short(asking->err);
+    }
+    model_probabilities(model, answer->margins, answer->row_count, room);
+    struct predict_interval_rows rows = {
+        .rows = asking->matrix.values, .values = room, .width = count, .count = answer->row_count};
+    predict_class_sets(model, &rows, answer->level, out);
+    answer->class_sets = out;
+    return 0;
+}
+
+/* Two models' predictions are kept under a key of their own; one model's follow from margins. */
+static int
+derive_intervals(struct asking *asking, struct predict_answer *answer)
+{
+    const struct model *model = &asking->found->model;
+    enum model_score score = model_calibration(model).score;
+    struct part quantiles = {.row_bytes = 2 * model_number_bytes(model),
+                             .suffix = ":quantiles",
+                             .evaluate = predict_quantiles};
+    void *out = alloc_numbers(asking, answer->row_count, 2);
+    void *values = out;
+    int rc = out != NULL ? 0 : predict_memory_is_short(asking->err);
+
+    if (score == MODEL_SCORE_CLASS) {
+        return derive_class_sets(asking, answer);
+    }
+    if (rc == 0 && score == MODEL_SCORE_QUANTILES) {
+        quantiles.scratch_bytes = predict_quantiles_scratch_bytes(model);
+        rc = part_answer(asking, &quantiles);
+        values = quantiles.words;
+    } else if (rc == 0) {
+        values = alloc_numbers(asking, answer->row_count, 1);
+        rc = values != NULL ? 0 : predict_memory_is_short(asking->err);
+    }
+    if (rc != 0) {
+        return rc;
+    }
+    if (score != MODEL_SCORE_QUANTILES) {
+        model_predictions(model, answer->margins, answer->row_count, values);
+    }
+    struct predict_interval_rows rows = {.rows = asking->matrix.values,
+                                         .values = values,
+                                         .width = score == MODEL_SCORE_QUANTILES ? 2 : 1,
+                                         .count = answer->row_count};
+    predict_intervals(model, &rows, answer->level, out);
+    answer->intervals = out;
+    return 0;
+}
+
 /* What follows from margins. */
 static int
 derive(struct asking *asking, struct predict_answer *answer)
@@ -276,6 +337,7 @@ derive(struct asking *asking, struct predict_answer *answer)
         {PREDICT_PREDICTION, derive_predictions},
         {PREDICT_PROBABILITIES, derive_probabilities},
         {PREDICT_CLASS, derive_classes},
+        {PREDICT_INTERVAL, derive_intervals},
     };
     int rc = 0;
 
@@ -370,13 +432,18 @@ predict_answer(struct predict_context *context, const struct predict_question *q
     struct row_key key; /* not cleared: that would cost as much as looking a row up */
     struct asking asking = {
         .context = context, .question = question, .arena = arena, .err = err, .key = &key};
-    struct predict_answer answer = {.outputs = question->outputs != 0 ? question->outputs
-                                                                      : PREDICT_PREDICTION};
+    struct predict_answer answer = {
+        .outputs =
+            (question->outputs != 0 ? question->outputs : PREDICT_PREDICTION) | question->also,
+        .level = question->level != 0.0 ? question->level : PREDICT_LEVEL};
 
     stats_add(context->stats, STATS_PREDICT_REQUESTS, 1);
     int rc = find_model(&asking);
     if (rc == 0) {
         rc = predict_outputs_check(&asking.found->model, answer.outputs, err);
+    }
+    if (rc == 0) {
+        rc = predict_level_check(answer.level, err);
     }
     if (rc == 0) {
         rc = predict_matrix_make(context, question, &asking.found->model, arena, &asking.matrix,

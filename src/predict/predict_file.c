@@ -14,7 +14,9 @@
 #include "augury/predict.h"
 #include "predict_value.h"
 
-/* Where a column goes: a feature from 0, an extra one as -1 - its number. */
+/* Where a column goes: a feature from 0, an extra one as -1 - its number; nowhere. */
+enum { NOWHERE = INT32_MIN };
+
 struct predict_file {
     const struct model *model;
     struct predict_file_options options;
@@ -103,7 +105,7 @@ refuse_absent(const struct predict_file *file, struct bytes wanted, struct err *
     return at_header(file, err);
 }
 
-/* The place of a column, or INT32_MIN. */
+/* The place of a column, or NOWHERE. */
 static int32_t
 column_find(const struct predict_file *file, struct bytes name, uint32_t hint)
 {
@@ -113,7 +115,7 @@ column_find(const struct predict_file *file, struct bytes name, uint32_t hint)
         }
     }
     int32_t feature = model_feature_find(file->model, name, hint);
-    return feature >= 0 ? feature : INT32_MIN;
+    return feature >= 0 ? feature : NOWHERE;
 }
 
 static int
@@ -123,11 +125,11 @@ columns_from_header(struct predict_file *file, const struct bytes *names, struct
 
     for (size_t i = 0; i < file->column_count; i++) {
         int32_t place = column_find(file, names[i], hint);
-        if (place == INT32_MIN) {
+        if (place == NOWHERE && !file->options.is_ignoring_unknown) {
             return refuse_unknown(file, names[i], err);
         }
         for (size_t j = 0; j < i; j++) {
-            if (file->columns[j] == place) {
+            if (place != NOWHERE && file->columns[j] == place) {
                 return refuse_second(file, names[i], err);
             }
         }
@@ -222,7 +224,7 @@ row_from_columns(struct predict_file *file, const struct rows_cell *cells, size_
         int32_t place = file->columns[i];
         if (place >= 0) {
             rc = row_set(file, row, (uint32_t)place, cells[i].text, err);
-        } else {
+        } else if (place != NOWHERE) {
             file->extras[-1 - place] = cells[i].text;
         }
     }

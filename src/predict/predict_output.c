@@ -37,6 +37,15 @@ lacks_classes(const struct model *model)
     return is_classifier ? NULL : "the model was not trained as a classifier: it has no classes";
 }
 
+static const char *
+lacks_intervals(const struct model *model)
+{
+    return model_calibration(model).score != MODEL_SCORE_NONE
+               ? NULL
+               : "the model has no calibration: `augury model calibrate NAME ROWS.csv --target "
+                 "COLUMN` makes one of held-out rows";
+}
+
 static const struct {
     enum predict_outputs output;
     const char *name;
@@ -47,6 +56,7 @@ static const struct {
     {PREDICT_PROBABILITIES, "probabilities", lacks_probabilities},
     {PREDICT_LEAF, "leaf", lacks_leaves},
     {PREDICT_CLASS, "class", lacks_classes},
+    {PREDICT_INTERVAL, "interval", lacks_intervals},
 };
 
 enum { NEAREST_LENGTH_MAX = 64 };
@@ -106,7 +116,7 @@ predict_output_name(enum predict_outputs output)
 const char *
 predict_output_names(void)
 {
-    return "prediction, margin, probabilities, leaf, class";
+    return "prediction, margin, probabilities, leaf, class, interval";
 }
 
 unsigned
@@ -136,6 +146,19 @@ predict_outputs_check(const struct model *model, unsigned wanted, struct err *er
             model_kind(model), (int)objective.len, (const char *)objective.data);
     (void)err_at(err, "outputs");
     return AUGURY_ERR_UNSUPPORTED;
+}
+
+int
+predict_level_check(double level, struct err *err)
+{
+    if (level > 0.0 && level < 1.0) {
+        return 0;
+    }
+    err_set(err, AUGURY_ERR_INVALID, "invalid_level",
+            "level: expected a number over 0 and under 1 (0.9 holds the truth nine times in ten), "
+            "got %g",
+            level);
+    return err_at(err, "level");
 }
 
 void

@@ -341,6 +341,31 @@ predict_cell(const struct model *model, uint32_t feature, struct bytes cell, dou
 }
 
 int
+predict_target(const struct model *model, struct bytes cell, double *out_target, struct err *err)
+{
+    bool is_class = model->probability_count > 0;
+    double number = NAN;
+
+    if (bytes_equal_nocase(cell, "true") || bytes_equal_nocase(cell, "false")) {
+        number = cell.data[0] == 't' || cell.data[0] == 'T' ? 1.0 : 0.0;
+    } else if (!predict_number(cell, &number)) {
+        number = NAN;
+    }
+    if (is_class &&
+        !(number >= 0.0 && number < (double)model->probability_count && number == floor(number))) {
+        return err_set(err, AUGURY_ERR_INVALID, "invalid_target",
+                       "expected the number of a class, 0 to %u, got \"%.*s\"",
+                       model->probability_count - 1, PREDICT_SHOWN(cell));
+    }
+    if (!isfinite(number)) {
+        return err_set(err, AUGURY_ERR_INVALID, "invalid_target",
+                       "expected a finite number, got \"%.*s\"", PREDICT_SHOWN(cell));
+    }
+    *out_target = number;
+    return 0;
+}
+
+int
 predict_row_check(const struct model *model, const void *row, struct err *err)
 {
     for (uint32_t i = 0; i < model->feature_count; i++) {

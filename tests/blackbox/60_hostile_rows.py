@@ -101,7 +101,7 @@ WORDS = (
     (FAILED, "rows.csv:1: the row has 11 cells, of which 11 are to be skipped", "rows.csv",
      ["--skip-columns", "11"]),
     (FAILED, "rows.csv:1, column receive_2h_ko: ", "rows.csv", ["--no-header"]),
-    (USAGE, "--output is one of prediction, margin, probabilities, leaf, class, not leaf,margin",
+    (USAGE, "--output is one of prediction, margin, probabilities, leaf, class, ",
      "rows.csv", ["--output", "leaf,margin"]),
     (USAGE, "--format is csv, tsv or libsvm, not xls", "rows.csv", ["--format", "xls"]),
     (USAGE, "--format is needed", "rows.xls", []),

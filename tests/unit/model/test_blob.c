@@ -71,7 +71,7 @@ the_bytes_of_a_small_model_are_the_documented_ones(void)
     CHECK(paged.header != NULL);
     const uint8_t *blob = paged.blob.data;
     CHECK(memcmp(blob, "AUGURYMD", 8) == 0);
-    CHECK_INT(le32_get(blob + 8), 5);           /* format */
+    CHECK_INT(le32_get(blob + 8), 6);           /* format */
     CHECK_INT(le32_get(blob + 12), 0x01020304); /* byte order */
     CHECK_INT(le64_get(blob + 16), 4096);       /* bytes in all */
     CHECK_INT(le32_get(blob + 56), 2);          /* features */
