@@ -75,7 +75,7 @@ read_features(struct onnx *onnx, const struct onnx_node *node, const struct onnx
         return onnx_no_memory(onnx);
     }
     for (uint32_t i = 0; i < model->feature_count; i++) {
-        features[i].is_missing_allowed = model->kind != NEUTRAL_GBLINEAR;
+        features[i].is_missing_allowed = model->kind != NEUTRAL_LINEAR || rows->fill_count > 0;
         if (rows->names != NULL && i < rows->width) {
             features[i].name = rows->names[i];
         }

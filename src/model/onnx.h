@@ -51,17 +51,6 @@ struct onnx {
     const struct bytes *initializers; /* names */
 };
 
-/* What the nodes before the model do with the inputs. */
-struct onnx_rows {
-    uint32_t type;  /* enum onnx_type of what the model reads */
-    uint32_t width; /* columns, 0: not said */
-    /* Concatenated inputs, one name a column; NULL: the columns have none. */
-    const struct bytes *names;
-    const double *fills; /* what a missing value becomes, one a column or one for all; NULL: it
-                          * stays missing */
-    size_t fill_count;
-};
-
 /* Numbers of an attribute. */
 struct onnx_numbers {
     const double *values;
@@ -71,6 +60,22 @@ struct onnx_numbers {
 struct onnx_integers {
     const int64_t *values;
     size_t count;
+};
+
+/* What the nodes before the model do with the inputs. */
+struct onnx_rows {
+    uint32_t type;       /* enum onnx_type of what the model reads */
+    uint32_t input_type; /* of the inputs, casts next to them included */
+    uint32_t width;      /* columns, 0: not said */
+    /* Concatenated inputs, one name a column; NULL: the columns have none. */
+    const struct bytes *names;
+    const double *fills; /* what a missing value becomes, one a column or one for all; NULL: it
+                          * stays missing */
+    size_t fill_count;
+    /* Of a Scaler: (x - offset) × scale, one a column or one for all; counts 0: there is none. */
+    struct onnx_numbers offsets;
+    struct onnx_numbers scales;
+    bool is_fill_scaled; /* what is missing is filled in before the scaling, not after it */
 };
 
 /* ---- errors -------------------------------------------------------------------------------- */
@@ -112,11 +117,25 @@ AUGURY_MUST_USE int onnx_tensor(struct onnx *onnx, const struct onnx_node *node,
 /* onnx_proto.c: ModelProto and GraphProto. */
 AUGURY_MUST_USE int onnx_read_graph(struct onnx *onnx, struct bytes file);
 
-/* onnx_graph.c: the node that is a model; what stands before it and behind it. */
+/* onnx_graph.c: the node that is a model, and what looks for nodes. */
 AUGURY_MUST_USE int onnx_find_model(struct onnx *onnx, const struct onnx_node **out_node);
+bool onnx_is_op(const struct onnx_node *node, const char *op);
+/* The node that makes a tensor, or NULL. */
+const struct onnx_node *onnx_find_maker(const struct onnx *onnx, struct bytes tensor);
+int onnx_unknown_operator(struct onnx *onnx, const struct onnx_node *node);
+/* Of a Cast to FLOAT or DOUBLE: what it casts to. */
+AUGURY_MUST_USE int onnx_cast_type(struct onnx *onnx, const struct onnx_node *node,
+                                   uint32_t *out_type);
+
+/* onnx_rows.c: what stands before the model. */
 AUGURY_MUST_USE int onnx_read_rows(struct onnx *onnx, const struct onnx_node *node,
                                    struct onnx_rows *out_rows);
-/* Applies what the nodes behind the model make of its scores to the model's link. */
+/* What a missing value of a column becomes; NaN: it stays missing. */
+double onnx_rows_fill(const struct onnx_rows *rows, size_t column);
+/* A value of a column behind the Scaler. */
+float onnx_rows_scaled(const struct onnx_rows *rows, size_t column, float x);
+
+/* onnx_graph.c: applies what the nodes behind the model make of its scores to the model's link. */
 AUGURY_MUST_USE int onnx_apply_rest(struct onnx *onnx, const struct onnx_node *node,
                                     struct neutral_model *model);
 

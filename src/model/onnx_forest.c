@@ -16,7 +16,13 @@ int
 onnx_forest_init(struct onnx_forest *forest, size_t node_count)
 {
     struct arena *arena = &forest->onnx->import->arena;
+    bool is_double =
+        forest->rows->input_type == ONNX_DOUBLE || forest->model->number == MODEL_FLOAT64;
 
+    if (forest->rows->scales.count > 0 && is_double) {
+        return onnx_unsupported(forest->onnx, forest->node,
+                                "trees behind a Scaler of doubles: cast its input to FLOAT");
+    }
     forest->left = arena_zalloc(arena, node_count, sizeof(*forest->left));
     forest->right = arena_zalloc(arena, node_count, sizeof(*forest->right));
     forest->feature = arena_zalloc(arena, node_count, sizeof(*forest->feature));
@@ -41,6 +47,11 @@ use_feature(struct onnx_forest *forest, const struct onnx_split *split, unsigned
                             (long long)split->feature, forest->model->feature_count - 1);
     }
     forest->uses[split->feature] |= (uint8_t)use;
+    if (use == USE_EQUALITY && forest->rows->scales.count > 0) {
+        return onnx_unsupported(forest->onnx, forest->node,
+                                "feature %lld is tested for being equal behind a Scaler",
+                                (long long)split->feature);
+    }
     if (forest->uses[split->feature] == (USE_ORDER | USE_EQUALITY)) {
         return onnx_unsupported(forest->onnx, forest->node,
                                 "feature %lld is both compared by order and tested for being equal "
@@ -50,15 +61,15 @@ use_feature(struct onnx_forest *forest, const struct onnx_split *split, unsigned
     return 0;
 }
 
-/* What stands in for a missing value; NaN when nothing does. */
+/* What stands in for a missing value at a test; NaN when nothing does. */
 static double
 fill_of(const struct onnx_forest *forest, const struct onnx_split *split)
 {
-    const struct onnx_rows *rows = forest->rows;
+    double fill = onnx_rows_fill(forest->rows, (size_t)split->feature);
 
-    return rows->fill_count == 0                       ? (double)NAN
-           : (size_t)split->feature < rows->fill_count ? rows->fills[split->feature]
-                                                       : rows->fills[0];
+    return forest->rows->is_fill_scaled
+               ? (double)onnx_rows_scaled(forest->rows, (size_t)split->feature, (float)fill)
+               : fill;
 }
 
 static uint8_t
@@ -79,11 +90,17 @@ put_order(struct onnx_forest *forest, size_t at, const struct onnx_split *split)
     double value = is_next && !is_all ? neutral_above(forest->model->number, threshold) : threshold;
     double fill = fill_of(forest, split);
     bool is_left = isnan(fill) ? split->is_missing_true == is_true_left : is_all || fill < value;
+    struct onnx_test test = {.value = value, .is_all_left = is_all};
 
-    forest->left[at] = is_true_left ? split->on_true : split->on_false;
-    forest->right[at] = is_true_left ? split->on_false : split->on_true;
-    forest->value[at] = value;
-    forest->flags[at] = (uint8_t)(default_side(is_left) | (is_all ? NEUTRAL_NUMBERS_LEFT : 0));
+    if (forest->rows->scales.count > 0) {
+        test = onnx_unscale(forest->rows, (size_t)split->feature, test);
+    }
+    bool is_true_side = is_true_left != test.is_swapped;
+    forest->left[at] = is_true_side ? split->on_true : split->on_false;
+    forest->right[at] = is_true_side ? split->on_false : split->on_true;
+    forest->value[at] = test.value;
+    forest->flags[at] = (uint8_t)(default_side(is_left != test.is_swapped) |
+                                  (test.is_all_left ? NEUTRAL_NUMBERS_LEFT : 0));
 }
 
 /* ---- tests of equality --------------------------------------------------------------------- */

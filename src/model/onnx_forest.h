@@ -45,6 +45,16 @@ struct onnx_split {
     int32_t on_false;
 };
 
+/* A test of order in the neutral form: numbers below value go left, or all of them. */
+struct onnx_test {
+    double value;
+    bool is_all_left;
+    bool is_swapped; /* left and right have changed sides */
+};
+
+/* onnx_scaler.c: the test of a value before the Scaler that decides as `test` does behind it. */
+struct onnx_test onnx_unscale(const struct onnx_rows *rows, size_t column, struct onnx_test test);
+
 /* model->feature_count must be set. */
 AUGURY_MUST_USE int onnx_forest_init(struct onnx_forest *forest, size_t node_count);
 /* Writes node `local` of the tree whose first node is `first`; nodes of a tree in rising order. */

@@ -1,17 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * onnx_graph.c - the one node of a graph that is a model, what stands before it (casts, filling of
- * missing values, columns put side by side) and behind it (links, casts, dictionaries of classes).
+ * onnx_graph.c - the one node of a graph that is a model, and what stands behind it: links, casts,
+ * dictionaries of classes.
  * Whatever is not understood is refused by its operator: a node left out would answer wrongly
  * without a sign.
  * The nodes of a graph are sorted: one that reads a tensor stands behind the one that makes it.
  */
-#include <math.h>
-
 #include "onnx.h"
 
-static bool
-is_op(const struct onnx_node *node, const char *op)
+bool
+onnx_is_op(const struct onnx_node *node, const char *op)
 {
     return bytes_equal_text(node->op, op);
 }
@@ -20,7 +18,7 @@ static bool
 is_one_of(const struct onnx_node *node, const char *const *ops, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        if (is_op(node, ops[i])) {
+        if (onnx_is_op(node, ops[i])) {
             return true;
         }
     }
@@ -36,8 +34,8 @@ is_model(const struct onnx_node *node)
     return is_one_of(node, models, AUGURY_COUNT(models));
 }
 
-static int
-unknown_operator(struct onnx *onnx, const struct onnx_node *node)
+int
+onnx_unknown_operator(struct onnx *onnx, const struct onnx_node *node)
 {
     int len = (int)(node->op.len < ONNX_NAME_SHOWN ? node->op.len : ONNX_NAME_SHOWN);
 
@@ -65,26 +63,15 @@ onnx_find_model(struct onnx *onnx, const struct onnx_node **out_node)
     }
     if (found == NULL) {
         return onnx->node_count > 0
-                   ? unknown_operator(onnx, &onnx->nodes[0])
+                   ? onnx_unknown_operator(onnx, &onnx->nodes[0])
                    : err_set(onnx->err, AUGURY_ERR_INVALID, "invalid_model", "an empty graph");
     }
     *out_node = found;
     return 0;
 }
 
-static const struct onnx_input *
-find_input(const struct onnx *onnx, struct bytes name)
-{
-    for (uint32_t i = 0; i < onnx->input_count; i++) {
-        if (bytes_equal(onnx->inputs[i].name, name)) {
-            return &onnx->inputs[i];
-        }
-    }
-    return NULL;
-}
-
-static const struct onnx_node *
-find_maker(const struct onnx *onnx, struct bytes tensor)
+const struct onnx_node *
+onnx_find_maker(const struct onnx *onnx, struct bytes tensor)
 {
     for (uint32_t i = 0; i < onnx->node_count; i++) {
         for (uint32_t k = 0; k < onnx->nodes[i].output_count; k++) {
@@ -96,22 +83,8 @@ find_maker(const struct onnx *onnx, struct bytes tensor)
     return NULL;
 }
 
-static bool
-is_initializer(const struct onnx *onnx, struct bytes name)
-{
-    for (uint32_t i = 0; i < onnx->initializer_count; i++) {
-        if (bytes_equal(onnx->initializers[i], name)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* ---- before the model ---------------------------------------------------------------------- */
-
-/* A Cast to FLOAT or DOUBLE: what it casts to. */
-static int
-cast_type(struct onnx *onnx, const struct onnx_node *node, uint32_t *out_type)
+int
+onnx_cast_type(struct onnx *onnx, const struct onnx_node *node, uint32_t *out_type)
 {
     int64_t to = 0;
     int rc = onnx_integer(onnx, node, "to", 0, &to);
@@ -126,139 +99,15 @@ cast_type(struct onnx *onnx, const struct onnx_node *node, uint32_t *out_type)
     return rc;
 }
 
-/* Follows one column or one matrix up to an input of the graph. */
-static int
-follow(struct onnx *onnx, const struct onnx_node *reader, struct bytes tensor,
-       const struct onnx_input **out_input, uint32_t *out_type)
+static bool
+is_initializer(const struct onnx *onnx, struct bytes name)
 {
-    uint32_t type = 0;
-
-    for (uint32_t steps = 0; steps <= onnx->node_count; steps++) {
-        const struct onnx_node *maker = find_maker(onnx, tensor);
-        const struct onnx_input *input = find_input(onnx, tensor);
-        if (maker == NULL && input != NULL) {
-            *out_input = input;
-            *out_type = type != 0 ? type : input->type;
-            return 0;
-        }
-        if (maker == NULL || maker->input_count == 0) {
-            return onnx_invalid(onnx, maker != NULL ? maker : reader,
-                                "reads a tensor that nothing makes");
-        }
-        uint32_t cast = 0;
-        int rc = is_op(maker, "Identity") ? 0
-                 : is_op(maker, "Cast")   ? cast_type(onnx, maker, &cast)
-                                          : unknown_operator(onnx, maker);
-        if (rc != 0) {
-            return rc;
-        }
-        type = type != 0 ? type : cast; /* the last cast decides */
-        tensor = maker->inputs[0];
-    }
-    return onnx_invalid(onnx, reader, "the graph has a cycle");
-}
-
-static int
-single_matrix(struct onnx *onnx, const struct onnx_node *node, struct bytes tensor,
-              struct onnx_rows *rows)
-{
-    const struct onnx_input *input = NULL;
-    uint32_t type = 0;
-    int rc = follow(onnx, node, tensor, &input, &type);
-
-    if (rc == 0) {
-        rows->type = rows->type != 0 ? rows->type : type;
-        rows->width = (uint32_t)input->width;
-    }
-    return rc;
-}
-
-/* Columns that are inputs of their own, each with a name. */
-static int
-many_columns(struct onnx *onnx, const struct onnx_node *concat, struct onnx_rows *rows)
-{
-    struct bytes *names = arena_zalloc(&onnx->import->arena, concat->input_count, sizeof(*names));
-    int64_t axis = 0;
-    int rc = onnx_integer(onnx, concat, "axis", 1, &axis);
-
-    if (rc == 0 && names == NULL) {
-        rc = onnx_no_memory(onnx);
-    }
-    if (rc == 0 && axis != 1 && axis != -1) {
-        rc = onnx_unsupported(onnx, concat, "joins rows, not columns");
-    }
-    for (uint32_t i = 0; i < concat->input_count && rc == 0; i++) {
-        const struct onnx_input *input = NULL;
-        uint32_t type = 0;
-        rc = follow(onnx, concat, concat->inputs[i], &input, &type);
-        if (rc == 0 && input->width != 1) {
-            rc = onnx_unsupported(onnx, concat, "joins an input that is not said to be one column");
-        }
-        if (rc == 0) {
-            names[i] = input->name;
-            rows->type = rows->type != 0 ? rows->type : type;
+    for (uint32_t i = 0; i < onnx->initializer_count; i++) {
+        if (bytes_equal(onnx->initializers[i], name)) {
+            return true;
         }
     }
-    rows->names = names;
-    rows->width = concat->input_count;
-    return rc;
-}
-
-/* What a missing value becomes. Other replaced values than NaN have no place in a tree. */
-static int
-read_imputer(struct onnx *onnx, const struct onnx_node *node, struct onnx_rows *rows)
-{
-    struct onnx_numbers fills;
-    double replaced = 0.0;
-    int rc = onnx_numbers(onnx, node, "imputed_value_floats", &fills);
-
-    if (rc == 0) {
-        rc = onnx_float(onnx, node, "replaced_value_float", 0.0, &replaced);
-    }
-    if (rc == 0 && (fills.count == 0 || !isnan(replaced))) {
-        rc = onnx_unsupported(onnx, node,
-                              "replaces something else than NaN by numbers: do it before asking");
-    }
-    rows->fills = fills.values;
-    rows->fill_count = fills.count;
-    return rc;
-}
-
-int
-onnx_read_rows(struct onnx *onnx, const struct onnx_node *node, struct onnx_rows *out_rows)
-{
-    struct bytes tensor = node->input_count > 0 ? node->inputs[0] : bytes_of(NULL, 0);
-    struct onnx_rows rows = {0};
-    bool is_done = false;
-    int rc = 0;
-
-    for (uint32_t steps = 0; rc == 0 && !is_done && steps <= onnx->node_count; steps++) {
-        const struct onnx_node *maker = find_maker(onnx, tensor);
-        uint32_t cast = 0;
-        if (maker != NULL && maker->input_count > 0 && is_op(maker, "Cast")) {
-            rc = cast_type(onnx, maker, &cast);
-            rows.type = rows.type != 0 ? rows.type : cast;
-        } else if (maker != NULL && maker->input_count > 0 && is_op(maker, "Imputer") &&
-                   rows.fills == NULL) {
-            rc = read_imputer(onnx, maker, &rows);
-        } else if (maker != NULL && is_op(maker, "Concat")) {
-            rc = many_columns(onnx, maker, &rows);
-            is_done = true;
-        } else if (maker == NULL || !is_op(maker, "Identity") || maker->input_count == 0) {
-            rc = single_matrix(onnx, node, tensor, &rows);
-            is_done = true;
-        }
-        tensor = is_done ? tensor : maker->inputs[0];
-    }
-    if (rc == 0 && !is_done) {
-        rc = onnx_invalid(onnx, node, "the graph has a cycle");
-    }
-    if (rc == 0 && rows.fill_count > 1 && rows.width > 0 && rows.fill_count != rows.width) {
-        rc = onnx_invalid(onnx, node, "%zu values for what is missing in %u columns",
-                          rows.fill_count, rows.width);
-    }
-    *out_rows = rows;
-    return rc;
+    return false;
 }
 
 /* ---- behind the model ---------------------------------------------------------------------- */
@@ -287,7 +136,7 @@ role_of(const struct rest *rest, struct bytes tensor)
     if (bytes_equal(tensor, rest->scores)) {
         return ROLE_SCORES;
     }
-    const struct onnx_node *maker = find_maker(onnx, tensor);
+    const struct onnx_node *maker = onnx_find_maker(onnx, tensor);
     if (maker == node) {
         bool is_label = node->output_count > 1 && bytes_equal(tensor, node->outputs[0]);
         return is_label ? ROLE_LABEL : ROLE_OLD_SCORES;
@@ -351,18 +200,18 @@ apply(struct rest *rest, const struct onnx_node *node)
     uint32_t type = 0;
     int rc = 0;
 
-    if (is_op(node, "Cast")) {
-        rc = cast_type(rest->onnx, node, &type);
-    } else if (is_op(node, "Normalizer")) {
+    if (onnx_is_op(node, "Cast")) {
+        rc = onnx_cast_type(rest->onnx, node, &type);
+    } else if (onnx_is_op(node, "Normalizer")) {
         rc = normalize(rest, node);
-    } else if (is_op(node, "Sigmoid")) {
+    } else if (onnx_is_op(node, "Sigmoid")) {
         rc = set_link(rest, node, MODEL_LINK_SIGMOID);
-    } else if (is_op(node, "Softmax")) {
+    } else if (onnx_is_op(node, "Softmax")) {
         rc = set_link(rest, node, MODEL_LINK_SOFTPROB);
-    } else if (is_op(node, "Exp")) {
+    } else if (onnx_is_op(node, "Exp")) {
         rc = set_link(rest, node, MODEL_LINK_EXP);
-    } else if (!is_op(node, "Identity")) {
-        return unknown_operator(rest->onnx, node);
+    } else if (!onnx_is_op(node, "Identity")) {
+        return onnx_unknown_operator(rest->onnx, node);
     }
     rest->scores = node->output_count > 0 ? node->outputs[0] : bytes_of(NULL, 0);
     return rc;
@@ -373,7 +222,7 @@ apply(struct rest *rest, const struct onnx_node *node)
 static bool
 is_before(const struct onnx_node *node, const struct onnx_node *model)
 {
-    static const char *const steps[] = {"Identity", "Cast", "Imputer", "Concat"};
+    static const char *const steps[] = {"Identity", "Cast", "Imputer", "Scaler", "Concat"};
 
     return node < model && is_one_of(node, steps, AUGURY_COUNT(steps));
 }
@@ -402,7 +251,9 @@ apply_node(struct rest *rest, const struct onnx_node *node)
         rest->is_label[node - rest->onnx->nodes] = true;
         return 0;
     }
-    return is_before(node, rest->model_node) && others > 0 ? 0 : unknown_operator(rest->onnx, node);
+    return is_before(node, rest->model_node) && others > 0
+               ? 0
+               : onnx_unknown_operator(rest->onnx, node);
 }
 
 int

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * onnx_linear.c - LinearRegressor and LinearClassifier: coefficients output by output, in float32.
+ * onnx_linear.c - LinearRegressor and LinearClassifier: coefficients output by output, in float32,
+ * summed in double; what stands before them becomes inputs.
  * A classifier of two classes whose rows are each other's negative, as converters write logistic
  * regression, is one score of class 1.
  */
@@ -61,11 +62,7 @@ check_counts(struct linear *linear, const struct onnx_rows *rows)
                             "%u weights an output for an input of %u columns",
                             linear->model->feature_count, rows->width);
     }
-    return rows->fill_count > 0
-               ? onnx_unsupported(linear->onnx, linear->node,
-                                  "weights behind an Imputer: fill in what is missing before "
-                                  "asking")
-               : 0;
+    return 0;
 }
 
 static double
@@ -111,7 +108,6 @@ set_link(struct linear *linear)
     return rc;
 }
 
-/* Feature by feature, the biases last. */
 static int
 put_weights(struct linear *linear)
 {
@@ -119,21 +115,84 @@ put_weights(struct linear *linear)
     struct arena *arena = &linear->onnx->import->arena;
     size_t features = model->feature_count;
     size_t outputs = model->output_count;
-    float *weights = arena_zalloc(arena, (features + 1) * outputs, sizeof(*weights));
+    struct neutral_layer *layer = arena_zalloc(arena, 1, sizeof(*layer));
+    double *biases = arena_zalloc(arena, outputs, sizeof(*biases));
     double *base = arena_zalloc(arena, outputs, sizeof(*base));
 
-    if (weights == NULL || base == NULL) {
+    if (layer == NULL || biases == NULL || base == NULL) {
         return onnx_no_memory(linear->onnx);
     }
     for (size_t k = 0; k < outputs; k++) {
-        size_t row = linear->first_row + k;
-        for (size_t i = 0; i < features; i++) {
-            weights[i * outputs + k] = (float)linear->coefficients.values[row * features + i];
-        }
-        weights[features * outputs + k] = (float)intercept(linear, row);
+        biases[k] = intercept(linear, linear->first_row + k);
     }
-    model->weights = weights;
+    *layer = (struct neutral_layer){
+        .inputs = (uint32_t)features,
+        .outputs = (uint32_t)outputs,
+        .activation = NEUTRAL_PLAIN,
+        .weights = linear->coefficients.values + linear->first_row * features,
+        .biases = biases,
+    };
+    model->layers = layer;
+    model->layer_count = 1;
     model->base_margins = base;
+    return 0;
+}
+
+/* ---- what stands before ---------------------------------------------------------------------- */
+
+enum { STEPS_MAX = 3 };
+
+static double
+value_of(const struct onnx_numbers *numbers, size_t column)
+{
+    return numbers->values[column < numbers->count ? column : 0];
+}
+
+/* Filling in and scaling of one column, in their order. Returns how many steps. */
+static uint32_t
+put_steps(const struct onnx_rows *rows, size_t column, struct neutral_step *out_steps)
+{
+    const struct neutral_step fill = {.op = NEUTRAL_FILL, .a = onnx_rows_fill(rows, column)};
+    bool has_fill = rows->fill_count > 0;
+    uint32_t count = 0;
+
+    if (has_fill && (rows->is_fill_scaled || rows->scales.count == 0)) {
+        out_steps[count++] = fill;
+    }
+    if (rows->scales.count > 0) {
+        out_steps[count++] =
+            (struct neutral_step){.op = NEUTRAL_SUBTRACT, .a = value_of(&rows->offsets, column)};
+        out_steps[count++] =
+            (struct neutral_step){.op = NEUTRAL_MULTIPLY, .a = value_of(&rows->scales, column)};
+    }
+    if (has_fill && !rows->is_fill_scaled && rows->scales.count > 0) {
+        out_steps[count++] = fill;
+    }
+    return count;
+}
+
+static int
+put_inputs(struct linear *linear, const struct onnx_rows *rows)
+{
+    struct neutral_model *model = linear->model;
+    struct arena *arena = &linear->onnx->import->arena;
+    uint32_t count = model->feature_count;
+
+    if (rows->fill_count == 0 && rows->scales.count == 0) {
+        return 0;
+    }
+    struct neutral_input *inputs = arena_zalloc(arena, count, sizeof(*inputs));
+    struct neutral_step *steps = arena_zalloc(arena, (size_t)count * STEPS_MAX, sizeof(*steps));
+    if (inputs == NULL || steps == NULL) {
+        return onnx_no_memory(linear->onnx);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        struct neutral_step *own = steps + (size_t)i * STEPS_MAX;
+        inputs[i] = (struct neutral_input){
+            .feature = i, .step_count = put_steps(rows, i, own), .steps = own};
+    }
+    model->inputs = inputs;
+    model->input_count = count;
     return 0;
 }
 
@@ -144,7 +203,8 @@ onnx_read_linear(struct onnx *onnx, const struct onnx_node *node, const struct o
     struct linear linear = {.onnx = onnx, .node = node, .model = model};
     int rc = onnx_numbers(onnx, node, "coefficients", &linear.coefficients);
 
-    model->kind = NEUTRAL_GBLINEAR;
+    model->kind = NEUTRAL_LINEAR;
+    model->number = MODEL_FLOAT64;
     if (rc == 0) {
         rc = onnx_numbers(onnx, node, "intercepts", &linear.intercepts);
     }
@@ -157,5 +217,8 @@ onnx_read_linear(struct onnx *onnx, const struct onnx_node *node, const struct o
     if (rc == 0) {
         rc = set_link(&linear);
     }
-    return rc == 0 ? put_weights(&linear) : rc;
+    if (rc == 0) {
+        rc = put_weights(&linear);
+    }
+    return rc == 0 ? put_inputs(&linear, rows) : rc;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_fixtures_onnx.c - ONNX models of every operator that is read, each of one trait, against
+ * test_fixtures_onnx.c - ONNX models of every operator that is read, each of one trait,
+ * and some that converters wrote, against
  * what onnxruntime answers (tests/data/models-onnx, answer.js) over rows at their thresholds,
  * beside them, missing and infinite; and a published XGBoost model written as ONNX, against
  * libxgboost's margins.
@@ -35,6 +36,7 @@ static const struct fixture_row {
     {"regressor-categories", SAME_BITS},
     {"regressor-imputed", SAME_BITS},
     {"regressor-columns", SAME_BITS},
+    {"regressor-scaled", SAME_BITS},
     {"regressor-vectors", PREDICTIONS},
     {"regressor-average", PREDICTIONS},
     {"regressor-logistic", PREDICTIONS},
@@ -55,10 +57,16 @@ static const struct fixture_row {
     {"ensemble-members", SAME_BITS},
     {"ensemble-double", PREDICTIONS},
     {"ensemble-average", PREDICTIONS},
+    {"skl2onnx-softmax", PROBABILITIES},
+    {"skl2onnx-logistic", PROBABILITIES},
+    {"skl2onnx-scores", PREDICTIONS},
+    {"onnxmltools-xgboost", PREDICTIONS},
     {"linear-regressor", PREDICTIONS},
     {"linear-binary", PROBABILITIES},
     {"linear-softmax", PROBABILITIES},
     {"linear-ova", PROBABILITIES},
+    {"linear-scaled", PROBABILITIES},
+    {"linear-imputed", PROBABILITIES},
 };
 
 /* An imported file with its rows, in its own precision, and what it answers. */

@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""Writes an XGBoost JSON model of one output (gbtree, binary:logistic) as TreeEnsembleClassifier, as
-the usual converters do: BRANCH_LT, missing values by nodes_missing_value_tracks_true, one column of
-weights under LOGISTIC.
+"""Writes an XGBoost JSON model of one output (gbtree, binary:logistic) as TreeEnsembleClassifier,
+as the usual converters do: BRANCH_LT, missing values by nodes_missing_value_tracks_true, one column
+of weights under LOGISTIC.
 
 Usage: convert_xgboost.py MODEL.json OUT.onnx. Needs python3-onnx.
 """

@@ -347,6 +347,62 @@ def imputed(seed):
     return model(nodes, ("Y", F, 1)), forest.rows()
 
 
+def scaled_trees(seed):
+    """As a pipeline of an imputer, a scaler and trees; one column is turned around."""
+    forest = Forest(seed, modes=ORDER, trees=30)
+    offset, scale = [0.1, -1.0, 0.0, 1000.3], [1.7, -0.3, 1e-20, 3.0]
+    nodes = [
+        op("Imputer", ["X"], ["filled"], imputed_value_floats=[0.5], replaced_value_float=math.nan),
+        op("Scaler", ["filled"], ["scaled"], offset=offset, scale=scale),
+        op(
+            "TreeEnsembleRegressor",
+            ["scaled"],
+            ["Y"],
+            n_targets=1,
+            **listed(forest, "target"),
+        ),
+    ]
+    rows = forest.rows()
+    for row in rows:  # so that scaled values meet the thresholds
+        for i in range(FEATURES):
+            if forest.random.random() < 0.7 and math.isfinite(row[i]):
+                row[i] = f32(row[i] / f32(scale[i]) + f32(offset[i]))
+    return model(nodes, ("Y", F, 1)), rows
+
+
+def scaled_linear(seed, is_imputed):
+    """As a pipeline of a scaler and logistic regression, with an imputer behind or without."""
+    weights, bias, rows = linear(seed, 2, True)
+    nodes = [
+        op("Scaler", ["X"], ["scaled"], offset=[0.5, 0.0, -1.0, 2.0], scale=[2.0, 1.5, 0.1, 1.0])
+    ]
+    if is_imputed:
+        nodes.append(
+            op(
+                "Imputer",
+                ["scaled"],
+                ["filled"],
+                imputed_value_floats=[0.5, 1.0, 0.0, -1.0],
+                replaced_value_float=math.nan,
+            )
+        )
+        for row in rows[::3]:
+            row[1] = math.nan
+    nodes.append(
+        op(
+            "LinearClassifier",
+            ["filled" if is_imputed else "scaled"],
+            ["label", "raw"],
+            coefficients=weights,
+            intercepts=bias,
+            classlabels_ints=[0, 1],
+            post_transform="LOGISTIC",
+        )
+    )
+    nodes.append(op("Normalizer", ["raw"], ["scores"], norm="L1"))
+    return model(nodes, ("scores", F, 2), ml=1), rows
+
+
 def columns(seed):
     """Every column an input of its own, as from a table of named columns."""
     forest = Forest(seed)
@@ -380,6 +436,7 @@ MODELS = {
     "regressor-categories": lambda: regressor(Forest(9, modes=EQUAL, is_category=True)),
     "regressor-imputed": lambda: imputed(10),
     "regressor-columns": lambda: columns(11),
+    "regressor-scaled": lambda: scaled_trees(14),
     "classifier-binary": lambda: classifier(Forest(20), [0, 1], only=0, post_transform="LOGISTIC"),
     "classifier-binary-base": lambda: classifier(
         Forest(21), [0, 1], only=0, post_transform="LOGISTIC", base_values=[-0.5]
@@ -422,6 +479,8 @@ MODELS = {
     "linear-regressor": lambda: linear_regressor(60, 2),
     "linear-binary": lambda: linear_classifier(61, [0, 1], "LOGISTIC", mirrored=True),
     "linear-softmax": lambda: linear_classifier(62, [3, 4, 5], "SOFTMAX"),
+    "linear-scaled": lambda: scaled_linear(64, False),
+    "linear-imputed": lambda: scaled_linear(65, True),
     "linear-ova": lambda: linear_classifier(63, [3, 4, 5], "LOGISTIC"),
 }
 

@@ -157,8 +157,28 @@ weights_need_every_value(void)
     struct fixture f = fixture_of_nodes(&weights, 1, NULL);
 
     CHECK_INT(f.rc, 0);
-    CHECK(margin_of(&f, 1.0f, 10.0f) == 32.5f);
+    const double row[] = {1.0, 10.0};
+    double margin = 0.0;
+    model_margins(&f.model, row, 1, f.scratch, &margin);
+    CHECK(margin == 32.5);
     CHECK(!model_feature(&f.model, 0).is_missing_allowed);
+    fixture_close(&f);
+}
+
+/* x0 goes left at (x0 - 1) × -2 <= 0.5, so from 0.75 on. */
+static void
+a_scaler_before_trees_moves_their_thresholds_and_may_turn_them_around(void)
+{
+    struct onnx_node_text nodes[2] = {
+        {"Scaler", "X", "S", {"offset=floats:1,0", "scale=floats:-2,1"}}, trees};
+    nodes[1].inputs = "S";
+    struct fixture f = fixture_of_nodes(nodes, 2, NULL);
+
+    CHECK_INT(f.rc, 0);
+    CHECK(margin_of(&f, 0.75f, 0.0f) == 11.0f);
+    CHECK(margin_of(&f, nextafterf(0.75f, 0.0f), -1.0f) == 12.0f);
+    CHECK(margin_of(&f, INFINITY, -1.0f) == 11.0f);
+    CHECK(margin_of(&f, NAN, -1.0f) == 12.0f);
     fixture_close(&f);
 }
 
@@ -283,7 +303,23 @@ graphs_around_a_model_are_refused_by_the_operator_that_is_not_understood(void)
         const char *at;
         const char *words;
     } cases[] = {
-        {{"Scaler", "X", "B", {0}}, {"Identity", "Y", "Z", {0}}, "Scaler", "\"Scaler\""},
+        {{"OneHotEncoder", "X", "B", {0}},
+         {"Identity", "Y", "Z", {0}},
+         "OneHotEncoder",
+         "\"OneHotEncoder\""},
+        {{"Scaler", "X", "B", {0}}, {"Identity", "Y", "Z", {0}}, "Scaler", "no offset"},
+        {{"Scaler", "X", "B", {"offset=floats:0", "scale=floats:0"}},
+         {"Identity", "Y", "Z", {0}},
+         "Scaler",
+         "is 0"},
+        {{"Scaler", "X", "B", {"offset=floats:inf", "scale=floats:1"}},
+         {"Identity", "Y", "Z", {0}},
+         "Scaler",
+         "offset 0"},
+        {{"Scaler", "X", "B", {"offset=floats:0,0,0", "scale=floats:1"}},
+         {"Identity", "Y", "Z", {0}},
+         "TreeEnsembleRegressor",
+         "3 offsets for 2"},
         {{"Identity", "X", "B", {0}}, {"Mul", "Y,Y", "Z", {0}}, "Mul", "\"Mul\""},
         {{"Identity", "X", "B", {0}}, {"Abs", "Y", "Z", {0}}, "Abs", "\"Abs\""},
         {{"Identity", "X", "B", {0}}, {"Softmax", "Y", "Z", {0}}, "Softmax", "one single score"},
@@ -300,7 +336,7 @@ graphs_around_a_model_are_refused_by_the_operator_that_is_not_understood(void)
           {"imputed_value_floats=floats:1,2,3", "replaced_value_float=float:nan"}},
          {"Identity", "Y", "Z", {0}},
          "TreeEnsembleRegressor",
-         "3 values for what is missing in 2"},
+         "3 values for what is missing for 2"},
         {{"Identity", "W", "B", {0}},
          {"Identity", "Y", "Z", {0}},
          "TreeEnsembleRegressor",
@@ -415,6 +451,7 @@ main(void)
     TAP_RUN(one_column_of_scores_is_of_class_1);
     TAP_RUN(members_of_a_set_are_categories);
     TAP_RUN(weights_need_every_value);
+    TAP_RUN(a_scaler_before_trees_moves_their_thresholds_and_may_turn_them_around);
     TAP_RUN(nodes_that_contradict_themselves_are_refused);
     TAP_RUN(what_would_be_a_guess_is_refused_by_its_name);
     TAP_RUN(a_feature_is_a_number_or_a_category_not_both);
