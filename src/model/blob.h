@@ -59,6 +59,10 @@ enum blob_section {
     BLOB_BINS,            /* struct blob_bin × bin_count */
     BLOB_REASONS,         /* struct blob_text × reason_count */
     BLOB_NUMBERS,         /* double × number_count: what steps, layers and attributes point at */
+    BLOB_BATCH_TREES,     /* struct batch_tree × tree_count, or none (batch.h) */
+    BLOB_BATCH_TESTS,     /* uint32_t × batch_test_count */
+    BLOB_BATCH_LISTS,     /* uint16_t × batch_list_count */
+    BLOB_BATCH_LEAVES,    /* uint8_t × batch_leaf_bytes */
     BLOB_CALIBRATION,     /* calibration.h; the last one, in a calibrated model alone */
     BLOB_SECTION_COUNT
 };
@@ -121,7 +125,13 @@ struct blob_header {
     uint32_t bin_count; /* of all attributes */
     /* 208 */ uint32_t reason_count;
     uint32_t number_count;
-    /* 216 */ struct blob_range sections[BLOB_SECTION_COUNT];
+    /* 216 */ uint32_t batch_mask_count; /* 0: the model has no trees for many rows */
+    uint32_t batch_test_count;
+    uint32_t batch_list_count;
+    uint32_t batch_leaf_bytes;
+    uint32_t batch_node_max; /* of a sparse tree */
+    uint32_t batch_part_max; /* of a tree */
+    /* 240 */ struct blob_range sections[BLOB_SECTION_COUNT];
 };
 
 /* Eight trees, in the source's order. Past tree_count: root 0, depth 0, output 0. One cache
@@ -249,7 +259,7 @@ _Static_assert(sizeof(struct blob_input) == 16 && sizeof(struct blob_step) == 32
                    sizeof(struct blob_layer) == 16 && sizeof(struct blob_attribute) == 24 &&
                    sizeof(struct blob_bin) == 16,
                "no hidden padding");
-_Static_assert(sizeof(struct blob_header) == 216 + 16 * BLOB_SECTION_COUNT, "no hidden padding");
+_Static_assert(sizeof(struct blob_header) == 240 + 16 * BLOB_SECTION_COUNT, "no hidden padding");
 _Static_assert(sizeof(struct blob_round) == 64, "a cache line");
 _Static_assert(sizeof(struct pack_node) == 8 && sizeof(struct wide_node) == 16 &&
                    sizeof(struct blob_term) == 16,

@@ -5,6 +5,7 @@
  * + 2k. Checking that each distance says so proves every index, that each node is reached once, and
  * the depth, in one pass and no memory.
  */
+#include "batch.h"
 #include "calibration.h"
 #include "walk.h"
 
@@ -71,6 +72,13 @@ blob_section_bytes(const struct blob_header *header, enum blob_section section)
     case BLOB_BINS: return sizeof(struct blob_bin) * (uint64_t)header->bin_count;
     case BLOB_REASONS: return sizeof(struct blob_text) * (uint64_t)header->reason_count;
     case BLOB_NUMBERS: return sizeof(double) * (uint64_t)header->number_count;
+    case BLOB_BATCH_TREES:
+        return header->batch_mask_count == 0
+                   ? 0
+                   : sizeof(struct batch_tree) * (uint64_t)header->tree_count;
+    case BLOB_BATCH_TESTS: return sizeof(uint32_t) * (uint64_t)header->batch_test_count;
+    case BLOB_BATCH_LISTS: return sizeof(uint16_t) * (uint64_t)header->batch_list_count;
+    case BLOB_BATCH_LEAVES: return header->batch_leaf_bytes;
     case BLOB_CALIBRATION: return header->sections[section].bytes; /* it says its size itself */
     case BLOB_SECTION_COUNT: break;
     }
@@ -426,6 +434,9 @@ blob_check_all(struct bytes blob, struct err *err)
     }
     if (rc == 0) {
         rc = walk_check(header, err);
+    }
+    if (rc == 0) {
+        rc = batch_check(header, err);
     }
     if (rc == 0) {
         rc = check_features(header, err);

@@ -5,6 +5,7 @@
  * filled in one pass. Padding is zero, so that the same model always gives the same bytes and the
  * same digest.
  */
+#include "batch.h"
 #include "walk.h"
 
 #include <math.h>
@@ -24,6 +25,7 @@ struct plan {
     uint32_t tree_depth;
     struct rank_plan ranks;
     struct walk_plan walk;
+    struct batch_plan batch;
     uint32_t *order; /* room for the nodes of the largest tree */
 };
 
@@ -165,6 +167,9 @@ plan_make(const struct neutral_model *model, struct arena *scratch, struct plan 
     if (rc == 0) {
         rc = walk_plan_make(&plan.ranks, plan.tree_depth, scratch, &plan.walk, err);
     }
+    if (rc == 0) {
+        rc = batch_plan_make(model, &plan.ranks, scratch, &plan.batch, err);
+    }
     if (rc != 0) {
         return rc;
     }
@@ -252,6 +257,12 @@ plan_header(const struct plan *plan)
         .walk_stride = plan->walk.stride,
         .walk_record_count = plan->walk.record_count,
         .walk_step_count = plan->walk.step_count,
+        .batch_mask_count = plan->batch.mask_count,
+        .batch_test_count = plan->batch.test_count,
+        .batch_list_count = plan->batch.list_count,
+        .batch_leaf_bytes = plan->batch.leaf_bytes,
+        .batch_node_max = plan->batch.node_max,
+        .batch_part_max = plan->batch.part_max,
     };
     uint64_t at = sizeof(header);
 
@@ -421,6 +432,7 @@ fill_ranks(struct sheet *sheet)
 {
     const struct rank_plan *ranks = &sheet->plan->ranks;
     const struct walk_plan *walk = &sheet->plan->walk;
+    const struct batch_plan *batch = &sheet->plan->batch;
 
     fill_section(sheet, BLOB_RANK_COLUMNS, ranks->columns);
     fill_section(sheet, BLOB_RANK_THRESHOLDS, ranks->thresholds);
@@ -428,6 +440,10 @@ fill_ranks(struct sheet *sheet)
     fill_section(sheet, BLOB_WALK_ROOTS, walk->roots);
     fill_section(sheet, BLOB_WALK_TREES, walk->trees);
     fill_section(sheet, BLOB_WALK_RECORDS, walk->records);
+    fill_section(sheet, BLOB_BATCH_TREES, batch->trees);
+    fill_section(sheet, BLOB_BATCH_TESTS, batch->tests);
+    fill_section(sheet, BLOB_BATCH_LISTS, batch->lists);
+    fill_section(sheet, BLOB_BATCH_LEAVES, batch->leaves);
 }
 
 /* ---- filling: schema ----------------------------------------------------------------------- */

@@ -12,7 +12,7 @@
 /* What a processor must have beyond the least of its kind. */
 enum kernel_cpu {
     KERNEL_CPU_AVX2 = 1 << 0,
-    KERNEL_CPU_AVX512 = 1 << 1, /* F, BW, DQ, VL, VBMI, VBMI2, VPOPCNTDQ, BITALG */
+    KERNEL_CPU_AVX512 = 1 << 1, /* F, BW, DQ, VL, VBMI, VBMI2, VPOPCNTDQ, BITALG, GFNI */
     KERNEL_CPU_NEON = 1 << 2,
 };
 
@@ -36,6 +36,10 @@ extern const struct kernel_ops kernel_linear;     /* BLOB_LINEAR */
 extern const struct kernel_ops kernel_dense;      /* BLOB_DENSE, float64 */
 extern const struct kernel_ops kernel_scorecard;  /* BLOB_SCORECARD, float64 */
 extern const struct kernel_ops kernel_row_avx512; /* roots and records (walk.h) */
+/* Many rows (batch.h), by blocks of up to 512, 256 and 128. */
+extern const struct kernel_ops kernel_batch_avx512;
+extern const struct kernel_ops kernel_batch_avx2;
+extern const struct kernel_ops kernel_batch_plain;
 
 /* kernel_list_*.c, one of them a processor family: the kernels built for it, preferred ones first,
  * NULL at the end; and what this processor has. */

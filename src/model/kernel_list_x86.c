@@ -3,8 +3,11 @@
 #include "kernel.h"
 
 const struct kernel_ops *const kernel_list[] = {
-    &kernel_row_avx512, &kernel_pack8,     &kernel_wide, &kernel_linear,
-    &kernel_dense,      &kernel_scorecard, NULL,
+    &kernel_row_avx512, &kernel_batch_avx512,
+    &kernel_batch_avx2, &kernel_batch_plain,
+    &kernel_pack8,      &kernel_wide,
+    &kernel_linear,     &kernel_dense,
+    &kernel_scorecard,  NULL,
 };
 
 /* Of the compiler's run-time: the answers of cpuid, asked once when the process started, and of
@@ -12,11 +15,12 @@ const struct kernel_ops *const kernel_list[] = {
 unsigned
 kernel_cpu_bits(void)
 {
-    bool has_avx512 =
-        __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-        __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vbmi2") &&
-        __builtin_cpu_supports("avx512vpopcntdq") && __builtin_cpu_supports("avx512bitalg");
+    bool has_avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+                      __builtin_cpu_supports("avx512vbmi") &&
+                      __builtin_cpu_supports("avx512vbmi2") &&
+                      __builtin_cpu_supports("avx512vpopcntdq") &&
+                      __builtin_cpu_supports("avx512bitalg") && __builtin_cpu_supports("gfni");
 
     return (__builtin_cpu_supports("avx2") ? (unsigned)KERNEL_CPU_AVX2 : 0) |
            (has_avx512 ? (unsigned)KERNEL_CPU_AVX512 : 0);

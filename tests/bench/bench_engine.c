@@ -199,6 +199,11 @@ static const struct figure figures[] = {
     {"row_missing", "auto", MISSING_ROWS, REPETITIONS, 1, ours_one_row, peer_one_row},
     {"row_cold", "auto", DENSE_ROWS, COLD_REPETITIONS, 0, ours_cold_row, peer_cold_row},
     {"batch8", "auto", DENSE_ROWS, REPETITIONS, 1, ours_few, peer_few},
+    {"batch1000", "auto", DENSE_ROWS, REPETITIONS, 1, ours_batch, peer_batch},
+    {"batch1000_missing", "auto", MISSING_ROWS, REPETITIONS, 1, ours_batch, peer_batch},
+    {"batch_avx2", "batch-avx2", DENSE_ROWS, REPETITIONS, 1, ours_batch, peer_batch},
+    {"batch_avx2_missing", "batch-avx2", MISSING_ROWS, REPETITIONS, 1, ours_batch, peer_batch},
+    {"batch_plain", "batch-plain", DENSE_ROWS, REPETITIONS, 1, ours_batch, peer_batch},
     {"row_scalar", "pack8", DENSE_ROWS, REPETITIONS, 1, ours_one_row, peer_one_row},
     {"batch_scalar", "pack8", DENSE_ROWS, REPETITIONS, 1, ours_batch, peer_batch},
 };

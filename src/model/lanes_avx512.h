@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * lanes_avx512.h - vectors of 512 bits for batch_body.h: AVX-512 F, BW, VL and GFNI.
+ */
+#pragma once
+
+#include <immintrin.h>
+#include <stdint.h>
+#include <string.h>
+
+typedef uint64_t lanes __attribute__((vector_size(64), may_alias));
+
+/* The transposition below takes the highest plane first. */
+enum { LANES_FLIP = 7 };
+
+static inline lanes
+lanes_select(lanes mask, lanes a, lanes b)
+{
+    return (lanes)_mm512_ternarylogic_epi64((__m512i)mask, (__m512i)a, (__m512i)b, 0xca);
+}
+
+static inline lanes
+lanes_or_and(lanes a, lanes b, lanes c)
+{
+    return (lanes)_mm512_ternarylogic_epi64((__m512i)a, (__m512i)b, (__m512i)c, 0xf8);
+}
+
+static inline lanes
+lanes_zip8_low(lanes a, lanes b)
+{
+    return (lanes)_mm512_unpacklo_epi8((__m512i)a, (__m512i)b);
+}
+
+static inline lanes
+lanes_zip8_high(lanes a, lanes b)
+{
+    return (lanes)_mm512_unpackhi_epi8((__m512i)a, (__m512i)b);
+}
+
+static inline lanes
+lanes_zip16_low(lanes a, lanes b)
+{
+    return (lanes)_mm512_unpacklo_epi16((__m512i)a, (__m512i)b);
+}
+
+static inline lanes
+lanes_zip16_high(lanes a, lanes b)
+{
+    return (lanes)_mm512_unpackhi_epi16((__m512i)a, (__m512i)b);
+}
+
+static inline lanes
+lanes_zip32_low(lanes a, lanes b)
+{
+    return (lanes)_mm512_unpacklo_epi32((__m512i)a, (__m512i)b);
+}
+
+static inline lanes
+lanes_zip32_high(lanes a, lanes b)
+{
+    return (lanes)_mm512_unpackhi_epi32((__m512i)a, (__m512i)b);
+}
+
+/* The matrix times each unit vector: its columns. */
+static inline lanes
+lanes_transpose(lanes matrices)
+{
+    const __m512i units = _mm512_set1_epi64((long long)0x8040201008040201);
+
+    return (lanes)_mm512_gf2p8affine_epi64_epi8(units, (__m512i)matrices, 0);
+}
+
+static inline void
+lanes_of_ranks(const uint8_t *ranks, lanes *out_planes)
+{
+    uint64_t words[8][sizeof(lanes) / 8];
+
+    for (unsigned i = 0; i < sizeof(lanes) / 8; i++) {
+        __m512i bytes = _mm512_load_si512(ranks + 64 * i);
+        for (unsigned plane = 8; plane-- > 0;) {
+            words[plane][i] = _mm512_movepi8_mask(bytes);
+            bytes = _mm512_add_epi8(bytes, bytes);
+        }
+    }
+    memcpy(out_planes, words, sizeof(words));
+}
