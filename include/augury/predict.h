@@ -22,6 +22,7 @@ enum predict_outputs {
     PREDICT_LEAF = 1 << 3,
     PREDICT_CLASS = 1 << 4,
     PREDICT_INTERVAL = 1 << 5,
+    PREDICT_REASONS = 1 << 6,
 };
 /* "margin" → PREDICT_MARGIN; AUGURY_NOT_FOUND. */
 AUGURY_MUST_USE int predict_output_find(struct bytes name, enum predict_outputs *out_output);
@@ -43,6 +44,7 @@ enum predict_flags {
 enum { PREDICT_NOT_ROUNDED = 255 };
 
 #define PREDICT_LEVEL 0.9 /* of intervals, when none is asked for */
+enum { PREDICT_REASONS_COUNT = 4, PREDICT_TOP_MAX = 1 << 16 };
 
 /* A process's predictor: where models and cached answers are found. Zero-initialise, then set the
  * first six. */
@@ -69,6 +71,7 @@ struct predict_question {
     unsigned flags;                /* enum predict_flags */
     unsigned also;                 /* beside those, or beside the prediction */
     double level;                  /* of intervals, over 0 and under 1; 0: PREDICT_LEVEL */
+    uint32_t top_k;                /* reasons a row; 0: PREDICT_REASONS_COUNT */
     uint64_t now_wall_ms;
 };
 
@@ -88,6 +91,9 @@ struct predict_answer {
     const void *intervals;
     const uint8_t *class_sets;
     double level;
+    const struct model_reason *reasons; /* row_count × reasons_max */
+    const uint32_t *reason_counts;      /* row_count */
+    size_t reasons_max;
     bool has_used_cache;      /* rows were looked up */
     size_t hits;              /* rows answered from the cache alone */
     uint64_t expires_wall_ms; /* earliest of the parts; 0: none came from or went to the cache */
@@ -120,8 +126,8 @@ AUGURY_MUST_USE int predict_cell(const struct model *model, uint32_t feature, st
  * feature that is NaN in row. */
 AUGURY_MUST_USE int predict_row_check(const struct model *model, const void *row, struct err *err);
 
-/* The truth in a cell: a number, of a classifier the number of a class (true and false are 1 and
- * 0). err has no place. */
+/* The truth in a cell: a number, of a classifier the number of a class, which the cell names or is
+ * (true and false are 1 and 0). err has no place. */
 AUGURY_MUST_USE int predict_target(const struct model *model, struct bytes cell, double *out_target,
                                    struct err *err);
 

@@ -83,10 +83,21 @@ put_leaves(struct wire_writer *writer, const struct predict_answer *answer, size
     wire_end(writer);
 }
 
+/* The name of a class, or its number where the classes have no names. */
+static void
+put_class_of(struct wire_writer *writer, const struct model *model, uint32_t number)
+{
+    if (number < model_class_count(model)) {
+        wire_put_string(writer, model_class_name(model, number));
+    } else {
+        wire_put_u64(writer, number);
+    }
+}
+
 static void
 put_class(struct wire_writer *writer, const struct predict_answer *answer, size_t row)
 {
-    wire_put_u64(writer, answer->classes[row]);
+    put_class_of(writer, &answer->model->model, answer->classes[row]);
 }
 
 /* A bound that is not there is null. */
@@ -120,7 +131,7 @@ put_class_set(struct wire_writer *writer, const struct predict_answer *answer, s
     wire_array(writer, members_count);
     for (uint32_t i = 0; i < count; i++) {
         if (set[i] != 0) {
-            wire_put_u64(writer, i);
+            put_class_of(writer, &answer->model->model, i);
         }
     }
     wire_end(writer);
@@ -139,14 +150,38 @@ put_interval(struct wire_writer *writer, const struct predict_answer *answer, si
     }
 }
 
+static void
+put_reasons(struct wire_writer *writer, const struct predict_answer *answer, size_t row)
+{
+    const struct model *model = &answer->model->model;
+    const struct model_reason *reasons = answer->reasons + row * answer->reasons_max;
+
+    wire_array(writer, answer->reason_counts[row]);
+    for (uint32_t i = 0; i < answer->reason_counts[row]; i++) {
+        wire_object(writer, 3);
+        wire_key(writer, "code");
+        wire_put_string(writer, reasons[i].code);
+        wire_key(writer, "feature");
+        wire_put_string(writer, model_feature(model, reasons[i].feature).name);
+        wire_key(writer, "points_lost");
+        wire_put_f64(writer, reasons[i].points_lost);
+        wire_end(writer);
+    }
+    wire_end(writer);
+}
+
 /* In the order of an answer's members, each under its output's name. */
 static const struct {
     enum predict_outputs output;
     void (*put)(struct wire_writer *writer, const struct predict_answer *answer, size_t row);
 } members[] = {
-    {PREDICT_PREDICTION, put_prediction},       {PREDICT_MARGIN, put_margin},
-    {PREDICT_PROBABILITIES, put_probabilities}, {PREDICT_CLASS, put_class},
-    {PREDICT_INTERVAL, put_interval},           {PREDICT_LEAF, put_leaves},
+    {PREDICT_PREDICTION, put_prediction},
+    {PREDICT_MARGIN, put_margin},
+    {PREDICT_PROBABILITIES, put_probabilities},
+    {PREDICT_CLASS, put_class},
+    {PREDICT_INTERVAL, put_interval},
+    {PREDICT_REASONS, put_reasons},
+    {PREDICT_LEAF, put_leaves},
 };
 
 static void

@@ -99,6 +99,23 @@ put_damaged(struct wire_writer *writer, const struct registry_entry *entry)
     wire_end(writer);
 }
 
+/* Names in the order of the probabilities; null where there are none. */
+static void
+put_classes(struct wire_writer *writer, const struct model *model)
+{
+    uint32_t count = model_class_count(model);
+
+    if (count == 0) {
+        wire_put_null(writer);
+        return;
+    }
+    wire_array(writer, count);
+    for (uint32_t i = 0; i < count; i++) {
+        wire_put_string(writer, model_class_name(model, i));
+    }
+    wire_end(writer);
+}
+
 static void
 put_outputs(struct wire_writer *writer, const struct model *model)
 {
@@ -355,7 +372,7 @@ api_put_model(struct wire_writer *writer, const struct registry *registry,
 {
     const struct model *model = &found->model;
 
-    wire_object(writer, 21 + (warning != NULL ? 1 : 0));
+    wire_object(writer, 22 + (warning != NULL ? 1 : 0));
     put_version_members(writer, found);
     if (warning != NULL) {
         wire_key(writer, "warning");
@@ -376,6 +393,8 @@ api_put_model(struct wire_writer *writer, const struct registry *registry,
     wire_put_u64(writer, model->output_count);
     wire_key(writer, "number");
     wire_put_text(writer, model->number == MODEL_FLOAT32 ? "float32" : "float64");
+    wire_key(writer, "classes");
+    put_classes(writer, model);
     wire_key(writer, "outputs");
     put_outputs(writer, model);
     wire_key(writer, "calibration");

@@ -8,7 +8,14 @@
 #include <stddef.h>
 #include <string.h>
 
-enum option_kind { OPTION_VALUE, OPTION_OUTPUTS, OPTION_FLAG, OPTION_ALSO, OPTION_LEVEL };
+enum option_kind {
+    OPTION_VALUE,
+    OPTION_OUTPUTS,
+    OPTION_FLAG,
+    OPTION_ALSO,
+    OPTION_LEVEL,
+    OPTION_TOP
+};
 
 /* The members that a body may have. */
 static const struct option {
@@ -26,6 +33,7 @@ static const struct option {
     {"ignore_unknown", OPTION_FLAG, 0, PREDICT_IGNORE_UNKNOWN},
     {"include_uncertainty", OPTION_ALSO, 0, PREDICT_INTERVAL},
     {"level", OPTION_LEVEL, 0, 0},
+    {"top_k", OPTION_TOP, 0, 0},
 };
 
 /* ---- decode ---------------------------------------------------------------------------------- */
@@ -102,7 +110,7 @@ refuse_option(struct bytes name, struct err *err)
     } else {
         err_set(err, AUGURY_ERR_INVALID, "unknown_option",
                 "the request has no member \"%.*s\"; it has features, rows, columns, data, "
-                "outputs, include_uncertainty, level, use_cache, ignore_unknown",
+                "outputs, include_uncertainty, level, top_k, use_cache, ignore_unknown",
                 shown, (const char *)name.data);
     }
     return err_at(err, "%.*s", shown, (const char *)name.data);
@@ -144,6 +152,20 @@ level_apply(const struct wire_value *value, struct predict_question *question, s
 }
 
 static int
+top_apply(const struct wire_value *value, struct predict_question *question, struct err *err)
+{
+    int64_t number = 0;
+
+    if (wire_to_i64(value, &number) != 0 || number < 1 || number > PREDICT_TOP_MAX) {
+        err_set(err, AUGURY_ERR_INVALID, "invalid_request",
+                "top_k: expected a whole number from 1 to %d", PREDICT_TOP_MAX);
+        return err_at(err, "top_k");
+    }
+    question->top_k = (uint32_t)number;
+    return 0;
+}
+
+static int
 option_apply(const struct option *option, const struct wire_value *value,
              struct predict_question *question, struct err *err)
 {
@@ -154,6 +176,7 @@ option_apply(const struct option *option, const struct wire_value *value,
     case OPTION_VALUE: *member_of(question, option->offset) = value; return 0;
     case OPTION_OUTPUTS: return outputs_from_value(value, &question->outputs, err);
     case OPTION_LEVEL: return level_apply(value, question, err);
+    case OPTION_TOP: return top_apply(value, question, err);
     case OPTION_ALSO: return bits_apply(option, value, &question->also, err);
     case OPTION_FLAG: break;
     }

@@ -115,6 +115,15 @@ evaluate_intervals(struct cli_columns *columns, const void *rows, size_t row_cou
     }
 }
 
+/* What is printed follows from the row itself. */
+static void
+evaluate_nothing(struct cli_columns *columns, const void *rows, size_t row_count)
+{
+    (void)columns;
+    (void)rows;
+    (void)row_count;
+}
+
 /* ---- text ------------------------------------------------------------------------------------ */
 
 static void
@@ -135,6 +144,38 @@ put_u32(const struct cli_columns *columns, size_t at, struct buf *text)
     buf_put_u64(text, ((const uint32_t *)columns->values)[at]);
 }
 
+static void
+put_class_of(const struct cli_columns *columns, uint32_t number, struct buf *text)
+{
+    if (number < model_class_count(columns->model)) {
+        buf_put_bytes(text, model_class_name(columns->model, number));
+    } else {
+        buf_put_u64(text, number);
+    }
+}
+
+static void
+put_class(const struct cli_columns *columns, size_t at, struct buf *text)
+{
+    put_class_of(columns, ((const uint32_t *)columns->values)[at], text);
+}
+
+/* Codes with commas between, the most important first. */
+static void
+put_reasons(const struct cli_columns *columns, size_t at, struct buf *text)
+{
+    const struct model *model = columns->model;
+    const uint8_t *row =
+        (const uint8_t *)columns->rows + at * model->feature_count * model_number_bytes(model);
+    struct model_reason reasons[PREDICT_REASONS_COUNT];
+    size_t count = model_reasons(model, row, PREDICT_REASONS_COUNT, reasons);
+
+    for (size_t i = 0; i < count; i++) {
+        buf_put_text(text, i == 0 ? "" : ",");
+        buf_put_bytes(text, reasons[i].code);
+    }
+}
+
 /* A bound, or the classes of a set with commas between. */
 static void
 put_interval(const struct cli_columns *columns, size_t at, struct buf *text)
@@ -150,7 +191,7 @@ put_interval(const struct cli_columns *columns, size_t at, struct buf *text)
     for (uint32_t i = 0; i < count; i++) {
         if (set[i] != 0) {
             buf_put_text(text, is_first ? "" : ",");
-            buf_put_u64(text, i);
+            put_class_of(columns, i, text);
             is_first = false;
         }
     }
@@ -167,7 +208,11 @@ name_numbered(const struct cli_columns *columns, size_t column, struct buf *text
     buf_put_text(text, is_probability ? "probability" : predict_output_name(columns->output.kind));
     if (columns->count > 1) {
         buf_put_u8(text, ':');
-        buf_put_u64(text, column);
+        if (is_probability) {
+            put_class_of(columns, (uint32_t)column, text);
+        } else {
+            buf_put_u64(text, column);
+        }
     }
 }
 
@@ -182,7 +227,8 @@ static const struct kind kinds[] = {
     {PREDICT_MARGIN, name_numbered, count_margins, evaluate_margins, put_number},
     {PREDICT_PROBABILITIES, name_numbered, count_probabilities, evaluate_probabilities, put_number},
     {PREDICT_LEAF, name_numbered, count_leaves, evaluate_leaves, put_u32},
-    {PREDICT_CLASS, name_numbered, count_one, evaluate_classes, put_u32},
+    {PREDICT_CLASS, name_numbered, count_one, evaluate_classes, put_class},
+    {PREDICT_REASONS, name_numbered, count_one, evaluate_nothing, put_reasons},
     {PREDICT_INTERVAL, name_bound, count_bounds, evaluate_intervals, put_interval},
 };
 
@@ -253,6 +299,7 @@ void
 cli_columns_evaluate(struct cli_columns *columns, const void *rows, size_t row_count)
 {
     AUGURY_ASSERT(row_count <= columns->rows_max);
+    columns->rows = rows;
     kind_of(columns->output.kind)->evaluate(columns, rows, row_count);
 }
 

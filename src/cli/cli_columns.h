@@ -21,6 +21,7 @@ struct cli_columns {
     void *room;      /* what values are made of: probabilities, predictions, quantiles */
     void *values;    /* of the rows: the model's numbers, u32, or flags of classes */
     void *scratch;
+    const void *rows; /* that were evaluated last; they outlive the printing */
 };
 
 /* How many columns the output has. */

@@ -326,7 +326,31 @@ derive_intervals(struct asking *asking, struct predict_answer *answer)
     return 0;
 }
 
-/* What follows from margins. */
+static int
+derive_reasons(struct asking *asking, struct predict_answer *answer)
+{
+    const struct model *model = &asking->found->model;
+    const struct predict_matrix *matrix = &asking->matrix;
+    size_t wanted = asking->question->top_k;
+    size_t max = wanted == 0 ? PREDICT_REASONS_COUNT : wanted;
+
+    max = max < model->feature_count ? max : model->feature_count;
+    struct model_reason *out = arena_alloc(asking->arena, answer->row_count * max * sizeof(*out));
+    uint32_t *counts = arena_alloc(asking->arena, answer->row_count * sizeof(*counts));
+    if (out == NULL || counts == NULL) {
+        return predict_memory_is_short(asking->err);
+    }
+    for (size_t row = 0; row < answer->row_count; row++) {
+        counts[row] = (uint32_t)model_reasons(model, matrix->values + row * matrix->row_bytes, max,
+                                              out + row * max);
+    }
+    answer->reasons = out;
+    answer->reason_counts = counts;
+    answer->reasons_max = max;
+    return 0;
+}
+
+/* What follows from margins, or from the rows as they are. */
 static int
 derive(struct asking *asking, struct predict_answer *answer)
 {
@@ -334,10 +358,9 @@ derive(struct asking *asking, struct predict_answer *answer)
         enum predict_outputs output;
         int (*derive)(struct asking *asking, struct predict_answer *answer);
     } steps[] = {
-        {PREDICT_PREDICTION, derive_predictions},
-        {PREDICT_PROBABILITIES, derive_probabilities},
-        {PREDICT_CLASS, derive_classes},
-        {PREDICT_INTERVAL, derive_intervals},
+        {PREDICT_PREDICTION, derive_predictions}, {PREDICT_PROBABILITIES, derive_probabilities},
+        {PREDICT_CLASS, derive_classes},          {PREDICT_INTERVAL, derive_intervals},
+        {PREDICT_REASONS, derive_reasons},
     };
     int rc = 0;
 

@@ -46,6 +46,14 @@ lacks_intervals(const struct model *model)
                  "COLUMN` makes one of held-out rows";
 }
 
+static const char *
+lacks_reasons(const struct model *model)
+{
+    return model_has_reasons(model) ? NULL
+                                    : "the model is no scorecard with reason codes; what moved a "
+                                      "prediction of other models are contributions";
+}
+
 static const struct {
     enum predict_outputs output;
     const char *name;
@@ -57,6 +65,7 @@ static const struct {
     {PREDICT_LEAF, "leaf", lacks_leaves},
     {PREDICT_CLASS, "class", lacks_classes},
     {PREDICT_INTERVAL, "interval", lacks_intervals},
+    {PREDICT_REASONS, "reasons", lacks_reasons},
 };
 
 enum { NEAREST_LENGTH_MAX = 64 };
@@ -116,7 +125,7 @@ predict_output_name(enum predict_outputs output)
 const char *
 predict_output_names(void)
 {
-    return "prediction, margin, probabilities, leaf, class, interval";
+    return "prediction, margin, probabilities, leaf, class, interval, reasons";
 }
 
 unsigned

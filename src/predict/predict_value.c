@@ -340,10 +340,39 @@ predict_cell(const struct model *model, uint32_t feature, struct bytes cell, dou
     return predict_value(&slot, place, &value, out_value, err);
 }
 
+/* The number of the class that the text names or is; -1. */
+static double
+class_from_text(const struct model *model, struct bytes text, double number)
+{
+    for (uint32_t i = 0; i < model_class_count(model); i++) {
+        if (bytes_equal(text, model_class_name(model, i))) {
+            return (double)i;
+        }
+    }
+    bool is_number =
+        number >= 0.0 && number < (double)model->probability_count && number == floor(number);
+    return is_number ? number : -1.0;
+}
+
+static int
+refuse_class(const struct model *model, struct bytes cell, struct err *err)
+{
+    uint32_t last = model->probability_count - 1;
+
+    if (model_class_count(model) == 0) {
+        return err_set(err, AUGURY_ERR_INVALID, "invalid_target",
+                       "expected the number of a class, 0 to %u, got \"%.*s\"", last,
+                       PREDICT_SHOWN(cell));
+    }
+    return err_set(err, AUGURY_ERR_INVALID, "invalid_target",
+                   "expected a class, \"%.*s\" to \"%.*s\" or its number, 0 to %u, got \"%.*s\"",
+                   PREDICT_SHOWN(model_class_name(model, 0)),
+                   PREDICT_SHOWN(model_class_name(model, last)), last, PREDICT_SHOWN(cell));
+}
+
 int
 predict_target(const struct model *model, struct bytes cell, double *out_target, struct err *err)
 {
-    bool is_class = model->probability_count > 0;
     double number = NAN;
 
     if (bytes_equal_nocase(cell, "true") || bytes_equal_nocase(cell, "false")) {
@@ -351,11 +380,11 @@ predict_target(const struct model *model, struct bytes cell, double *out_target,
     } else if (!predict_number(cell, &number)) {
         number = NAN;
     }
-    if (is_class &&
-        !(number >= 0.0 && number < (double)model->probability_count && number == floor(number))) {
-        return err_set(err, AUGURY_ERR_INVALID, "invalid_target",
-                       "expected the number of a class, 0 to %u, got \"%.*s\"",
-                       model->probability_count - 1, PREDICT_SHOWN(cell));
+    if (model->probability_count > 0) {
+        number = class_from_text(model, cell, number);
+        if (number < 0.0) {
+            return refuse_class(model, cell, err);
+        }
     }
     if (!isfinite(number)) {
         return err_set(err, AUGURY_ERR_INVALID, "invalid_target",

@@ -132,7 +132,7 @@ a_class_is_answered_by_its_number(void)
     CHECK_INT(reply.status, 200);
     CHECK_CONTAINS(reply.body, "],\"class\":1}]");
     CHECK_CONTAINS(get("/api/v1/models/nfl-wp").body,
-                   "\"number\":\"float32\",\"outputs\":[\"prediction\",\"margin\","
+                   "\"classes\":null,\"outputs\":[\"prediction\",\"margin\","
                    "\"probabilities\",\"leaf\",\"class\"]");
 }
 
