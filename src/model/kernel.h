@@ -39,6 +39,7 @@ extern const struct kernel_ops kernel_row_avx512; /* roots and records (walk.h) 
 /* Many rows (batch.h), by blocks of up to 512, 256 and 128. */
 extern const struct kernel_ops kernel_batch_avx512;
 extern const struct kernel_ops kernel_batch_avx2;
+extern const struct kernel_ops kernel_batch_neon;
 extern const struct kernel_ops kernel_batch_plain;
 
 /* kernel_list_*.c, one of them a processor family: the kernels built for it, preferred ones first,

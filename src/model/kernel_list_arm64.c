@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+/* kernel_list_arm64.c - the kernels built for arm64, all of which have NEON. */
+#include "kernel.h"
+
+const struct kernel_ops *const kernel_list[] = {
+    &kernel_batch_neon, &kernel_batch_plain, &kernel_pack8,     &kernel_wide,
+    &kernel_linear,     &kernel_dense,       &kernel_scorecard, NULL,
+};
+
+unsigned
+kernel_cpu_bits(void)
+{
+    return KERNEL_CPU_NEON;
+}
