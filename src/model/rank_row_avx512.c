@@ -125,8 +125,8 @@ ranks_f32_of(const struct model *model, const float *row, uint8_t *out_ranks)
     if ((header->hints & BLOB_HINT_RULES) != 0) {
         return ranks_f32(model, row, true, true, out_ranks);
     }
-    if (header->feature_count > FEATURES_A_COLUMN * header->rank_number_columns ||
-        has_nan_f32(row, header->feature_count)) {
+    if (blob_width(header) > FEATURES_A_COLUMN * header->rank_number_columns ||
+        has_nan_f32(row, blob_width(header))) {
         return ranks_f32(model, row, true, false, out_ranks);
     }
     return ranks_f32(model, row, false, false, out_ranks);
@@ -140,8 +140,8 @@ ranks_f64_of(const struct model *model, const double *row, uint8_t *out_ranks)
     if ((header->hints & BLOB_HINT_RULES) != 0) {
         return ranks_f64(model, row, true, true, out_ranks);
     }
-    if (header->feature_count > FEATURES_A_COLUMN * header->rank_number_columns ||
-        has_nan_f64(row, header->feature_count)) {
+    if (blob_width(header) > FEATURES_A_COLUMN * header->rank_number_columns ||
+        has_nan_f64(row, blob_width(header))) {
         return ranks_f64(model, row, true, false, out_ranks);
     }
     return ranks_f64(model, row, false, false, out_ranks);

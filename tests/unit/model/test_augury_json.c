@@ -21,27 +21,51 @@ read_json(const char *text)
     return fixture;
 }
 
-/* The margin of output 0, alone and as the last of 300 equal rows. */
-static double
-margin_of(const struct fixture *f, const double *row)
-{
-    size_t features = f->model.feature_count;
-    size_t outputs = f->model.output_count;
-    double *rows = malloc(300 * features * sizeof(double));
-    double *margins = malloc(300 * outputs * sizeof(double));
-    void *scratch = aligned_alloc(64, model_scratch_bytes(&f->model, 300));
+enum { MANY = 300 };
 
-    for (size_t r = 0; r < 300; r++) {
+/* The margin of output 0 by one kernel: of a row alone, if the last of many equal ones is the same,
+ * else NaN. */
+static double
+margin_by(const struct model *model, const double *row)
+{
+    size_t features = model->feature_count;
+    size_t outputs = model->output_count;
+    double *rows = malloc(MANY * features * sizeof(double));
+    double *margins = malloc(MANY * outputs * sizeof(double));
+    void *scratch = aligned_alloc(64, model_scratch_bytes(model, MANY));
+
+    for (size_t r = 0; r < MANY; r++) {
         memcpy(rows + r * features, row, features * sizeof(double));
     }
-    model_margins(&f->model, rows, 300, scratch, margins);
-    double last = margins[299 * outputs];
-    model_margins(&f->model, rows, 1, scratch, margins);
+    model_margins(model, rows, MANY, scratch, margins);
+    double last = margins[(MANY - 1) * outputs];
+    model_margins(model, rows, 1, scratch, margins);
     double one = margins[0];
     free(rows);
     free(margins);
     free(scratch);
     return memcmp(&one, &last, sizeof(one)) == 0 ? one : (double)NAN;
+}
+
+/* The same by every kernel; NaN when two differ. */
+static double
+margin_of(const struct fixture *f, const double *row)
+{
+    const char *names[MODEL_KERNELS_MAX];
+    size_t count = model_kernel_names(&f->model, names, MODEL_KERNELS_MAX);
+    double chosen = margin_by(&f->model, row);
+
+    for (size_t i = 0; i < count; i++) {
+        struct model forced = f->model;
+        struct err err;
+        AUGURY_ASSERT(model_force_kernel(&forced, names[i], &err) == 0);
+        double margin = margin_by(&forced, row);
+        if (memcmp(&margin, &chosen, sizeof(margin)) != 0) {
+            printf("# %s: %.17g, not %.17g\n", names[i], margin, chosen);
+            return (double)NAN;
+        }
+    }
+    return chosen;
 }
 
 #define HEAD "{'format':'augury-model','format_version':1,"
@@ -178,6 +202,32 @@ inputs_are_computed_step_by_step(void)
     CHECK(margin_of(&f, other) == 0.5 - 2.0 - 2000.0 - 0.25);
     CHECK(model_feature(&f.model, 1).is_unknown_allowed);
     CHECK(!model_feature(&f.model, 0).is_unknown_allowed);
+    fixture_close(&f);
+}
+
+/* One feature, twenty inputs; the tree tests the last one, where it is missing too. */
+static void
+a_tree_reads_more_inputs_than_there_are_features(void)
+{
+    char text[4096] = HEAD ONE_FEATURE "'kind':'hgb','compare':'le','inputs':[";
+    const double missing = NAN;
+    const double low = 0.5;
+    const double high = 1.5;
+
+    for (size_t i = 0; i < 19; i++) {
+        memcpy(text + strlen(text), "{'feature':0,'steps':[['is_missing']]},", 40);
+    }
+    size_t at = strlen(text);
+    snprintf(text + at, sizeof(text) - at,
+             "{'feature':0}],'trees':[{'left':[1,-1,-1],'right':[2,-1,-1],'feature':[19,0,0],"
+             "'threshold':[1,0,0],'value':[0,1,2],'missing_left':[0,0,0]},{'left':[1,-1,-1],"
+             "'right':[2,-1,-1],'feature':[19,0,0],'threshold':[1,0,0],'value':[0,10,20],"
+             "'missing_left':[1,0,0]}]}");
+    struct fixture f = read_json(text);
+    CHECK_INT(f.rc, 0);
+    CHECK(margin_of(&f, &low) == 11.0);
+    CHECK(margin_of(&f, &high) == 22.0);
+    CHECK(margin_of(&f, &missing) == 12.0);
     fixture_close(&f);
 }
 
@@ -456,6 +506,7 @@ main(void)
     TAP_RUN(missing_values_infinite_thresholds_and_category_sets_go_where_the_tree_says);
     TAP_RUN(a_forest_of_vectors_answers_the_mean_with_names_of_classes);
     TAP_RUN(inputs_are_computed_step_by_step);
+    TAP_RUN(a_tree_reads_more_inputs_than_there_are_features);
     TAP_RUN(a_perceptron_runs_its_layers);
     TAP_RUN(a_scorecard_adds_the_points_of_each_bin);
     TAP_RUN(points_double_the_odds);
