@@ -241,6 +241,29 @@ void clock_to_iso(uint64_t wall_ms, char *out_text);
 void *shm_map(size_t size_bytes) AUGURY_MUST_USE;
 void shm_unmap(void **map, size_t size_bytes);
 
+/* ---- jobs: threads for work that takes long ------------------------------------------------ */
+
+/* Work handed to a pool. Caller's storage; set run and arg. */
+struct job {
+    void (*run)(void *arg);
+    void *arg;
+    struct job *next; /* private */
+    bool is_done;     /* private */
+};
+
+enum { JOBS_THREADS_MAX = 256 };
+
+struct jobs;
+/* After fork only. Fewer threads than asked for when the system gives no more. They take no signal.
+ */
+AUGURY_MUST_USE int jobs_new(unsigned thread_count, struct jobs **out_jobs);
+void jobs_free(struct jobs **jobs); /* does what was put, then ends the threads */
+unsigned jobs_thread_count(const struct jobs *jobs);
+/* Jobs begin in the order in which they were put; each has to be waited for before it is put again
+ * or its memory goes. */
+void jobs_put(struct jobs *jobs, struct job *job);
+void jobs_wait(struct jobs *jobs, const struct job *job);
+
 /* ---- log ---------------------------------------------------------------------------------- */
 
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
