@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* test_rows.c - files of rows: RFC 4180's examples, LibSVM's forms, and damage with its line. */
-#include "augury/rows.h"
+#include "rows_text_of.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -235,9 +235,50 @@ a_file_that_is_not_there_is_named(void)
     CHECK_CONTAINS(err.reason, "directory");
 }
 
+/* Rows of every length, with quotes that hold line ends: whatever the block's size, the rows, their
+ * lines and the place of a wrong one are those of the whole file. */
+static void
+blocks_hold_the_rows_of_the_whole(void)
+{
+    static const struct rows_options kinds[] = {{.format = ROWS_CSV, .has_header = true},
+                                                {.format = ROWS_TSV, .has_header = true},
+                                                {.format = ROWS_LIBSVM}};
+    static const char *const heads[] = {"a,b\n", "a\tb\n", "# no header\n"};
+    static const char *const lines[][4] = {{"1,2\r\n", "\"x\ny\",\"\"\"\"\n", "\n", ",\n"},
+                                           {"1\t2\r\n", "\"\t3\n", "\n", "\t\n"},
+                                           {"0 1:2 7:3\r\n", "1\n", "# \"\n", "0 3:\"x\n"}};
+
+    for (size_t k = 0; k < AUGURY_COUNT(kinds); k++) {
+        struct buf content, whole;
+        struct err err;
+        buf_init(&content, 1 << 20);
+        buf_init(&whole, 1 << 20);
+        buf_put_text(&content, heads[k]);
+        for (unsigned i = 0; i < 200; i++) {
+            buf_put_text(&content, lines[k][i * i % 7 % 4]);
+        }
+        buf_put_text(&content, k == 0 ? "1,2,3" : k == 1 ? "1" : "0 x");
+        CHECK_INT(rows_text_of(buf_view(&content), &kinds[k], &whole, &err), AUGURY_ERR_INVALID);
+        for (size_t target = 1; target < 3000; target = target * 2 + 1) {
+            struct buf blocks;
+            struct err block_err;
+            buf_init(&blocks, 1 << 20);
+            CHECK_INT(
+                rows_text_of_blocks(buf_view(&content), &kinds[k], target, &blocks, &block_err),
+                AUGURY_ERR_INVALID);
+            CHECK_TEXT(block_err.at, err.at);
+            CHECK(bytes_equal(buf_view(&blocks), buf_view(&whole)));
+            buf_fini(&blocks);
+        }
+        buf_fini(&whole);
+        buf_fini(&content);
+    }
+}
+
 int
 main(void)
 {
+    TAP_RUN(blocks_hold_the_rows_of_the_whole);
     TAP_RUN(csv_is_read_as_rfc_4180_says);
     TAP_RUN(a_header_names_the_columns_after_those_skipped);
     TAP_RUN(empty_lines_are_rows_only_where_there_is_one_column);
