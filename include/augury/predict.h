@@ -153,6 +153,13 @@ void predict_file_close(struct predict_file **file);
 /* The next row: feature_count of the model's numbers, NaN what is missing. AUGURY_END after the
  * last. */
 AUGURY_MUST_USE int predict_file_next(struct predict_file *file, void *out_row, struct err *err);
+/* For several threads: rows in blocks, which one thread cuts and others read, each through a file
+ * of its own. As rows_cut(), rows_open_blocks() and rows_feed(). */
+AUGURY_MUST_USE int predict_file_cut(struct predict_file *file, size_t target_bytes,
+                                     struct buf *block, uint64_t *out_line, struct err *err);
+AUGURY_MUST_USE int predict_file_open_blocks(const struct predict_file *whole,
+                                             struct predict_file **out_file, struct err *err);
+void predict_file_feed(struct predict_file *file, struct buf *block, uint64_t line);
 /* The text of an extra column in the last row, until the next one; and its place for messages. */
 struct bytes predict_file_extra(const struct predict_file *file, size_t extra);
 int predict_file_at_extra(const struct predict_file *file, size_t extra, struct err *err);

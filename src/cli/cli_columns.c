@@ -324,3 +324,30 @@ cli_columns_put_row(const struct cli_columns *columns, size_t row, struct buf *t
         buf_put_u8(text, i + 1 < columns->count ? '\t' : '\n');
     }
 }
+
+int
+cli_columns_npy_type(const struct cli_columns *columns, enum rows_npy_type *out_type)
+{
+    const struct kind *kind = kind_of(columns->output.kind);
+    bool is_set =
+        kind->put == put_interval && model_calibration(columns->model).score == MODEL_SCORE_CLASS;
+
+    if (is_set || (kind->put != put_number && kind->put != put_u32 && kind->put != put_interval)) {
+        return AUGURY_NOT_FOUND;
+    }
+    *out_type = kind->put == put_u32                      ? ROWS_NPY_U4
+                : columns->model->number == MODEL_FLOAT32 ? ROWS_NPY_F4
+                                                          : ROWS_NPY_F8;
+    return 0;
+}
+
+void
+cli_columns_put_raw(const struct cli_columns *columns, size_t row_count, struct buf *out)
+{
+    enum rows_npy_type type = ROWS_NPY_F8;
+    int rc = cli_columns_npy_type(columns, &type);
+    size_t number_bytes = type == ROWS_NPY_F8 ? sizeof(double) : sizeof(uint32_t);
+
+    AUGURY_ASSERT(rc == 0);
+    buf_put(out, columns->values, row_count * columns->count * number_bytes);
+}

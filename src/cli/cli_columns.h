@@ -36,3 +36,8 @@ void cli_columns_evaluate(struct cli_columns *columns, const void *rows, size_t 
 /* Tab-separated, with a line end: the columns' names; the values of a row that was evaluated. */
 void cli_columns_put_header(const struct cli_columns *columns, struct buf *text);
 void cli_columns_put_row(const struct cli_columns *columns, size_t row, struct buf *text);
+/* The same as numbers without text: their type, or AUGURY_NOT_FOUND when some are none; and the
+ * rows that were evaluated. */
+AUGURY_MUST_USE int cli_columns_npy_type(const struct cli_columns *columns,
+                                         enum rows_npy_type *out_type);
+void cli_columns_put_raw(const struct cli_columns *columns, size_t row_count, struct buf *out);

@@ -15,8 +15,9 @@ format_find(const char *name, enum rows_format *out_format)
     static const struct {
         const char *name;
         enum rows_format format;
-    } formats[] = {{"csv", ROWS_CSV},       {"tsv", ROWS_TSV},    {"tab", ROWS_TSV},
-                   {"libsvm", ROWS_LIBSVM}, {"svm", ROWS_LIBSVM}, {"svmlight", ROWS_LIBSVM}};
+    } formats[] = {{"csv", ROWS_CSV},       {"tsv", ROWS_TSV},         {"tab", ROWS_TSV},
+                   {"libsvm", ROWS_LIBSVM}, {"svm", ROWS_LIBSVM},      {"svmlight", ROWS_LIBSVM},
+                   {"npy", ROWS_NPY},       {"msgpack", ROWS_MSGPACK}, {"mpk", ROWS_MSGPACK}};
 
     for (size_t i = 0; i < AUGURY_COUNT(formats); i++) {
         if (strcmp(formats[i].name, name) == 0) {
@@ -68,6 +69,17 @@ take_option(const struct cli_command *command, int option, struct cli_score_opti
     case 'H': options->has_names = true; return CLI_OK;
     case 'm': options->model_name = optarg; return CLI_OK;
     case 'l': return take_level(command, &options->level);
+    case 'p': options->has_progress = true; return CLI_OK;
+    case 't':
+        if (bytes_to_u64(bytes_of_text(optarg), JOBS_THREADS_MAX, &number) != 0 || number == 0) {
+            return cli_usage(command, "--threads is a number from 1 to 256, not ", optarg);
+        }
+        options->thread_count = (unsigned)number;
+        return CLI_OK;
+    case 'T':
+        return cli_form_find(optarg, &options->form) == 0
+                   ? CLI_OK
+                   : cli_usage(command, "--to is tsv, csv or npy, not ", optarg);
     case 'f': options->features = optarg; return CLI_OK;
     case 's': options->schema_path = optarg; return CLI_OK;
     case 'o':
@@ -78,7 +90,8 @@ take_option(const struct cli_command *command, int option, struct cli_score_opti
         options->has_format = format_find(optarg, &options->rows.format);
         return options->has_format
                    ? CLI_OK
-                   : cli_usage(command, "--format is csv, tsv or libsvm, not ", optarg);
+                   : cli_usage(command, "--format is csv, tsv, libsvm, npy or msgpack, not ",
+                               optarg);
     case 'k':
         if (bytes_to_u64(bytes_of_text(optarg), SKIP_COLUMNS_MAX, &number) != 0) {
             return cli_usage(command, "--skip-columns is a number, not ", optarg);
@@ -104,6 +117,9 @@ take_arguments(const struct cli_command *command, int argc, char **argv,
                                                  {"format", required_argument, NULL, 'F'},
                                                  {"skip-columns", required_argument, NULL, 'k'},
                                                  {"iterations", required_argument, NULL, 'i'},
+                                                 {"threads", required_argument, NULL, 't'},
+                                                 {"progress", no_argument, NULL, 'p'},
+                                                 {"to", required_argument, NULL, 'T'},
                                                  {0}};
     int option;
 

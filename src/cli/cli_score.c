@@ -1,36 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cli_score.c - scores a file of rows. The model is compiled in memory by the code that imports it,
- * rows are read by predict_file.c and evaluated in blocks, so that memory
- * does not grow with the file.
+ * cli_score.c - scores a file of rows. The model is compiled in memory by the code that imports it;
+ * cli_stream.c takes the rows through it.
  */
 #include "cli_score.h"
 
-#include "cli_columns.h"
-
-#include <stdlib.h>
-#include <string.h>
+#include "cli_stream.h"
 
 enum {
     MODEL_FILE_MAX = 1 << 30,
     SCHEMA_FILE_MAX = 16 << 20,
-    BLOCK_ROWS_MAX = 1024,
-    BLOCK_NUMBERS_MAX = 4 << 20, /* fewer rows a block for very wide models */
-    TEXT_FLUSH_BYTES = 256 << 10,
-    TEXT_MAX_BYTES = 16 << 20
 };
 
-/* One block of rows on its way through a model. */
 struct scorer {
     const struct cli_score_options *options;
     struct model model;
     struct registry *registry; /* whose snapshot holds the model, or NULL */
     struct predict_file *file;
-    void *rows; /* block_rows × feature_count of the model's numbers */
-    size_t block_rows;
-    size_t filled;
-    struct cli_columns answers;
-    struct buf text;
     struct err err;
 };
 
@@ -106,92 +92,11 @@ open_stored(struct scorer *scorer)
 }
 
 static int
-alloc_block(struct scorer *scorer)
+check_output(struct scorer *scorer)
 {
-    const struct model *model = &scorer->model;
-    enum predict_outputs output = scorer->options->output;
-    size_t widest = cli_columns_count(model, output);
+    int rc = predict_outputs_check(&scorer->model, scorer->options->output, &scorer->err);
 
-    widest = widest > model->feature_count ? widest : model->feature_count;
-    widest = widest > model->output_count ? widest : model->output_count;
-    scorer->block_rows = BLOCK_NUMBERS_MAX / widest;
-    scorer->block_rows = scorer->block_rows < 1                ? 1
-                         : scorer->block_rows > BLOCK_ROWS_MAX ? BLOCK_ROWS_MAX
-                                                               : scorer->block_rows;
-    struct cli_output wanted = {.kind = output, .level = scorer->options->level};
-    int rc = cli_columns_init(&scorer->answers, model, &wanted, scorer->block_rows, &scorer->err);
-    if (rc != 0) {
-        return rc == AUGURY_ERR_UNSUPPORTED
-                   ? err_at(&scorer->err, "%s", model_shown(scorer->options))
-                   : rc;
-    }
-    scorer->rows = calloc(scorer->block_rows, model->feature_count * model_number_bytes(model));
-    if (scorer->rows == NULL) {
-        return err_set(&scorer->err, AUGURY_ERR_NOMEM, "no_memory",
-                       "no memory for a block of rows");
-    }
-    return 0;
-}
-
-/* ---- answers --------------------------------------------------------------------------------- */
-
-static int
-print_text(struct scorer *scorer)
-{
-    if (cli_print(buf_view(&scorer->text)) != CLI_OK) {
-        return err_set(&scorer->err, AUGURY_ERR_IO, "unwritable_output",
-                       "not all rows have been written");
-    }
-    buf_reset(&scorer->text);
-    return 0;
-}
-
-static int
-finish_block(struct scorer *scorer)
-{
-    int rc = 0;
-
-    cli_columns_evaluate(&scorer->answers, scorer->rows, scorer->filled);
-    for (size_t row = 0; rc == 0 && row < scorer->filled; row++) {
-        cli_columns_put_row(&scorer->answers, row, &scorer->text);
-        if (buf_finish(&scorer->text) != 0) {
-            return err_set(&scorer->err, AUGURY_ERR_NOMEM, "no_memory", "no memory for the answer");
-        }
-        rc = scorer->text.len >= TEXT_FLUSH_BYTES ? print_text(scorer) : 0;
-    }
-    scorer->filled = 0;
-    return rc;
-}
-
-static int
-score(struct scorer *scorer)
-{
-    size_t row_bytes = scorer->model.feature_count * model_number_bytes(&scorer->model);
-    int rc;
-
-    while (
-        (rc = predict_file_next(scorer->file, (uint8_t *)scorer->rows + scorer->filled * row_bytes,
-                                &scorer->err)) == 0) {
-        scorer->filled++;
-        if (scorer->filled == scorer->block_rows) {
-            rc = finish_block(scorer);
-        }
-        if (rc != 0) {
-            break;
-        }
-    }
-    /* What stands before a bad line has been asked for and is right: it is printed, then the error.
-     */
-    struct err err = scorer->err;
-    int block_rc = rc == AUGURY_END || rc == AUGURY_ERR_INVALID ? finish_block(scorer) : 0;
-    if (block_rc == 0) {
-        block_rc = print_text(scorer);
-    }
-    if (rc != AUGURY_END) {
-        scorer->err = err;
-        return rc;
-    }
-    return block_rc;
+    return rc == 0 ? 0 : err_at(&scorer->err, "%s", model_shown(scorer->options));
 }
 
 static int
@@ -203,22 +108,41 @@ open_rows(struct scorer *scorer)
     return predict_file_open(&scorer->model, &options, &scorer->file, &scorer->err);
 }
 
+static unsigned
+usable_cpus(void)
+{
+    unsigned count = proc_cpu_count("");
+
+    return count < JOBS_THREADS_MAX ? count : JOBS_THREADS_MAX;
+}
+
 static int
 run(struct scorer *scorer, struct buf *blob)
 {
-    int rc =
-        scorer->options->model_path != NULL ? compile_and_open(scorer, blob) : open_stored(scorer);
+    const struct cli_score_options *options = scorer->options;
+    struct cli_form form = {.kind = options->form, .has_names = options->has_names};
+    struct cli_progress progress;
+    struct cli_stream_options stream = {
+        .model = &scorer->model,
+        .output = {.kind = options->output, .level = options->level},
+        .thread_count = options->thread_count > 0 ? options->thread_count : usable_cpus(),
+        .form = &form,
+        .progress = &progress,
+    };
+    int rc = options->model_path != NULL ? compile_and_open(scorer, blob) : open_stored(scorer);
 
     if (rc == 0) {
-        rc = alloc_block(scorer);
+        rc = check_output(scorer);
     }
     if (rc == 0) {
         rc = open_rows(scorer);
     }
-    if (rc == 0 && scorer->options->has_names) {
-        cli_columns_put_header(&scorer->answers, &scorer->text);
+    if (rc != 0) {
+        return rc;
     }
-    return rc == 0 ? score(scorer) : rc;
+    stream.file = scorer->file;
+    cli_progress_begin(&progress, options->has_progress);
+    return cli_stream(&stream, &scorer->err);
 }
 
 int
@@ -228,15 +152,11 @@ cli_score(const struct cli_score_options *options, struct err *err)
     struct buf blob;
 
     buf_init(&blob, SIZE_MAX / 2);
-    buf_init(&scorer.text, TEXT_MAX_BYTES + (size_t)TEXT_FLUSH_BYTES);
     int rc = run(&scorer, &blob);
     if (rc != 0) {
         *err = scorer.err;
     }
     predict_file_close(&scorer.file);
-    cli_columns_fini(&scorer.answers);
-    free(scorer.rows);
-    buf_fini(&scorer.text);
     registry_close(&scorer.registry);
     buf_fini(&blob);
     return rc;

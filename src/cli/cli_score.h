@@ -5,7 +5,7 @@
 #pragma once
 
 #include "augury/rows.h"
-#include "cli.h"
+#include "cli_form.h"
 
 struct cli_score_options {
     const char *model_path;  /* NULL: model_name */
@@ -19,7 +19,10 @@ struct cli_score_options {
     struct rows_options rows;
     bool has_format;
     bool is_best_iteration;
+    enum cli_form_kind form;
     bool has_names;                          /* the first line names the columns */
+    bool has_progress;                       /* asked for */
+    unsigned thread_count;                   /* 0: one a usable CPU */
     uint32_t iteration_begin, iteration_end; /* half-open; both 0: all */
 };
 

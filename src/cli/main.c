@@ -12,7 +12,8 @@
 static const struct cli_command commands[] = {
     {"predict", cli_predict, "predict MODEL_FILE|--model NAME ROWS [OPTION]…",
      "scores a file of rows with a model file, without a daemon",
-     "  ROWS is a csv, tsv or libsvm file, or - for standard input. An empty cell is missing;\n"
+     "  ROWS is a csv, tsv, libsvm, npy or msgpack file, or - for standard input. An empty cell is "
+     "missing;\n"
      "  so is an absent entry to an XGBoost model, to others it is 0.\n"
      "  Without a header the columns are the model's features in order; with one they are found by "
      "name.\n"
@@ -24,7 +25,11 @@ static const struct cli_command commands[] = {
      "  --level NUMBER     of intervals, 0.9 by default\n"
      "  --model NAME[@V]   a stored model instead of a file: a calibrated one has intervals\n"
      "  --header           the first line printed names the columns\n"
-     "  --format FORMAT    csv, tsv or libsvm; by default what the file's name ends with\n"
+     "  --to FORM          tsv (default), csv or npy, which needs a file: > answers.npy\n"
+     "  --format FORMAT    csv, tsv, libsvm, npy or msgpack; by default what the file's name ends "
+     "with\n"
+     "  --threads N        threads that evaluate; by default one for each CPU that may be used\n"
+     "  --progress         rows and rows a second on standard error, as on a terminal anyway\n"
      "  --no-header        csv, tsv: the first line is a row\n"
      "  --skip-columns N   csv, tsv: leave out the first N columns\n"
      "  --best-iteration   only the trees up to the best iteration that the file names\n"

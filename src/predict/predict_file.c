@@ -23,8 +23,10 @@ struct predict_file {
     struct rows_reader *reader;
     int32_t *columns; /* csv, tsv */
     size_t column_count;
-    uint8_t *is_given;    /* libsvm: the features that the line names */
-    struct bytes *extras; /* cells of the last row */
+    bool has_header;
+    uint8_t *is_given;          /* libsvm, msgpack's maps: the features that the row names */
+    struct predict_slot *slots; /* of formats that have values, not text; else NULL */
+    struct bytes *extras;       /* cells of the last row */
 };
 
 /* ---- places in messages ---------------------------------------------------------------------- */
@@ -32,7 +34,8 @@ struct predict_file {
 static int
 at_line(const struct predict_file *file, struct err *err)
 {
-    return err_at(err, "%s:%llu", file->options.path, (unsigned long long)rows_line(file->reader));
+    return err_at(err, "%s%s%llu", file->options.path, rows_unit(file->options.rows.format),
+                  (unsigned long long)rows_line(file->reader));
 }
 
 static int
@@ -44,8 +47,9 @@ at_header(const struct predict_file *file, struct err *err)
 static int
 at_column(const struct predict_file *file, struct bytes name, struct err *err)
 {
-    return err_at(err, "%s:%llu, column %.*s", file->options.path,
-                  (unsigned long long)rows_line(file->reader), PREDICT_SHOWN(name));
+    return err_at(err, "%s%s%llu, column %.*s", file->options.path,
+                  rows_unit(file->options.rows.format), (unsigned long long)rows_line(file->reader),
+                  PREDICT_SHOWN(name));
 }
 
 /* ---- columns --------------------------------------------------------------------------------- */
@@ -162,19 +166,19 @@ make_columns(struct predict_file *file, struct err *err)
     size_t count = file->model->feature_count;
     const struct bytes *names = NULL;
 
-    if (file->options.extra_count > 0 && (rows->format == ROWS_LIBSVM || !rows->has_header)) {
+    bool has_header = rows->has_header && (rows->format == ROWS_CSV || rows->format == ROWS_TSV);
+
+    file->has_header = has_header;
+    if (file->options.extra_count > 0 && !has_header) {
         err_set(err, AUGURY_ERR_INVALID, "missing_column",
                 "the column \"%s\" is found by its name: a csv or tsv file with a header is needed",
                 file->options.extras[0]);
         return err_at(err, "%s", file->options.path);
     }
     if (rows->format == ROWS_LIBSVM) {
-        file->is_given = calloc(count, 1);
-        return file->is_given != NULL
-                   ? 0
-                   : err_set(err, AUGURY_ERR_NOMEM, "no_memory", "no memory for columns");
+        return 0;
     }
-    if (rows->has_header) {
+    if (has_header) {
         names = rows_header(file->reader, &count);
     }
     file->columns = calloc(count > 0 ? count : 1, sizeof(*file->columns));
@@ -189,14 +193,37 @@ make_columns(struct predict_file *file, struct err *err)
     return rc == 0 ? check_extras(file, err) : rc;
 }
 
+/* What each value has to be, where rows bring values; and room to tell what a row has named. */
+static int
+make_slots(struct predict_file *file, struct err *err)
+{
+    enum rows_format format = file->options.rows.format;
+
+    file->is_given = calloc(file->model->feature_count + 1U, 1);
+    if (file->is_given != NULL && format != ROWS_NPY && format != ROWS_MSGPACK) {
+        return 0;
+    }
+    file->slots = calloc(file->model->feature_count + 1U, sizeof(*file->slots));
+    if (file->slots == NULL || file->is_given == NULL) {
+        return err_set(err, AUGURY_ERR_NOMEM, "no_memory", "no memory for features");
+    }
+    for (uint32_t i = 0; i < file->model->feature_count; i++) {
+        file->slots[i] = predict_slot_of(file->model, i, PREDICT_NOT_ROUNDED);
+    }
+    return 0;
+}
+
 /* ---- rows ------------------------------------------------------------------------------------ */
 
 static int
-row_set(const struct predict_file *file, void *row, uint32_t feature, struct bytes text,
+row_set(const struct predict_file *file, void *row, uint32_t feature, const struct rows_cell *cell,
         struct err *err)
 {
     double number;
-    int rc = predict_cell(file->model, feature, text, &number, err);
+    int rc = file->slots == NULL ? predict_cell(file->model, feature, cell->text, &number, err)
+                                 : predict_value(&file->slots[feature],
+                                                 (struct predict_place){file->model, feature},
+                                                 &cell->value, &number, err);
 
     if (rc != 0) {
         (void)at_column(file, model_feature(file->model, feature).name, err);
@@ -215,15 +242,14 @@ row_from_columns(struct predict_file *file, const struct rows_cell *cells, size_
     if (count != file->column_count) {
         err_set(err, AUGURY_ERR_INVALID, "invalid_rows", "%zu columns, expected %zu%s", count,
                 file->column_count,
-                file->options.rows.has_header ? " as in the header"
-                                              : ", one for each feature of the model");
+                file->has_header ? " as in the header" : ", one for each feature of the model");
         (void)at_line(file, err);
         return AUGURY_ERR_INVALID;
     }
     for (size_t i = 0; rc == 0 && i < count; i++) {
         int32_t place = file->columns[i];
         if (place >= 0) {
-            rc = row_set(file, row, (uint32_t)place, cells[i].text, err);
+            rc = row_set(file, row, (uint32_t)place, &cells[i], err);
         } else if (place != NOWHERE) {
             file->extras[-1 - place] = cells[i].text;
         }
@@ -265,13 +291,52 @@ row_from_entries(const struct predict_file *file, const struct rows_cell *cells,
             (void)at_line(file, err);
         } else {
             file->is_given[feature] = 1;
-            rc = row_set(file, row, feature, cells[i].text, err);
+            rc = row_set(file, row, feature, &cells[i], err);
         }
     }
     if (rc == 0) {
         row_fill_absent(file, row);
     }
     return rc;
+}
+
+/* A map of names to values. */
+static int
+row_from_names(const struct predict_file *file, const struct rows_cell *cells, size_t count,
+               void *row, struct err *err)
+{
+    uint32_t hint = 0;
+    int rc = 0;
+
+    memset(file->is_given, 0, file->model->feature_count);
+    for (size_t i = 0; rc == 0 && i < count; i++) {
+        int32_t feature = model_feature_find(file->model, cells[i].name, hint);
+        if (feature < 0) {
+            (void)refuse_unknown(file, cells[i].name, err);
+            (void)at_line(file, err);
+            return AUGURY_ERR_INVALID;
+        }
+        if (file->is_given[feature] != 0) {
+            (void)refuse_second(file, cells[i].name, err);
+            (void)at_line(file, err);
+            return AUGURY_ERR_INVALID;
+        }
+        file->is_given[feature] = 1;
+        rc = row_set(file, row, (uint32_t)feature, &cells[i], err);
+        hint = (uint32_t)feature + 1;
+    }
+    return rc;
+}
+
+static int
+row_from_cells(struct predict_file *file, const struct rows_cell *cells, size_t count, void *row,
+               struct err *err)
+{
+    if (file->options.rows.format == ROWS_LIBSVM) {
+        return row_from_entries(file, cells, count, row, err);
+    }
+    return rows_are_named(file->reader) ? row_from_names(file, cells, count, row, err)
+                                        : row_from_columns(file, cells, count, row, err);
 }
 
 /* ---- public ---------------------------------------------------------------------------------- */
@@ -295,12 +360,63 @@ predict_file_open(const struct model *model, const struct predict_file_options *
     if (rc == 0) {
         rc = make_columns(file, err);
     }
+    if (rc == 0) {
+        rc = make_slots(file, err);
+    }
     if (rc != 0) {
         predict_file_close(&file);
         return rc;
     }
     *out_file = file;
     return 0;
+}
+
+int
+predict_file_cut(struct predict_file *file, size_t target_bytes, struct buf *block,
+                 uint64_t *out_line, struct err *err)
+{
+    return rows_cut(file->reader, target_bytes, block, out_line, err);
+}
+
+int
+predict_file_open_blocks(const struct predict_file *whole, struct predict_file **out_file,
+                         struct err *err)
+{
+    struct predict_file *file = calloc(1, sizeof(*file));
+    int rc = 0;
+
+    if (file != NULL) {
+        *file = (struct predict_file){.model = whole->model,
+                                      .options = whole->options,
+                                      .column_count = whole->column_count,
+                                      .has_header = whole->has_header};
+        file->extras = calloc(whole->options.extra_count + 1, sizeof(*file->extras));
+        file->columns = calloc(whole->column_count + 1, sizeof(*file->columns));
+    }
+    if (file == NULL || file->extras == NULL || file->columns == NULL) {
+        rc = err_set(err, AUGURY_ERR_NOMEM, "no_memory", "no memory for a file of rows");
+    }
+    if (rc == 0 && whole->columns != NULL) {
+        memcpy(file->columns, whole->columns, whole->column_count * sizeof(*file->columns));
+    }
+    if (rc == 0) {
+        rc = rows_open_blocks(whole->reader, &file->reader, err);
+    }
+    if (rc == 0) {
+        rc = make_slots(file, err);
+    }
+    if (rc != 0) {
+        predict_file_close(&file);
+        return rc;
+    }
+    *out_file = file;
+    return 0;
+}
+
+void
+predict_file_feed(struct predict_file *file, struct buf *block, uint64_t line)
+{
+    rows_feed(file->reader, block, line);
 }
 
 void
@@ -312,6 +428,7 @@ predict_file_close(struct predict_file **file)
     rows_close(&(*file)->reader);
     free((*file)->columns);
     free((*file)->is_given);
+    free((*file)->slots);
     free((*file)->extras);
     free(*file);
     *file = NULL;
@@ -331,9 +448,7 @@ predict_file_next(struct predict_file *file, void *out_row, struct err *err)
     for (uint32_t i = 0; i < model->feature_count; i++) {
         model_number_set(model, out_row, i, NAN);
     }
-    rc = file->options.rows.format == ROWS_LIBSVM
-             ? row_from_entries(file, cells, count, out_row, err)
-             : row_from_columns(file, cells, count, out_row, err);
+    rc = row_from_cells(file, cells, count, out_row, err);
     if (rc == 0) {
         rc = predict_row_check(model, out_row, err);
         if (rc != 0) {

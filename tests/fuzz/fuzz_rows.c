@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * fuzz_rows.c - files of rows; the first byte chooses format and options. Properties: it ends;
- * cells are readable and their columns ascend; a refusal names the file and a line that exists; rows
- * that were cut into blocks are the same rows, up to the same refusal.
+ * cells are readable and their columns ascend; a refusal names the file and a line that exists;
+ * rows that were cut into blocks are the same rows, up to the same refusal.
  */
 #include "../unit/wire/rows_text_of.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * rows_text_of.h - all rows of some bytes as text, for tests: read from one end to the other, or cut
- * into blocks that another reader reads.
+ * rows_text_of.h - all rows of some bytes as text, for tests: read from one end to the other, or
+ * cut into blocks that another reader reads.
  */
 #pragma once
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* test_rows_msgpack.c - rows as MessagePack; the bytes are those of the specification's tables. What
- * another codec writes is read in tests/blackbox/24_many_rows.py. */
+/* test_rows_msgpack.c - rows as MessagePack; the bytes are those of the specification's tables.
+ * What another codec writes is read in tests/blackbox/24_many_rows.py. */
 #include "rows_text_of.h"
 
 #include <stdlib.h>
