@@ -164,6 +164,7 @@ counts_are_sane(const struct blob_header *header)
            (header->kernel != BLOB_PACK8 || header->feature_count <= PACK_FEATURES_MAX) &&
            header->name_slot_count > header->feature_count &&
            (header->name_slot_count & (header->name_slot_count - 1)) == 0 &&
+           ((header->flags & NEUTRAL_SORTED) == 0 || header->output_count <= NEUTRAL_SORTED_MAX) &&
            ((header->flags & NEUTRAL_BINARY) == 0 ||
             (header->output_count == 1 &&
              (header->link == MODEL_LINK_SIGMOID || header->link == MODEL_LINK_PROBABILITY)));

@@ -37,7 +37,10 @@ enum neutral_node_flags {
 enum neutral_flags {
     NEUTRAL_BINARY = 1 << 0,        /* one margin for class 1 of two: probabilities 1 - p and p */
     NEUTRAL_EXP_IN_DOUBLE = 1 << 1, /* MODEL_LINK_EXP of float32 is computed in double */
+    NEUTRAL_SORTED = 1 << 2, /* of float32: a row's predictions in rising order (quantiles) */
 };
+
+enum { NEUTRAL_SORTED_MAX = 256 }; /* outputs of a model with NEUTRAL_SORTED */
 
 enum { NEUTRAL_LEAF = -1, NEUTRAL_CATEGORY_MAX = (1 << 24) - 1 };
 

@@ -84,6 +84,21 @@ shares(float *values, size_t count)
     }
 }
 
+/* By insertion: they are few, and sorted but for quantiles that cross. */
+static void
+sort_rising(float *values, size_t count)
+{
+    for (size_t i = 1; i < count; i++) {
+        float value = values[i];
+        size_t at = i;
+        while (at > 0 && values[at - 1] > value) {
+            values[at] = values[at - 1];
+            at--;
+        }
+        values[at] = value;
+    }
+}
+
 static void
 predict_f32(const struct model *model, const float *margins, float *out)
 {
@@ -100,6 +115,9 @@ predict_f32(const struct model *model, const float *margins, float *out)
     }
     if (model->link == MODEL_LINK_SIGMOID_SHARE) {
         shares(out, outputs);
+    }
+    if ((blob_header(model)->flags & NEUTRAL_SORTED) != 0) {
+        sort_rising(out, outputs);
     }
 }
 

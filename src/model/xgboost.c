@@ -295,6 +295,29 @@ read_source(struct xgboost_document *doc, const struct wire_value *root,
     return 0;
 }
 
+/* XGBoost 3.4 and later sort a row's quantiles, so that they do not cross; older ones leave them as
+ * they are. */
+static int
+set_quantiles(struct xgboost_document *doc, const struct wire_value *root,
+              struct neutral_model *model)
+{
+    const struct wire_value *version = wire_member(root, "version");
+    int64_t major = 0;
+    int64_t minor = 0;
+    bool is_known = wire_array_len(version) >= 2 && wire_array_i64(version, 0, &major) == 0 &&
+                    wire_array_i64(version, 1, &minor) == 0;
+
+    if (!bytes_equal_text(model->objective, "reg:quantileerror") || model->output_count == 1 ||
+        !is_known || major < 3 || (major == 3 && minor < 4)) {
+        return 0;
+    }
+    model->flags |= NEUTRAL_SORTED;
+    return model->output_count <= NEUTRAL_SORTED_MAX
+               ? 0
+               : xgboost_invalid(doc, "learner.learner_model_param.num_target",
+                                 "augury reads models of up to 256 quantiles");
+}
+
 int
 xgboost_read(struct import *import, const struct wire_value *document,
              struct neutral_model *out_model, struct err *err)
@@ -326,6 +349,9 @@ xgboost_read(struct import *import, const struct wire_value *document,
         model->flags =
             is_many ? doc.objective->flags & ~(unsigned)NEUTRAL_BINARY : doc.objective->flags;
         rc = read_base_margins(&doc, model);
+    }
+    if (rc == 0) {
+        rc = set_quantiles(&doc, document, model);
     }
     if (rc == 0) {
         rc = model->kind == NEUTRAL_GBLINEAR ? read_weights(&doc, model)

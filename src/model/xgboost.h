@@ -28,10 +28,11 @@ AUGURY_MUST_USE int xgboost_read_param(struct xgboost_document *doc,
 /* xgboost_trees.c: model.trees, or those of the iterations that were asked for. */
 AUGURY_MUST_USE int xgboost_read_trees(struct xgboost_document *doc, struct neutral_model *model);
 
-/* xgboost_tree.c: tree `number` of model.trees. */
-AUGURY_MUST_USE int xgboost_read_tree(struct import *import, const struct wire_value *tree,
-                                      uint32_t number, struct neutral_tree *out_tree,
-                                      struct err *err);
+/* xgboost_tree.c: tree `number` of model.trees, with vectors when its leaves have one value for
+ * each of the model's outputs. */
+AUGURY_MUST_USE int xgboost_read_tree(struct xgboost_document *doc, const struct wire_value *tree,
+                                      uint32_t number, uint32_t output_count,
+                                      struct neutral_tree *out_tree);
 
 /* xgboost_schema.c: feature_names, feature_types and the dictionaries of categories. */
 AUGURY_MUST_USE int xgboost_read_schema(struct import *import, const struct wire_value *learner,

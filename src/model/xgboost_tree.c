@@ -2,8 +2,8 @@
 /*
  * xgboost_tree.c - one tree of an XGBoost document, a structure of arrays, into the neutral form.
  * Only shapes are judged here (every array one entry a node, category segments inside their list);
- * neutral_check() judges the tree. Names of members as XGBoost writes them; parents, base_weights,
- * loss_changes and unknown members are not read.
+ * neutral_check() judges the tree. Names of members as XGBoost writes them; parents, loss_changes
+ * and unknown members are not read.
  */
 #include "xgboost.h"
 
@@ -12,6 +12,8 @@
 struct tree_reader {
     struct import *import;
     const struct wire_value *tree;
+    uint32_t output_count; /* of the model */
+    uint32_t leaf_width;   /* values of a leaf: 1, or one an output */
     uint32_t node_count;
     struct err *err;
 };
@@ -259,15 +261,34 @@ read_sets(struct tree_reader *reader, struct neutral_tree *tree)
 
 /* ---- the tree ------------------------------------------------------------------------------ */
 
-/* What the arrays do not say: the tree's place and the length of a leaf. */
+/* Values of a leaf. 0 and 1 are one value; else there is one for each output. */
+static int
+read_leaf_width(struct tree_reader *reader)
+{
+    const struct wire_value *size =
+        wire_member(wire_member(reader->tree, "tree_param"), "size_leaf_vector");
+    uint64_t width = 1;
+
+    if (size != NULL && bytes_to_u64(wire_string(size), INT32_MAX, &width) != 0) {
+        return err_set(reader->err, AUGURY_ERR_INVALID, "invalid_tree",
+                       "\"size_leaf_vector\" is not a text of digits, as \"1\"");
+    }
+    width = width == 0 ? 1 : width;
+    if (width != 1 && width != reader->output_count) {
+        return err_set(reader->err, AUGURY_ERR_INVALID, "invalid_tree",
+                       "leaves of %llu values in a model of %u outputs", (unsigned long long)width,
+                       reader->output_count);
+    }
+    reader->leaf_width = (uint32_t)width;
+    return 0;
+}
+
+/* What the arrays do not say: the tree's place. */
 static int
 check_head(struct tree_reader *reader, uint32_t number)
 {
     const struct wire_value *id = wire_member(reader->tree, "id");
     const struct wire_value *left = wire_member(reader->tree, "left_children");
-    const struct wire_value *leaf =
-        wire_member(wire_member(reader->tree, "tree_param"), "size_leaf_vector");
-    struct bytes leaf_text = wire_string(leaf);
     int64_t position = 0;
 
     if (reader->tree->type != WIRE_OBJECT) {
@@ -278,17 +299,48 @@ check_head(struct tree_reader *reader, uint32_t number)
         return err_set(reader->err, AUGURY_ERR_INVALID, "invalid_tree",
                        "its id is not its place in the file: trees are out of order");
     }
-    if (leaf_text.len > 0 && !bytes_equal_text(leaf_text, "0") &&
-        !bytes_equal_text(leaf_text, "1")) {
-        return err_set(reader->err, AUGURY_ERR_UNSUPPORTED, "vector_leaves",
-                       "its leaves hold vectors (multi_strategy=multi_output_tree); train with "
-                       "multi_strategy=one_output_per_tree");
-    }
     if (wire_array_len(left) == 0 || wire_array_len(left) > INT32_MAX) {
         return err_set(reader->err, AUGURY_ERR_INVALID, "invalid_tree",
                        "\"left_children\" is absent or empty; even a constant tree has one node");
     }
     reader->node_count = (uint32_t)wire_array_len(left);
+    return 0;
+}
+
+/* Leaves of several values (multi_strategy=multi_output_tree). Since 3.2 they stand in a list of
+ * their own, whose entry the leaf's right child names; before, each node has its base weights. */
+static int
+read_vectors(struct tree_reader *reader, const int32_t *left, int32_t *right,
+             struct neutral_tree *tree)
+{
+    bool is_listed = has_array(reader->tree, "leaf_weights");
+    const char *key = is_listed ? "leaf_weights" : "base_weights";
+    const struct wire_value *array = wire_member(reader->tree, key);
+    size_t count = wire_array_len(array);
+    size_t rows = count / reader->leaf_width;
+
+    if (rows == 0 || count % reader->leaf_width != 0 || rows > reader->node_count ||
+        (!is_listed && rows != reader->node_count)) {
+        return err_set(reader->err, AUGURY_ERR_INVALID, "invalid_tree",
+                       "\"%s\" has %zu entries, which are no rows of %u for %u nodes", key, count,
+                       reader->leaf_width, reader->node_count);
+    }
+    double *vectors = arena_zalloc(&reader->import->arena, count, sizeof(*vectors));
+    if (vectors == NULL) {
+        return no_memory(reader->err);
+    }
+    for (size_t i = 0; i < count; i++) {
+        float number = 0.0f;
+        if (wire_array_f32(array, i, &number) != 0) {
+            return bad_entry(reader, key, i);
+        }
+        vectors[i] = (double)number;
+    }
+    for (uint32_t i = 0; !is_listed && i < reader->node_count; i++) {
+        right[i] = left[i] == NEUTRAL_LEAF ? (int32_t)i : right[i];
+    }
+    tree->vectors = vectors;
+    tree->vector_count = (uint32_t)rows;
     return 0;
 }
 
@@ -327,16 +379,20 @@ read_arrays(struct tree_reader *reader, struct neutral_tree *tree)
         .flags = flags,
         .cover = cover,
     };
-    return rc;
+    return rc == 0 && reader->leaf_width > 1 ? read_vectors(reader, left, right, tree) : rc;
 }
 
 int
-xgboost_read_tree(struct import *import, const struct wire_value *tree, uint32_t number,
-                  struct neutral_tree *out_tree, struct err *err)
+xgboost_read_tree(struct xgboost_document *doc, const struct wire_value *tree, uint32_t number,
+                  uint32_t output_count, struct neutral_tree *out_tree)
 {
-    struct tree_reader reader = {.import = import, .tree = tree, .err = err};
+    struct tree_reader reader = {
+        .import = doc->import, .tree = tree, .output_count = output_count, .err = doc->err};
     int rc = check_head(&reader, number);
 
+    if (rc == 0) {
+        rc = read_leaf_width(&reader);
+    }
     if (rc == 0) {
         rc = read_arrays(&reader, out_tree);
     }
@@ -344,7 +400,7 @@ xgboost_read_tree(struct import *import, const struct wire_value *tree, uint32_t
         rc = read_sets(&reader, out_tree);
     }
     if (rc != 0) {
-        err_at(err, "tree %u", number);
+        err_at(doc->err, "tree %u", number);
     }
     return rc;
 }

@@ -149,10 +149,27 @@ find_weight_drop(const struct xgboost_document *doc)
     return weights != NULL ? weights : wire_member(doc->booster, "weight_drop");
 }
 
+static int
+weigh_vectors(struct xgboost_document *doc, float weight, uint32_t width, struct neutral_tree *tree)
+{
+    size_t count = (size_t)tree->vector_count * width;
+    double *vectors = arena_zalloc(&doc->import->arena, count, sizeof(double));
+
+    if (vectors == NULL) {
+        return xgboost_no_memory(doc);
+    }
+    for (size_t i = 0; i < count; i++) {
+        float product = (0.0f + (float)tree->vectors[i]) * weight;
+        vectors[i] = (double)product;
+    }
+    tree->vectors = vectors;
+    return 0;
+}
+
 /* XGBoost multiplies a tree's leaf by its weight for every row, rounds, then adds: the product
  * can be made once. */
 static int
-weigh_tree(struct xgboost_document *doc, const struct wire_value *weights, uint32_t number,
+weigh_tree(struct xgboost_document *doc, const struct neutral_model *model, uint32_t number,
            struct neutral_tree *tree)
 {
     float weight = 1.0f;
@@ -161,7 +178,7 @@ weigh_tree(struct xgboost_document *doc, const struct wire_value *weights, uint3
     if (values == NULL) {
         return xgboost_no_memory(doc);
     }
-    if (wire_array_f32(weights, number, &weight) != 0 || !isfinite(weight)) {
+    if (wire_array_f32(find_weight_drop(doc), number, &weight) != 0 || !isfinite(weight)) {
         return xgboost_invalid(doc, "weight_drop", "expected one finite number a tree");
     }
     for (uint32_t i = 0; i < tree->node_count; i++) {
@@ -170,7 +187,7 @@ weigh_tree(struct xgboost_document *doc, const struct wire_value *weights, uint3
         values[i] = is_leaf ? (double)product : tree->value[i];
     }
     tree->value = values;
-    return 0;
+    return tree->vectors != NULL ? weigh_vectors(doc, weight, model->output_count, tree) : 0;
 }
 
 static int
@@ -190,19 +207,36 @@ read_output(struct xgboost_document *doc, const struct neutral_model *model, uin
     return 0;
 }
 
+/* The first tree decides: leaves of all trees have one value, or one for each output. */
 static int
-read_each_tree(struct xgboost_document *doc, const struct neutral_model *model,
+set_leaf_width(struct xgboost_document *doc, struct neutral_model *model,
+               const struct neutral_tree *tree, bool is_first)
+{
+    uint32_t width = tree->vectors != NULL ? model->output_count : 1;
+
+    if (!is_first && width != model->leaf_width) {
+        return xgboost_invalid(doc, "tree_param.size_leaf_vector",
+                               "the leaves of some trees hold vectors, those of others one value");
+    }
+    model->leaf_width = width;
+    return 0;
+}
+
+static int
+read_each_tree(struct xgboost_document *doc, struct neutral_model *model,
                const struct wire_value *trees, struct tree_range range,
                struct neutral_tree *out_trees)
 {
-    const struct wire_value *weights = find_weight_drop(doc);
     int rc = 0;
 
     for (uint32_t i = range.begin; i < range.end && rc == 0; i++) {
         struct neutral_tree *tree = &out_trees[i - range.begin];
-        rc = xgboost_read_tree(doc->import, &trees->as.items[i], i, tree, doc->err);
+        rc = xgboost_read_tree(doc, &trees->as.items[i], i, model->output_count, tree);
+        if (rc == 0) {
+            rc = set_leaf_width(doc, model, tree, i == range.begin);
+        }
         if (rc == 0 && model->kind == NEUTRAL_DART) {
-            rc = weigh_tree(doc, weights, i, tree);
+            rc = weigh_tree(doc, model, i, tree);
         }
         if (rc == 0) {
             rc = read_output(doc, model, i, tree);
@@ -217,20 +251,9 @@ check_tree_counts(struct xgboost_document *doc, const struct wire_value *trees)
     const struct wire_value *param = wire_member(doc->model, "gbtree_model_param");
     const struct wire_value *weights = find_weight_drop(doc);
     uint32_t count = 0;
-    uint32_t leaf = 0;
     int rc = xgboost_read_param(doc, param, "num_trees", trees->count, &count);
 
-    if (rc == 0) {
-        rc = xgboost_read_param(doc, param, "size_leaf_vector", 0, &leaf);
-    }
     if (rc != 0) {
-        return rc;
-    }
-    if (leaf > 1) {
-        rc = err_set(doc->err, AUGURY_ERR_UNSUPPORTED, "vector_leaves",
-                     "the trees' leaves hold vectors (multi_strategy=multi_output_tree); train "
-                     "with multi_strategy=one_output_per_tree");
-        err_at(doc->err, "gbtree_model_param.size_leaf_vector");
         return rc;
     }
     if (count != trees->count) {

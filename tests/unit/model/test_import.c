@@ -278,6 +278,75 @@ the_best_iteration_is_used_when_asked_for_and_counts_itself(void)
     fixture_close(&none);
 }
 
+/* Both margins of a model of two. */
+static void
+check_two_margins(const struct fixture *f, float x0, float x1, float first, float second)
+{
+    const float row[] = {x0, x1};
+    float margins[2] = {NAN, NAN};
+
+    CHECK_INT(f->rc, 0);
+    CHECK_INT(f->model.output_count, 2);
+    model_margins(&f->model, row, 1, f->scratch, margins);
+    CHECK(margins[0] == first);
+    CHECK(margins[1] == second);
+}
+
+static void
+leaves_of_several_values_add_to_every_output_however_the_version_writes_them(void)
+{
+    static const char *const files[] = {"vector-leaves.json", "vector-leaves-listed.json"};
+
+    for (size_t i = 0; i < AUGURY_COUNT(files); i++) {
+        struct fixture f = fixture_of_file(files[i], NULL);
+        check_two_margins(&f, 0.0f, 0.0f, 1.0f + 1.0f + 0.5f, -2.0f + 10.0f + 0.25f);
+        check_two_margins(&f, 0.5f, 1.0f, 1.0f + 2.0f + 0.5f, -2.0f + 20.0f + 0.25f);
+        check_two_margins(&f, NAN, 2.0f, 1.0f + 3.0f + 0.5f, -2.0f + 30.0f + 0.25f);
+        check_two_margins(&f, 1.0f, NAN, 1.0f + 2.0f + 0.5f, -2.0f + 20.0f + 0.25f);
+        fixture_close(&f);
+    }
+}
+
+static void
+dart_weighs_each_value_of_a_leaf(void)
+{
+    struct fixture f = fixture_of_file("vector-leaves-dart.json", NULL);
+
+    check_two_margins(&f, 0.0f, 0.0f, 1.0f + 1.0f * 0.5f + 0.5f * 0.1f,
+                      -2.0f + 10.0f * 0.5f + 0.25f * 0.1f);
+    fixture_close(&f);
+}
+
+static void
+quantiles_are_sorted_in_files_of_versions_that_sort_them(void)
+{
+    static const struct {
+        const char *version;
+        float want[3];
+    } cases[] = {{"\"version\":[3,4,0]", {-0.25f, 0.5f, 0.75f}},
+                 {"\"version\":[4,0,0]", {-0.25f, 0.5f, 0.75f}},
+                 {"\"version\":[3,3,0]", {0.5f, -0.25f, 0.75f}},
+                 {"\"version\":[2,9,0]", {0.5f, -0.25f, 0.75f}}};
+    struct bytes file = fixture_read("quantiles.json");
+
+    for (size_t i = 0; i < AUGURY_COUNT(cases); i++) {
+        const float row[] = {0.0f, 0.0f};
+        float margins[3];
+        float predictions[3];
+        char *at = memmem(file.data, file.len, "\"version\":[", 11);
+        CHECK(at != NULL);
+        memcpy(at, cases[i].version, strlen(cases[i].version));
+        struct fixture f = fixture_of_bytes(file, NULL);
+        CHECK_INT(f.rc, 0);
+        model_margins(&f.model, row, 1, f.scratch, margins);
+        model_predictions(&f.model, margins, 1, predictions);
+        CHECK(margins[0] == 0.5f && margins[1] == -0.25f && margins[2] == 0.75f);
+        CHECK(memcmp(predictions, cases[i].want, sizeof(predictions)) == 0);
+        fixture_close(&f);
+    }
+    free((void *)(uintptr_t)file.data);
+}
+
 /* The margin of the first output of a file cut to iterations; NAN when it was refused. */
 static float
 margin_of_range(const char *file, uint32_t begin, uint32_t end)
@@ -403,6 +472,9 @@ main(void)
     TAP_RUN(files_of_version_1_0_lack_what_came_later_and_write_booleans);
     TAP_RUN(a_list_of_base_scores_gives_each_output_its_own);
     TAP_RUN(the_best_iteration_is_used_when_asked_for_and_counts_itself);
+    TAP_RUN(leaves_of_several_values_add_to_every_output_however_the_version_writes_them);
+    TAP_RUN(dart_weighs_each_value_of_a_leaf);
+    TAP_RUN(quantiles_are_sorted_in_files_of_versions_that_sort_them);
     TAP_RUN(a_range_of_iterations_keeps_their_trees_alone);
     TAP_RUN(iterations_that_are_not_there_are_refused);
     TAP_RUN(a_range_is_two_numbers_around_a_colon_of_which_one_may_be_absent);
