@@ -31,7 +31,8 @@ struct onnx_forest {
     uint8_t *flags;
     struct neutral_set *sets; /* of all trees, in order */
     uint32_t set_count;
-    uint8_t *uses; /* of each feature: compared by order, tested for being equal */
+    uint8_t *is_covered; /* of each output: every leaf of some tree adds to it */
+    uint8_t *uses;       /* of each feature: compared by order, tested for being equal */
 };
 
 /* One test. Its children are numbers within the tree. */

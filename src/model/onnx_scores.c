@@ -73,6 +73,21 @@ first_node(const struct onnx_forest *forest, const struct neutral_tree *tree)
     return (size_t)(tree->left - forest->left);
 }
 
+/* An output is covered when every leaf of some tree adds to it. Here weighed leaves have their flag
+ * set. */
+static void
+cover_values(struct onnx_forest *forest, const struct neutral_tree *trees)
+{
+    for (uint32_t i = 0; i < forest->model->tree_count; i++) {
+        const struct neutral_tree *tree = &trees[i];
+        bool is_whole = true;
+        for (uint32_t k = 0; k < tree->node_count; k++) {
+            is_whole = is_whole && (tree->left[k] != NEUTRAL_LEAF || tree->flags[k] != 0);
+        }
+        forest->is_covered[tree->output] |= is_whole ? 1 : 0;
+    }
+}
+
 static int
 set_values(struct onnx_forest *forest, const struct neutral_tree *trees,
            const struct onnx_weight *weights, size_t count)
@@ -85,6 +100,7 @@ set_values(struct onnx_forest *forest, const struct neutral_tree *trees,
         forest->flags[at] = 1;
         forest->value[at] = weights[i].weight;
     }
+    cover_values(forest, trees);
     for (size_t i = 0; i < count; i++) {
         forest->flags[first_node(forest, &trees[weights[i].tree]) + weights[i].local] = 0;
     }
@@ -112,6 +128,23 @@ alloc_vectors(struct onnx_forest *forest, struct neutral_tree *tree)
     tree->vectors = vectors;
     tree->vector_count = leaves;
     return vectors;
+}
+
+/* What has no weight adds nothing. */
+static void
+cover_vectors(struct onnx_forest *forest, const struct neutral_tree *tree, double *vectors)
+{
+    uint32_t width = forest->model->output_count;
+
+    for (uint32_t k = 0; k < width; k++) {
+        bool is_whole = true;
+        for (size_t i = 0; i < tree->vector_count; i++) {
+            double *value = &vectors[i * width + k];
+            is_whole = is_whole && !isnan(*value);
+            *value = isnan(*value) ? 0.0 : *value;
+        }
+        forest->is_covered[k] |= is_whole ? 1 : 0;
+    }
 }
 
 static int
@@ -142,9 +175,7 @@ set_vectors(struct onnx_forest *forest, struct neutral_tree *trees,
         *value = weights[i].weight;
     }
     for (uint32_t i = 0; i < model->tree_count; i++) {
-        for (size_t k = 0; k < (size_t)trees[i].vector_count * width; k++) {
-            vectors[i][k] = isnan(vectors[i][k]) ? 0.0 : vectors[i][k];
-        }
+        cover_vectors(forest, &trees[i], vectors[i]);
     }
     model->leaf_width = width;
     return 0;
@@ -163,6 +194,10 @@ onnx_set_weights(struct onnx_forest *forest, struct neutral_tree *trees,
         return rc;
     }
     forest->model->leaf_width = 1;
+    forest->is_covered = arena_zalloc(&forest->onnx->import->arena, forest->model->output_count, 1);
+    if (forest->is_covered == NULL) {
+        return onnx_no_memory(forest->onnx);
+    }
     return find_outputs(forest, trees, weights, count) ? set_values(forest, trees, weights, count)
                                                        : set_vectors(forest, trees, weights, count);
 }
@@ -186,6 +221,13 @@ onnx_set_base(struct onnx_forest *forest, const struct onnx_numbers *base)
                                 base->count, model->output_count);
     }
     for (size_t i = 0; i < base->count; i++) {
+        bool is_left_out = forest->is_covered[i] == 0 && base->count > 1 && base->values[i] != 0.0;
+        if (is_left_out && onnx_is_op(forest->node, "TreeEnsembleRegressor")) {
+            return onnx_unsupported(forest->onnx, forest->node,
+                                    "base_values of output %zu, to which a row's leaves may add "
+                                    "nothing: runtimes leave it out then",
+                                    i);
+        }
         margins[i] = base->values[i];
     }
     model->base_margins = margins;

@@ -72,6 +72,27 @@ def margins_and_probabilities_of_published_rows_are_those_of_xgboost(_):
 
 
 @test
+def the_same_model_as_onnx_answers_the_same(_):
+    words = [os.path.join(NFL, "model.onnx"), os.path.join(NFL, "input.tsv"), "--no-header"]
+    same_bits(scored(*words, "--output", "margin"), published("nfl-wp", "xgb174_margin.tsv"))
+    same_bits(scored(*words), published("nfl-wp", "xgb174_prob.tsv"))
+
+
+@test
+def ranges_of_iterations_add_up_to_the_whole(_):
+    def margins(*more):
+        return scored(os.path.join(NFL, "model.json"), os.path.join(NFL, "input.tsv"), "--no-header",
+                      "--output", "margin", *more).astype(float)
+    parts = margins("--iterations", ":20") + margins("--iterations", "20:")
+    assert numpy.allclose(parts, margins(), rtol=0, atol=1e-5)
+    same_bits(margins("--iterations", "0:65"), margins())
+    for text, word in (("20", "a range A:B"), ("5:5", "a range A:B"), ("0:66", "the file has 65")):
+        done = run(os.path.join(NFL, "model.json"), os.path.join(NFL, "input.tsv"), "--no-header",
+                   "--iterations", text)
+        assert done.returncode != 0 and word in done.stderr, done.stderr
+
+
+@test
 def libsvm_entries_are_features_as_numbered(_):
     rows = os.path.join(AGARICUS, "input.libsvm")
     model = os.path.join(AGARICUS, "model.json")

@@ -510,6 +510,11 @@ a_model_is_imported_used_verified_and_unloaded(void)
     CHECK_CONTAINS((const char *)body.data, "\"name\":\"extra\",\"version\":\"7\"");
     CHECK_INT(VERB("import", "extra", path, "--use"), 0);
     CHECK_CONTAINS((const char *)body.data, "\"version\":\"8\",\"labels\":[\"stable\"]");
+    CHECK_INT(VERB("import", "extra", path, "--iterations", "10:20"), 0);
+    CHECK_CONTAINS((const char *)body.data, "\"trees\":10");
+    CHECK_INT(VERB("unload", "extra@9"), 0);
+    CHECK_INT(VERB("import", "extra", path, "--iterations=20"), AUGURY_ERR_INVALID);
+    CHECK_CONTAINS(err.reason, "--iterations is a range A:B");
     CHECK_INT(VERB("use", "extra", "7", "canary"), 0);
     CHECK_TEXT((const char *)body.data,
                "{\"name\":\"extra\",\"version\":\"7\",\"label\":\"canary\"}");

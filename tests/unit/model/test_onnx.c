@@ -363,6 +363,26 @@ graphs_around_a_model_are_refused_by_the_operator_that_is_not_understood(void)
 }
 
 static void
+a_base_that_a_runtime_may_leave_out_is_refused(void)
+{
+    struct onnx_node_text node = trees;
+    struct fixture f;
+
+    node.attributes[10] = "target_ids=ints:0,1,0,0";
+    node.attributes[12] = "n_targets=int:2";
+    node.attributes[13] = "base_values=floats:1,0";
+    f = fixture_of_nodes(&node, 1, NULL);
+    CHECK_INT(f.rc, 0);
+    CHECK_INT(f.model.output_count, 2);
+    fixture_close(&f);
+    node.attributes[13] = "base_values=floats:1,5";
+    f = fixture_of_nodes(&node, 1, NULL);
+    CHECK_INT(f.rc, AUGURY_ERR_UNSUPPORTED);
+    CHECK_CONTAINS(f.err.reason, "base_values of output 1");
+    fixture_close(&f);
+}
+
+static void
 a_graph_without_a_model_is_refused_by_its_first_operator(void)
 {
     const struct onnx_node_text conv = {"Conv", "X", "Y", {0}};
@@ -456,6 +476,7 @@ main(void)
     TAP_RUN(what_would_be_a_guess_is_refused_by_its_name);
     TAP_RUN(a_feature_is_a_number_or_a_category_not_both);
     TAP_RUN(graphs_around_a_model_are_refused_by_the_operator_that_is_not_understood);
+    TAP_RUN(a_base_that_a_runtime_may_leave_out_is_refused);
     TAP_RUN(a_graph_without_a_model_is_refused_by_its_first_operator);
     TAP_RUN(iterations_of_an_onnx_file_are_refused);
     TAP_RUN(every_prefix_of_a_file_is_refused);
