@@ -267,3 +267,30 @@ AUGURY_MUST_USE int model_calibrator_add(struct model_calibrator *calibrator, co
  * be divisible by 8. */
 AUGURY_MUST_USE int model_calibrator_finish(struct model_calibrator *calibrator,
                                             struct buf *out_blob, struct err *err);
+
+/* ---- contributions ------------------------------------------------------------------------- */
+
+/*
+ * How much each feature moved a margin away from the model's average over its training rows
+ * (Shapley values, path-dependent; of linear models weight × value). Over the features and the bias
+ * they add up to the margin: within 1e-4 relative of MODEL_FLOAT32, 1e-9 of MODEL_FLOAT64. Equal to
+ * XGBoost's pred_contribs within float32 rounding.
+ */
+
+/* 0, or AUGURY_ERR_UNSUPPORTED (no_such_output) with what the model lacks. */
+AUGURY_MUST_USE int model_has_contributions(const struct model *model, struct err *err);
+/* Working memory, as model_scratch_bytes(). */
+size_t model_contributions_scratch_bytes(const struct model *model, size_t row_count);
+/* Numbers a row: K × (feature_count + 1). */
+static inline size_t
+model_contributions_count(const struct model *model)
+{
+    return (size_t)model->output_count * (model->feature_count + 1);
+}
+/* Of a model that has them. out: row_count × K × (feature_count + 1) numbers, the bias last. */
+void model_contributions(const struct model *model, const void *rows, size_t row_count,
+                         void *scratch, void *out);
+/* Of one output's contributions (feature_count numbers): the k features that moved the margin most,
+ * by magnitude, the earlier of equals first. Returns how many: k, or feature_count. */
+uint32_t model_contributions_top(const struct model *model, const void *values, uint32_t k,
+                                 uint32_t *out_features);

@@ -43,7 +43,7 @@ enum blob_section {
     BLOB_NAME_SLOTS,      /* uint32_t × a power of two: open addressing, feature + 1 or 0 */
     BLOB_LEVELS,          /* struct blob_level × all levels of all features */
     BLOB_TEXT,            /* names, levels, objective, source; UTF-8 */
-    BLOB_COVERS,          /* float × node_count; what contributions need */
+    BLOB_SHARES,          /* model numbers × inner nodes: share of training rows that went left */
     BLOB_SOURCE_NODES,    /* uint32_t × node_count: number of the node in the source file's tree */
     BLOB_RANK_COLUMNS,    /* struct rank_column × rank_column_count (rank.h) */
     BLOB_RANK_THRESHOLDS, /* float or double × rank_threshold_count */
@@ -63,6 +63,8 @@ enum blob_section {
     BLOB_BATCH_TESTS,     /* uint32_t × batch_test_count */
     BLOB_BATCH_LISTS,     /* uint16_t × batch_list_count */
     BLOB_BATCH_LEAVES,    /* uint8_t × batch_leaf_bytes */
+    BLOB_QUADRATURE,      /* double × 2 contribution_points: points, then their weights */
+    BLOB_BIASES,          /* double × output_count: average margin over the training rows */
     BLOB_CALIBRATION,     /* calibration.h; the last one, in a calibrated model alone */
     BLOB_SECTION_COUNT
 };
@@ -129,9 +131,11 @@ struct blob_header {
     uint32_t batch_test_count;
     uint32_t batch_list_count;
     uint32_t batch_leaf_bytes;
-    uint32_t batch_node_max; /* of a sparse tree */
-    uint32_t batch_part_max; /* of a tree */
-    /* 240 */ struct blob_range sections[BLOB_SECTION_COUNT];
+    uint32_t batch_node_max;                /* of a sparse tree */
+    uint32_t batch_part_max;                /* of a tree */
+    /* 240 */ uint32_t contribution_points; /* 0: there are none, or there are no trees */
+    uint32_t reserved;                      /* 0 */
+    /* 248 */ struct blob_range sections[BLOB_SECTION_COUNT];
 };
 
 /* Eight trees, in the source's order. Past tree_count: root 0, depth 0, output 0. One cache
@@ -259,7 +263,7 @@ _Static_assert(sizeof(struct blob_input) == 16 && sizeof(struct blob_step) == 32
                    sizeof(struct blob_layer) == 16 && sizeof(struct blob_attribute) == 24 &&
                    sizeof(struct blob_bin) == 16,
                "no hidden padding");
-_Static_assert(sizeof(struct blob_header) == 240 + 16 * BLOB_SECTION_COUNT, "no hidden padding");
+_Static_assert(sizeof(struct blob_header) == 248 + 16 * BLOB_SECTION_COUNT, "no hidden padding");
 _Static_assert(sizeof(struct blob_round) == 64, "a cache line");
 _Static_assert(sizeof(struct pack_node) == 8 && sizeof(struct wide_node) == 16 &&
                    sizeof(struct blob_term) == 16,

@@ -7,8 +7,10 @@
  */
 #include "batch.h"
 #include "calibration.h"
+#include "contributions.h"
 #include "walk.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -28,6 +30,12 @@ static bool
 text_has(const struct blob_header *header, uint32_t offset, uint32_t bytes)
 {
     return offset <= header->text_bytes && bytes <= header->text_bytes - offset;
+}
+
+static uint64_t
+number_bytes(const struct blob_header *header)
+{
+    return header->number == MODEL_FLOAT32 ? sizeof(float) : sizeof(double);
 }
 
 uint64_t
@@ -54,7 +62,13 @@ blob_section_bytes(const struct blob_header *header, enum blob_section section)
     case BLOB_NAME_SLOTS: return sizeof(uint32_t) * (uint64_t)header->name_slot_count;
     case BLOB_LEVELS: return sizeof(struct blob_level) * (uint64_t)header->level_count;
     case BLOB_TEXT: return header->text_bytes;
-    case BLOB_COVERS: return sizeof(float) * nodes;
+    case BLOB_SHARES:
+        return header->contribution_points == 0
+                   ? 0
+                   : (nodes - header->tree_count) / 2 * number_bytes(header);
+    case BLOB_QUADRATURE: return 2 * sizeof(double) * (uint64_t)header->contribution_points;
+    case BLOB_BIASES:
+        return header->contribution_points == 0 ? 0 : sizeof(double) * header->output_count;
     case BLOB_SOURCE_NODES: return sizeof(uint32_t) * nodes;
     case BLOB_RANK_COLUMNS: return sizeof(struct rank_column) * (uint64_t)header->rank_column_count;
     case BLOB_RANK_THRESHOLDS:
@@ -153,6 +167,13 @@ parts_are_sane(const struct blob_header *header)
 }
 
 static bool
+contributions_are_sane(const struct blob_header *header)
+{
+    return header->contribution_points <= CONTRIBUTIONS_POINTS_MAX && header->reserved == 0 &&
+           (header->contribution_points == 0 || (!is_treeless(header) && header->term_count == 0));
+}
+
+static bool
 counts_are_sane(const struct blob_header *header)
 {
     return header->kind < NEUTRAL_KIND_COUNT && header->kernel < BLOB_KERNEL_COUNT &&
@@ -162,7 +183,7 @@ counts_are_sane(const struct blob_header *header)
            header->output_count <= MODEL_OUTPUTS_MAX &&
            header->tree_depth <= MODEL_TREE_DEPTH_MAX && header->tree_count <= header->node_count &&
            (header->kernel != BLOB_PACK8 || header->feature_count <= PACK_FEATURES_MAX) &&
-           header->name_slot_count > header->feature_count &&
+           contributions_are_sane(header) && header->name_slot_count > header->feature_count &&
            (header->name_slot_count & (header->name_slot_count - 1)) == 0 &&
            ((header->flags & NEUTRAL_SORTED) == 0 || header->output_count <= NEUTRAL_SORTED_MAX) &&
            ((header->flags & NEUTRAL_BINARY) == 0 ||
@@ -349,7 +370,8 @@ check_trees(const struct blob_header *header, struct err *err)
                            : rounds[(t + 1) / BLOB_ROUND_TREES].root[(t + 1) % BLOB_ROUND_TREES];
         if (round->root[lane] != pass.first || pass.end <= pass.first ||
             pass.end > header->node_count || round->output[lane] >= header->output_count ||
-            !check_tree(&pass) || pass.depth != round->depth[lane]) {
+            !check_tree(&pass) || pass.depth != round->depth[lane] ||
+            pass.depth > header->tree_depth) {
             corrupt(err, "the tree is not laid out breadth first inside the nodes");
             err_at(err, "tree %u", t);
             return AUGURY_ERR_CORRUPT;
@@ -369,6 +391,43 @@ check_trees(const struct blob_header *header, struct err *err)
         return corrupt(err, "terms that no linear leaf uses");
     }
     return pass.set_at == header->set_words ? 0 : corrupt(err, "category sets that no node uses");
+}
+
+/* ---- contributions ------------------------------------------------------------------------- */
+
+/* Numbers that no index depends on; out of range they would give nonsense. */
+static bool
+are_within(const double *numbers, uint64_t count, double limit)
+{
+    for (uint64_t i = 0; i < count; i++) {
+        if (!(fabs(numbers[i]) <= limit)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static int
+check_contributions(const struct blob_header *header, struct err *err)
+{
+    uint64_t count = header->sections[BLOB_SHARES].bytes / number_bytes(header);
+    const float *floats = section_of(header, BLOB_SHARES);
+    const double *doubles = section_of(header, BLOB_SHARES);
+
+    for (uint64_t i = 0; i < count; i++) {
+        double share = header->number == MODEL_FLOAT32 ? (double)floats[i] : doubles[i];
+        if (!(share >= 0.0 && share <= 1.0)) {
+            corrupt(err, "a node's share of training rows is not between 0 and 1");
+            err_at(err, "inner node %llu", (unsigned long long)i);
+            return AUGURY_ERR_CORRUPT;
+        }
+    }
+    if (!are_within(section_of(header, BLOB_QUADRATURE), 2 * header->contribution_points, 1.0) ||
+        !are_within(section_of(header, BLOB_BIASES),
+                    header->sections[BLOB_BIASES].bytes / sizeof(double), DBL_MAX)) {
+        return corrupt(err, "the quadrature or an average margin is out of range");
+    }
+    return 0;
 }
 
 /* ---- schema -------------------------------------------------------------------------------- */
@@ -438,6 +497,9 @@ blob_check_all(struct bytes blob, struct err *err)
     }
     if (rc == 0) {
         rc = batch_check(header, err);
+    }
+    if (rc == 0) {
+        rc = check_contributions(header, err);
     }
     if (rc == 0) {
         rc = check_features(header, err);

@@ -6,6 +6,7 @@
  * same digest.
  */
 #include "batch.h"
+#include "contributions.h"
 #include "walk.h"
 
 #include <math.h>
@@ -26,7 +27,9 @@ struct plan {
     struct rank_plan ranks;
     struct walk_plan walk;
     struct batch_plan batch;
+    uint32_t contribution_points;
     uint32_t *order; /* room for the nodes of the largest tree */
+    double *reach;   /* the same */
 };
 
 /* The blob being filled. */
@@ -148,10 +151,13 @@ plan_make(const struct neutral_model *model, struct arena *scratch, struct plan 
         largest = count > largest ? count : largest;
     }
     plan.order = arena_zalloc(scratch, largest, sizeof(uint32_t));
-    if (plan.order == NULL) {
+    plan.reach = arena_zalloc(scratch, largest, sizeof(double));
+    int32_t points = contributions_points(model, scratch);
+    if (plan.order == NULL || plan.reach == NULL || points < 0) {
         err_set(err, AUGURY_ERR_NOMEM, "out_of_memory", "no memory to compile the model");
         return AUGURY_ERR_NOMEM;
     }
+    plan.contribution_points = (uint32_t)points;
     for (uint32_t t = 0; t < model->tree_count; t++) {
         plan_tree(&plan, &model->trees[t]);
     }
@@ -263,6 +269,7 @@ plan_header(const struct plan *plan)
         .batch_leaf_bytes = plan->batch.leaf_bytes,
         .batch_node_max = plan->batch.node_max,
         .batch_part_max = plan->batch.part_max,
+        .contribution_points = plan->contribution_points,
     };
     uint64_t at = sizeof(header);
 
@@ -382,6 +389,22 @@ wide_node_of(struct sheet *sheet, const struct neutral_tree *tree, uint32_t node
 }
 
 static void
+fill_contributions(struct sheet *sheet, uint32_t number, const uint32_t *order, uint32_t count)
+{
+    const struct neutral_model *model = sheet->plan->model;
+    size_t number_bytes = model->number == MODEL_FLOAT32 ? sizeof(float) : sizeof(double);
+    uint8_t *shares = sheet_section(sheet, BLOB_SHARES);
+    struct contributions_sheet part = {
+        .model = model,
+        .shares = shares + (sheet->node_at - number) / 2 * number_bytes,
+        .biases = sheet_section(sheet, BLOB_BIASES),
+        .reach = sheet->plan->reach,
+    };
+
+    contributions_fill(&part, &model->trees[number], order, count);
+}
+
+static void
 fill_tree(struct sheet *sheet, uint32_t number)
 {
     const struct neutral_model *model = sheet->plan->model;
@@ -394,7 +417,6 @@ fill_tree(struct sheet *sheet, uint32_t number)
     unsigned lane = number % BLOB_ROUND_TREES;
     struct pack_node *pack = (struct pack_node *)sheet_section(sheet, BLOB_NODES) + sheet->node_at;
     struct wide_node *wide = (struct wide_node *)sheet_section(sheet, BLOB_NODES) + sheet->node_at;
-    float *covers = (float *)sheet_section(sheet, BLOB_COVERS) + sheet->node_at;
     uint32_t *sources = (uint32_t *)sheet_section(sheet, BLOB_SOURCE_NODES) + sheet->node_at;
     uint32_t next = 1;
 
@@ -406,12 +428,14 @@ fill_tree(struct sheet *sheet, uint32_t number)
         uint32_t distance = tree->left[node] == NEUTRAL_LEAF ? 0 : next - i;
         next += distance == 0 ? 0 : 2;
         sources[i] = tree->numbers == NULL ? node : tree->numbers[node];
-        covers[i] = tree->cover == NULL ? 0.0f : tree->cover[node];
         if (sheet->plan->kernel == BLOB_PACK8) {
             pack[i] = pack_node_of(tree, node, distance, model->feature_count);
         } else {
             wide[i] = wide_node_of(sheet, tree, node, distance);
         }
+    }
+    if (sheet->plan->contribution_points > 0) {
+        fill_contributions(sheet, number, order, count);
     }
     sheet->node_at += count;
 }
@@ -570,6 +594,11 @@ fill_blob(struct sheet *sheet, struct arena *scratch, struct err *err)
     header->source_offset = fill_text(sheet, model->source);
     memcpy(sheet_section(sheet, BLOB_BASE_MARGINS), model->base_margins,
            model->output_count * sizeof(double));
+    if (header->contribution_points > 0) {
+        contributions_begin(model, header->contribution_points,
+                            sheet_section(sheet, BLOB_QUADRATURE),
+                            sheet_section(sheet, BLOB_BIASES));
+    }
     for (uint32_t t = 0; t < model->tree_count; t++) {
         fill_tree(sheet, t);
     }

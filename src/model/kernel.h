@@ -52,9 +52,11 @@ const struct kernel_ops *kernel_portable(const struct model *model);
 /* Sets the model's kernels: the preferred ones that can run. */
 void kernel_choose(struct model *model);
 
-/* Of BLOB_SCORECARD: model_reasons(). */
+/* Of BLOB_SCORECARD: model_reasons(), model_contributions() of one row. */
 size_t kernel_scorecard_reasons(const struct model *model, const double *row, size_t max,
                                 struct model_reason *out_reasons);
+
+void kernel_scorecard_contributions(const struct model *model, const double *row, double *out);
 
 /* kernel_inputs.c: the inputs of rows (row_count × feature_count doubles), which the kernel then
  * reads in their place. out_inputs: row_count × input_count. */

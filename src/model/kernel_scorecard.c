@@ -105,6 +105,23 @@ const struct kernel_ops kernel_scorecard = {
     .leaves = scorecard_leaves,
 };
 
+/* ---- contributions ------------------------------------------------------------------------- */
+
+/* Points over the reference; the bias is what a row of references would get. */
+void
+kernel_scorecard_contributions(const struct model *model, const double *row, double *out)
+{
+    const struct card card = card_of(model);
+
+    memset(out, 0, (model->feature_count + 1) * sizeof(*out));
+    out[model->feature_count] = *(const double *)blob_section(model, BLOB_BASE_MARGINS);
+    for (uint32_t i = 0; i < card.count; i++) {
+        const struct blob_attribute *attribute = &card.attributes[i];
+        out[attribute->feature] += card_bin(&card, i, row)->points - attribute->reference;
+        out[model->feature_count] += attribute->reference;
+    }
+}
+
 /* ---- reasons ------------------------------------------------------------------------------- */
 
 /* Puts a reason among those kept, largest loss first; what was there first stays before its

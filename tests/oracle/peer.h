@@ -16,7 +16,7 @@ const char *peer_version(void); /* "1.7.4" */
 struct peer *peer_load(struct bytes model_file);
 void peer_free(struct peer **peer);
 
-enum peer_output { PEER_VALUE = 0, PEER_MARGIN = 1, PEER_LEAF = 6 };
+enum peer_output { PEER_VALUE = 0, PEER_MARGIN = 1, PEER_CONTRIBUTIONS = 2, PEER_LEAF = 6 };
 
 struct peer_rows {
     const float *values; /* count × columns; NaN is missing */
@@ -28,7 +28,7 @@ struct peer_rows {
 /* Over a matrix object: every booster. NULL on failure. */
 const float *peer_predict(struct peer *peer, const struct peer_rows *rows, enum peer_output output,
                           size_t *out_count);
-/* Straight over the rows: no gblinear, no leaves. */
+/* Straight over the rows: no gblinear, no leaves, no contributions. */
 const float *peer_predict_inplace(struct peer *peer, const struct peer_rows *rows,
                                   enum peer_output output, size_t *out_count);
 /* Margins of the iterations from begin up to, not including, end. */

@@ -102,7 +102,13 @@ config_of(enum peer_output output)
     "{\"type\":" #type ",\"training\":false,\"iteration_begin\":0,\"iteration_end\":0,"            \
     "\"strict_shape\":true,\"missing\":NaN,\"cache_id\":0}"
 
-    return output == PEER_VALUE ? CONFIG(0) : output == PEER_MARGIN ? CONFIG(1) : CONFIG(6);
+    switch (output) {
+    case PEER_VALUE: return CONFIG(0);
+    case PEER_MARGIN: return CONFIG(1);
+    case PEER_CONTRIBUTIONS: return CONFIG(2);
+    case PEER_LEAF: break;
+    }
+    return CONFIG(6);
 #undef CONFIG
 }
 

@@ -18,9 +18,11 @@ struct node {
     int parent;
     unsigned feature;
     float value; /* threshold or leaf */
+    float cover; /* rows that the node saw; of an inner node the sum of its sides */
     bool is_default_left;
     bool is_category;
     bool is_deleted;
+    unsigned depth;
     unsigned set_first; /* in the tree's categories */
     unsigned set_count;
 };
@@ -113,8 +115,10 @@ node_split(struct random_model *model, struct oracle_random *random, struct tree
     }
     node->left = (int)tree->count;
     node->right = (int)tree->count + 1;
+    model->depth = node->depth >= model->depth ? node->depth + 1 : model->depth;
     for (int side = 0; side < 2; side++) {
-        tree->nodes[tree->count++] = (struct node){.left = -1, .right = -1, .parent = at};
+        tree->nodes[tree->count++] =
+            (struct node){.left = -1, .right = -1, .parent = at, .depth = node->depth + 1};
     }
 }
 
@@ -152,6 +156,18 @@ tree_fill_leaves(struct oracle_random *random, struct tree *tree)
         if (tree->nodes[i].left < 0) {
             tree->nodes[i].value = oracle_normal(random) * (oracle_below(random, 9) ? 0.1f : 9.0f);
         }
+    }
+}
+
+/* Before nodes are numbered anew: the sides of a node come after it. */
+static void
+tree_fill_covers(struct oracle_random *random, struct tree *tree)
+{
+    for (unsigned i = tree->count; i-- > 0;) {
+        struct node *node = &tree->nodes[i];
+        node->cover = node->left < 0
+                          ? 1.0f + (float)oracle_below(random, 1000)
+                          : tree->nodes[node->left].cover + tree->nodes[node->right].cover;
     }
 }
 
@@ -256,7 +272,7 @@ put_tree(struct buf *json, const struct tree *tree, unsigned id, unsigned featur
     PUT_ARRAY(json, tree, "split_type", "%d", node->left >= 0 && node->is_category ? 1 : 0);
     PUT_ARRAY(json, tree, "base_weights", "%.8e", node->left < 0 ? 1.0 : 0.5);
     PUT_ARRAY(json, tree, "loss_changes", "%.8e", node->left < 0 ? 0.0 : 1.5);
-    PUT_ARRAY(json, tree, "sum_hessian", "%.8e", 1.0 + i);
+    PUT_ARRAY(json, tree, "sum_hessian", "%.8e", (double)node->cover);
     put_categories(json, tree);
     buf_printf(json,
                "\"tree_param\":{\"num_deleted\":\"%u\",\"num_feature\":\"%u\","
@@ -282,6 +298,7 @@ put_trees(struct random_model *model, struct oracle_random *random)
     for (unsigned i = 0; i < model->tree_count; i++) {
         tree_grow(model, random, &tree);
         tree_fill_leaves(random, &tree);
+        tree_fill_covers(random, &tree);
         if (oracle_below(random, 2) == 0) {
             tree_shuffle(random, &tree);
         }

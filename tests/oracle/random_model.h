@@ -20,6 +20,7 @@ struct random_model {
     unsigned group_count;
     unsigned parallel_count;
     unsigned tree_count;
+    unsigned depth; /* of the deepest tree */
     bool has_categories;
     unsigned category_counts[RANDOM_FEATURES_MAX];    /* 0: a number */
     float pool[RANDOM_FEATURES_MAX][RANDOM_POOL_MAX]; /* thresholds used with a feature */

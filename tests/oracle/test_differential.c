@@ -3,7 +3,7 @@
  * test_differential.c - the engine against libxgboost in one process: random models of every kind
  * and models that the library trains here, as we wrote them and as the library writes them (JSON
  * and UBJSON), over rows drawn around their thresholds. Margins, predictions and leaves are equal
- * to the bit.
+ * to the bit, contributions within rounding.
  * ORACLE_SECONDS: how long (default 8); ORACLE_SEED: the first seed, so that a failure can be seen
  * again; ORACLE_SECONDS=0 goes on until it fails.
  */
@@ -15,16 +15,18 @@
 #include "peer.h"
 #include "random_model.h"
 
-enum { ROWS = 96, TREES_MAX = 256 };
+enum { ROWS = 96, TREES_MAX = 256, OUTPUTS_MAX = 16 };
 
 struct comparison {
     const char *what; /* "seed 17 gbtree multi:softmax as ubj" */
     struct peer *peer;
     const struct random_model *source; /* features and pools */
+    float near; /* how near contributions must be, relative to the greatest of a row */
     struct oracle_model ours;
     float rows[ROWS * RANDOM_FEATURES_MAX];
-    float margins[ROWS * 16];
-    float outputs[ROWS * 16];
+    float margins[ROWS * OUTPUTS_MAX];
+    float outputs[ROWS * OUTPUTS_MAX];
+    float contributions[ROWS * OUTPUTS_MAX * (RANDOM_FEATURES_MAX + 1)];
     uint32_t leaves[ROWS * TREES_MAX];
 };
 
@@ -84,7 +86,7 @@ static bool
 same_one_by_one(const struct comparison *comparison)
 {
     const struct model *model = &comparison->ours.model;
-    float margins[16];
+    float margins[OUTPUTS_MAX];
 
     for (size_t row = 0; row < ROWS; row += 7) {
         const float *want = comparison->margins + row * model->output_count;
@@ -139,6 +141,59 @@ compare_floats(struct comparison *comparison, const struct peer_rows *rows, enum
                        is_margin ? comparison->margins : comparison->outputs, theirs, count);
 }
 
+/* Near, not equal: the library's recursion rounds in float32 at every node, and on long paths loses
+ * all digits but three. How exact ours are is for test_contributions to say. */
+static bool
+near_contributions(const struct comparison *comparison, const float *theirs, size_t row, size_t k)
+{
+    const struct model *model = &comparison->ours.model;
+    size_t width = model->feature_count + 1;
+    size_t first = (row * model->output_count + k) * width;
+    const float *ours = comparison->contributions + first;
+    float greatest = 1.0f;
+
+    for (size_t i = 0; i < width; i++) {
+        greatest = fmaxf(greatest, fabsf(theirs[first + i]));
+    }
+    for (size_t i = 0; i < width; i++) {
+        float want = theirs[first + i];
+        if (!oracle_same_bits(ours[i], want) &&
+            !(fabsf(ours[i] - want) <= comparison->near * greatest)) {
+            printf("# %s: contribution %zu of output %zu is %.9g, libxgboost says %.9g\n",
+                   comparison->what, i, k, (double)ours[i], (double)want);
+            print_row(comparison, row);
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool
+compare_contributions(struct comparison *comparison, const struct peer_rows *rows)
+{
+    const struct model *model = &comparison->ours.model;
+    size_t count = 0;
+    const float *theirs = peer_predict(comparison->peer, rows, PEER_CONTRIBUTIONS, &count);
+    struct err err = {.rc = 0};
+    void *scratch =
+        aligned_alloc(64, model_contributions_scratch_bytes(model, ROWS) / 64 * 64 + 64);
+    bool is_near = theirs != NULL && count == ROWS * model_contributions_count(model) &&
+                   scratch != NULL && model_has_contributions(model, &err) == 0;
+
+    if (is_near) {
+        model_contributions(model, comparison->rows, ROWS, scratch, comparison->contributions);
+    } else {
+        printf("# %s: %zu contributions of %zu, %s\n", comparison->what, count,
+               ROWS * model_contributions_count(model), err.reason);
+    }
+    for (size_t i = 0; is_near && i < ROWS * model->output_count; i++) {
+        is_near = near_contributions(comparison, theirs, i / model->output_count,
+                                     i % model->output_count);
+    }
+    free(scratch);
+    return is_near;
+}
+
 static bool
 compare_rows(struct comparison *comparison, enum random_rows kind)
 {
@@ -164,7 +219,7 @@ compare_rows(struct comparison *comparison, enum random_rows kind)
         const float *theirs = peer_predict(comparison->peer, &rows, PEER_LEAF, &count);
         is_same = compare_leaves(comparison, theirs, count);
     }
-    return is_same;
+    return is_same && compare_contributions(comparison, &rows);
 }
 
 /* Imports a file and compares the answers with those of the peer. */
@@ -180,8 +235,8 @@ compare_file(struct comparison *comparison, struct bytes file, uint64_t seed)
         return false;
     }
     const struct model *model = &comparison->ours.model;
-    if (model->feature_count != comparison->source->feature_count || model->output_count > 16 ||
-        model->tree_count > TREES_MAX) {
+    if (model->feature_count != comparison->source->feature_count ||
+        model->output_count > OUTPUTS_MAX || model->tree_count > TREES_MAX) {
         printf("# %s: %u features, %u outputs, %u trees\n", comparison->what, model->feature_count,
                model->output_count, model->tree_count);
         is_same = false;
@@ -251,6 +306,7 @@ compare_random(struct comparison *comparison, struct random_model *source, uint6
                    boosters[source->booster], source->objective);
     comparison->what = label;
     comparison->source = source;
+    comparison->near = source->depth <= 8 ? 2e-5f : 1e-2f;
     comparison->peer = peer_load(buf_view(&source->json));
     bool is_same = comparison->peer != NULL &&
                    compare_file(comparison, buf_view(&source->json), seed) &&
@@ -431,6 +487,7 @@ compare_trained(struct comparison *comparison, struct random_model *source,
         .rounds = 8,
     };
     comparison->source = source;
+    comparison->near = 1e-5f;
     comparison->peer = peer_train(&training);
     bool is_same = comparison->peer != NULL && peer_save(comparison->peer, "json", &json);
     if (is_same) {

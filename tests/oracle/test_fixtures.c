@@ -13,6 +13,7 @@ struct fixture {
     const char *input; /* *.tsv or *.libsvm */
     const char *margins_174;
     const char *leaves_174;
+    const char *contributions_174; /* of the first rows */
     const char *published_margins;
     const char *published_predictions;
     bool are_predictions_174; /* the published predictions were written by 1.7.4: to the bit */
@@ -23,6 +24,7 @@ static const struct fixture agaricus = {
     .input = "tests/data/models-xgboost/agaricus/input.libsvm",
     .margins_174 = "xgb174_margin.tsv",
     .leaves_174 = "xgb174_leaf.tsv",
+    .contributions_174 = "xgb174_contributions.tsv",
     .published_predictions = "expected_prob.tsv",
 };
 static const struct fixture gblinear = {
@@ -35,6 +37,7 @@ static const struct fixture gblinear = {
 static const struct fixture completion = {
     .folder = "tests/data/models-xgboost/nfl-completion-probability",
     .input = "tests/data/models-xgboost/nfl-completion-probability/input.tsv",
+    .contributions_174 = "xgb174_contributions.tsv",
     .margins_174 = "xgb174_margin.tsv",
     .published_predictions = "xgb174_prob.tsv",
     .are_predictions_174 = true,
@@ -42,6 +45,7 @@ static const struct fixture completion = {
 static const struct fixture win = {
     .folder = "tests/data/nfl-wp",
     .input = "tests/data/nfl-wp/input.tsv",
+    .contributions_174 = "xgb174_contributions.tsv",
     .margins_174 = "xgb174_margin.tsv",
     .published_predictions = "xgb174_prob.tsv",
     .are_predictions_174 = true,
@@ -165,6 +169,41 @@ check_leaves(const struct fixture *fixture, const struct answers *answers)
     CHECK_INT(wrong, 0);
 }
 
+/* Within 1e-5 of the greatest of a row. */
+static void
+check_contributions(const struct fixture *fixture, const struct answers *answers)
+{
+    const struct model *model = &answers->model.model;
+    size_t width = model_contributions_count(model);
+    struct oracle_rows want = {.values = NULL};
+    char path[256];
+    size_t wrong = 0;
+
+    (void)snprintf(path, sizeof(path), "%s/%s", fixture->folder, fixture->contributions_174);
+    CHECK(oracle_read_tsv(path, &want));
+    CHECK_INT(want.columns, width);
+    CHECK(want.count >= 20 && want.count <= answers->rows.count);
+    float *ours = malloc(want.count * width * sizeof(*ours));
+    void *scratch =
+        aligned_alloc(64, model_contributions_scratch_bytes(model, want.count) / 64 * 64 + 64);
+    CHECK(ours != NULL && scratch != NULL && model_has_contributions(model, NULL) == 0);
+    model_contributions(model, answers->rows.values, want.count, scratch, ours);
+    for (size_t row = 0; row < want.count; row++) {
+        const float *row_want = want.values + row * width;
+        float greatest = 0.0f;
+        for (size_t i = 0; i < width; i++) {
+            greatest = fmaxf(greatest, fabsf(row_want[i]));
+        }
+        for (size_t i = 0; i < width; i++) {
+            wrong += fabsf(ours[row * width + i] - row_want[i]) <= 1e-5f * greatest ? 0 : 1;
+        }
+    }
+    free(scratch);
+    free(ours);
+    oracle_rows_fini(&want);
+    CHECK_INT(wrong, 0);
+}
+
 /* Binary models: the second probability is the prediction, and the two add up to one. */
 static void
 check_probabilities(const struct answers *answers)
@@ -199,6 +238,9 @@ check_fixture(const struct fixture *fixture, const char *model_file)
                   fixture->are_predictions_174 ? 0.0 : 1e-6);
     if (fixture->leaves_174 != NULL) {
         check_leaves(fixture, &answers);
+    }
+    if (fixture->contributions_174 != NULL) {
+        check_contributions(fixture, &answers);
     }
     check_probabilities(&answers);
     answers_fini(&answers);

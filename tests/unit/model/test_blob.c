@@ -257,6 +257,38 @@ a_schema_that_leads_astray_is_refused_in_spite_of_the_checksum(void)
     free(paged.page);
 }
 
+static void
+contributions_that_lead_astray_are_refused_in_spite_of_the_checksum(void)
+{
+    struct paged paged = paged_of_file("two-trees.json");
+
+    CHECK(paged.header != NULL);
+    float *shares = section_of(&paged, BLOB_SHARES);
+    double *biases = section_of(&paged, BLOB_BIASES);
+    const uint32_t points = paged.header->contribution_points;
+    const double bias = biases[0];
+    const float share = shares[0];
+    const float bad[] = {-0.125f, 1.5f, NAN};
+    for (size_t i = 0; i < AUGURY_COUNT(bad); i++) {
+        shares[0] = bad[i];
+        CHECK_INT(open_sealed(&paged), AUGURY_ERR_CORRUPT);
+    }
+    shares[0] = share;
+    biases[0] = INFINITY;
+    CHECK_INT(open_sealed(&paged), AUGURY_ERR_CORRUPT);
+    biases[0] = bias;
+    paged.header->contribution_points = points + 1;
+    CHECK_INT(open_sealed(&paged), AUGURY_ERR_CORRUPT);
+    paged.header->contribution_points = UINT32_MAX;
+    CHECK_INT(open_sealed(&paged), AUGURY_ERR_CORRUPT);
+    paged.header->contribution_points = points;
+    paged.header->tree_depth -= 1; /* the stack of a walk would be too short */
+    CHECK_INT(open_sealed(&paged), AUGURY_ERR_CORRUPT);
+    paged.header->tree_depth += 1;
+    CHECK_INT(open_sealed(&paged), 0);
+    free(paged.page);
+}
+
 int
 main(void)
 {
@@ -269,5 +301,6 @@ main(void)
     TAP_RUN(rounds_that_lead_astray_are_refused_in_spite_of_the_checksum);
     TAP_RUN(category_sets_that_lead_astray_are_refused_in_spite_of_the_checksum);
     TAP_RUN(a_schema_that_leads_astray_is_refused_in_spite_of_the_checksum);
+    TAP_RUN(contributions_that_lead_astray_are_refused_in_spite_of_the_checksum);
     return tap_done();
 }
