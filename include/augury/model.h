@@ -205,6 +205,17 @@ void model_predictions(const struct model *model, const void *margins, size_t ro
 void model_probabilities(const struct model *model, const void *margins, size_t row_count,
                          void *out_probabilities);
 
+/* ---- spread: what each tree of a forest answers alone --------------------------------------- */
+
+/* Of a row, over the trees: population standard deviation, least and greatest answer. */
+enum { MODEL_SPREAD_STD, MODEL_SPREAD_MIN, MODEL_SPREAD_MAX, MODEL_SPREAD_COUNT };
+/* Forests (means of independent trees) that predict one number. */
+bool model_has_spread(const struct model *model);
+size_t model_spread_scratch_bytes(const struct model *model); /* 64-byte aligned */
+/* out_spreads: row_count × MODEL_SPREAD_COUNT. */
+void model_spread(const struct model *model, const void *rows, size_t row_count, void *scratch,
+                  double *out_spreads);
+
 /* ---- intervals: conformal scores of held-out rows, kept in the blob ------------------------- */
 
 /* What was measured of each held-out row. */

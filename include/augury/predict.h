@@ -23,6 +23,8 @@ enum predict_outputs {
     PREDICT_CLASS = 1 << 4,
     PREDICT_INTERVAL = 1 << 5,
     PREDICT_REASONS = 1 << 6,
+    PREDICT_CONTRIBUTIONS = 1 << 7,
+    PREDICT_SPREAD = 1 << 8,
 };
 /* "margin" → PREDICT_MARGIN; AUGURY_NOT_FOUND. */
 AUGURY_MUST_USE int predict_output_find(struct bytes name, enum predict_outputs *out_output);
@@ -69,9 +71,11 @@ struct predict_question {
     const struct wire_value *data; /* array of arrays */
     unsigned outputs;              /* enum predict_outputs; 0: prediction */
     unsigned flags;                /* enum predict_flags */
-    unsigned also;                 /* beside those, or beside the prediction */
-    double level;                  /* of intervals, over 0 and under 1; 0: PREDICT_LEVEL */
-    uint32_t top_k;                /* reasons a row; 0: PREDICT_REASONS_COUNT */
+    /* Beside those, or beside the prediction. PREDICT_INTERVAL here is a spread where the model has
+     * that alone. */
+    unsigned also;
+    double level;   /* of intervals, over 0 and under 1; 0: PREDICT_LEVEL */
+    uint32_t top_k; /* reasons or contributions a row; 0: PREDICT_REASONS_COUNT, all */
     uint64_t now_wall_ms;
 };
 
@@ -94,6 +98,10 @@ struct predict_answer {
     const struct model_reason *reasons; /* row_count × reasons_max */
     const uint32_t *reason_counts;      /* row_count */
     size_t reasons_max;
+    const void *contributions; /* row_count × output_count × (feature_count + 1), the bias last */
+    const uint32_t *top;       /* row_count × output_count × top_count features, or NULL: all */
+    uint32_t top_count;
+    const double *spreads;    /* row_count × MODEL_SPREAD_COUNT */
     bool has_used_cache;      /* rows were looked up */
     size_t hits;              /* rows answered from the cache alone */
     uint64_t expires_wall_ms; /* earliest of the parts; 0: none came from or went to the cache */

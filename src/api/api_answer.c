@@ -170,6 +170,122 @@ put_reasons(struct wire_writer *writer, const struct predict_answer *answer, siz
     wire_end(writer);
 }
 
+/* Contributions of one output in one row. */
+struct contributions {
+    struct numbers numbers; /* feature_count + 1 */
+    const uint32_t *top;    /* or NULL */
+    uint32_t top_count;
+};
+
+/* A feature may be called as the bias is. */
+static const char *
+bias_name(const struct model *model)
+{
+    return model_feature_find(model, bytes_of_text("bias"), 0) < 0 ? "bias" : "(bias)";
+}
+
+static void
+put_all_contributions(struct wire_writer *writer, const struct contributions *contributions)
+{
+    const struct model *model = contributions->numbers.model;
+    uint32_t count = model->feature_count;
+
+    wire_object(writer, count + 1);
+    for (uint32_t i = 0; i < count; i++) {
+        wire_key_bytes(writer, model_feature(model, i).name);
+        put_number(writer, &contributions->numbers, i);
+    }
+    wire_key(writer, bias_name(model));
+    put_number(writer, &contributions->numbers, count);
+    wire_end(writer);
+}
+
+/* What the features that are not shown add together, so that all of it is the margin again. */
+static double
+rest_of(const struct contributions *contributions)
+{
+    const struct numbers *numbers = &contributions->numbers;
+    double rest = 0;
+
+    for (uint32_t i = 0; i < numbers->model->feature_count; i++) {
+        rest +=
+            model_number_get(numbers->model, numbers->values, numbers->row * numbers->count + i);
+    }
+    for (uint32_t i = 0; i < contributions->top_count; i++) {
+        rest -= model_number_get(numbers->model, numbers->values,
+                                 numbers->row * numbers->count + contributions->top[i]);
+    }
+    return rest;
+}
+
+static void
+put_top_contributions(struct wire_writer *writer, const struct contributions *contributions)
+{
+    const struct model *model = contributions->numbers.model;
+
+    wire_object(writer, 3);
+    wire_key(writer, "top");
+    wire_array(writer, contributions->top_count);
+    for (uint32_t i = 0; i < contributions->top_count; i++) {
+        wire_object(writer, 2);
+        wire_key(writer, "feature");
+        wire_put_string(writer, model_feature(model, contributions->top[i]).name);
+        wire_key(writer, "contribution");
+        put_number(writer, &contributions->numbers, contributions->top[i]);
+        wire_end(writer);
+    }
+    wire_end(writer);
+    wire_key(writer, "rest");
+    if (model->number == MODEL_FLOAT32) {
+        wire_put_f32(writer, (float)rest_of(contributions));
+    } else {
+        wire_put_f64(writer, rest_of(contributions));
+    }
+    wire_key(writer, "bias");
+    put_number(writer, &contributions->numbers, model->feature_count);
+    wire_end(writer);
+}
+
+/* An object, or of several outputs an array of one each. */
+static void
+put_contributions(struct wire_writer *writer, const struct predict_answer *answer, size_t row)
+{
+    const struct model *model = &answer->model->model;
+    struct contributions one = {
+        .numbers = {model, answer->contributions, 0, (size_t)model->feature_count + 1},
+        .top_count = answer->top_count};
+
+    if (model->output_count > 1) {
+        wire_array(writer, model->output_count);
+    }
+    for (size_t k = 0; k < model->output_count; k++) {
+        one.numbers.row = row * model->output_count + k;
+        if (answer->top == NULL) {
+            put_all_contributions(writer, &one);
+        } else {
+            one.top = answer->top + one.numbers.row * answer->top_count;
+            put_top_contributions(writer, &one);
+        }
+    }
+    if (model->output_count > 1) {
+        wire_end(writer);
+    }
+}
+
+static void
+put_spread(struct wire_writer *writer, const struct predict_answer *answer, size_t row)
+{
+    static const char *const names[MODEL_SPREAD_COUNT] = {"std", "min", "max"};
+    const double *spread = answer->spreads + row * MODEL_SPREAD_COUNT;
+
+    wire_object(writer, MODEL_SPREAD_COUNT);
+    for (size_t i = 0; i < MODEL_SPREAD_COUNT; i++) {
+        wire_key(writer, names[i]);
+        wire_put_f64(writer, spread[i]);
+    }
+    wire_end(writer);
+}
+
 /* In the order of an answer's members, each under its output's name. */
 static const struct {
     enum predict_outputs output;
@@ -182,6 +298,8 @@ static const struct {
     {PREDICT_INTERVAL, put_interval},
     {PREDICT_REASONS, put_reasons},
     {PREDICT_LEAF, put_leaves},
+    {PREDICT_CONTRIBUTIONS, put_contributions},
+    {PREDICT_SPREAD, put_spread},
 };
 
 static void

@@ -31,6 +31,7 @@ static const struct option {
     {"outputs", OPTION_OUTPUTS, 0, 0},
     {"use_cache", OPTION_FLAG, 0, PREDICT_USE_CACHE},
     {"ignore_unknown", OPTION_FLAG, 0, PREDICT_IGNORE_UNKNOWN},
+    {"include_feature_importance", OPTION_ALSO, 0, PREDICT_CONTRIBUTIONS},
     {"include_uncertainty", OPTION_ALSO, 0, PREDICT_INTERVAL},
     {"level", OPTION_LEVEL, 0, 0},
     {"top_k", OPTION_TOP, 0, 0},
@@ -110,7 +111,8 @@ refuse_option(struct bytes name, struct err *err)
     } else {
         err_set(err, AUGURY_ERR_INVALID, "unknown_option",
                 "the request has no member \"%.*s\"; it has features, rows, columns, data, "
-                "outputs, include_uncertainty, level, top_k, use_cache, ignore_unknown",
+                "outputs, include_uncertainty, include_feature_importance, level, top_k, "
+                "use_cache, ignore_unknown",
                 shown, (const char *)name.data);
     }
     return err_at(err, "%.*s", shown, (const char *)name.data);

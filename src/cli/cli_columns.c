@@ -55,6 +55,13 @@ count_bounds(const struct model *model)
     return model_calibration(model).score == MODEL_SCORE_CLASS ? 1 : 2;
 }
 
+static size_t
+count_spread(const struct model *model)
+{
+    (void)model;
+    return MODEL_SPREAD_COUNT;
+}
+
 /* ---- evaluation ------------------------------------------------------------------------------ */
 
 static void
@@ -115,6 +122,18 @@ evaluate_intervals(struct cli_columns *columns, const void *rows, size_t row_cou
     }
 }
 
+static void
+evaluate_contributions(struct cli_columns *columns, const void *rows, size_t row_count)
+{
+    model_contributions(columns->model, rows, row_count, columns->scratch, columns->values);
+}
+
+static void
+evaluate_spread(struct cli_columns *columns, const void *rows, size_t row_count)
+{
+    model_spread(columns->model, rows, row_count, columns->scratch, columns->values);
+}
+
 /* What is printed follows from the row itself. */
 static void
 evaluate_nothing(struct cli_columns *columns, const void *rows, size_t row_count)
@@ -139,16 +158,34 @@ put_number(const struct cli_columns *columns, size_t at, struct buf *text)
 }
 
 static void
+put_f64(const struct cli_columns *columns, size_t at, struct buf *text)
+{
+    char digits[WIRE_F32_TEXT_MAX];
+
+    buf_put(text, digits, wire_f64_to_text(((const double *)columns->values)[at], digits));
+}
+
+static void
 put_u32(const struct cli_columns *columns, size_t at, struct buf *text)
 {
     buf_put_u64(text, ((const uint32_t *)columns->values)[at]);
+}
+
+/* A name in a line of cells: what would end a cell is a space. */
+static void
+put_name(struct bytes name, struct buf *text)
+{
+    for (size_t i = 0; i < name.len; i++) {
+        uint8_t c = name.data[i];
+        buf_put_u8(text, c == '\t' || c == '\n' || c == '\r' ? ' ' : c);
+    }
 }
 
 static void
 put_class_of(const struct cli_columns *columns, uint32_t number, struct buf *text)
 {
     if (number < model_class_count(columns->model)) {
-        buf_put_bytes(text, model_class_name(columns->model, number));
+        put_name(model_class_name(columns->model, number), text);
     } else {
         buf_put_u64(text, number);
     }
@@ -172,7 +209,7 @@ put_reasons(const struct cli_columns *columns, size_t at, struct buf *text)
 
     for (size_t i = 0; i < count; i++) {
         buf_put_text(text, i == 0 ? "" : ",");
-        buf_put_bytes(text, reasons[i].code);
+        put_name(reasons[i].code, text);
     }
 }
 
@@ -222,12 +259,59 @@ name_bound(const struct cli_columns *columns, size_t column, struct buf *text)
     buf_put_text(text, columns->count == 1 ? "set" : column == 0 ? "lower" : "upper");
 }
 
+/* "f:age" and "bias"; of several outputs with the class behind it. */
+static void
+name_contribution(const struct cli_columns *columns, size_t column, struct buf *text)
+{
+    const struct model *model = columns->model;
+    uint32_t feature = (uint32_t)(column % (model->feature_count + 1));
+
+    if (feature < model->feature_count) {
+        buf_put_text(text, "f:");
+        put_name(model_feature(model, feature).name, text);
+    } else {
+        buf_put_text(text, "bias");
+    }
+    if (model->output_count > 1) {
+        buf_put_u8(text, ':');
+        put_class_of(columns, (uint32_t)(column / (model->feature_count + 1)), text);
+    }
+}
+
+static void
+name_spread(const struct cli_columns *columns, size_t column, struct buf *text)
+{
+    static const char *const names[MODEL_SPREAD_COUNT] = {"std", "min", "max"};
+
+    (void)columns;
+    buf_put_text(text, names[column]);
+}
+
+/* More than margins need. */
+static size_t
+scratch_bytes_of(const struct model *model, enum predict_outputs kind, size_t rows_max)
+{
+    if (kind == PREDICT_CONTRIBUTIONS) {
+        return model_contributions_scratch_bytes(model, rows_max);
+    }
+    if (kind == PREDICT_SPREAD) {
+        return model_spread_scratch_bytes(model);
+    }
+    if (kind == PREDICT_INTERVAL && model_calibration(model).score == MODEL_SCORE_QUANTILES) {
+        return predict_quantiles_scratch_bytes(model);
+    }
+    return 0;
+}
+
 static const struct kind kinds[] = {
     {PREDICT_PREDICTION, name_numbered, count_predictions, evaluate_predictions, put_number},
     {PREDICT_MARGIN, name_numbered, count_margins, evaluate_margins, put_number},
     {PREDICT_PROBABILITIES, name_numbered, count_probabilities, evaluate_probabilities, put_number},
     {PREDICT_LEAF, name_numbered, count_leaves, evaluate_leaves, put_u32},
     {PREDICT_CLASS, name_numbered, count_one, evaluate_classes, put_class},
+    {PREDICT_CONTRIBUTIONS, name_contribution, model_contributions_count, evaluate_contributions,
+     put_number},
+    {PREDICT_SPREAD, name_spread, count_spread, evaluate_spread, put_f64},
     {PREDICT_REASONS, name_numbered, count_one, evaluate_nothing, put_reasons},
     {PREDICT_INTERVAL, name_bound, count_bounds, evaluate_intervals, put_interval},
 };
@@ -269,13 +353,11 @@ cli_columns_init(struct cli_columns *columns, const struct model *model,
                                     .count = cli_columns_count(model, output->kind),
                                     .rows_max = rows_max};
     widest = columns->count > widest ? columns->count : widest;
-    if (output->kind == PREDICT_INTERVAL &&
-        model_calibration(model).score == MODEL_SCORE_QUANTILES) {
-        scratch_bytes = predict_quantiles_scratch_bytes(model);
-    }
+    size_t own_bytes = (scratch_bytes_of(model, output->kind, rows_max) + 63) & ~(size_t)63;
+    scratch_bytes = own_bytes > scratch_bytes ? own_bytes : scratch_bytes;
     columns->margins = calloc(rows_max, model->output_count * number_bytes);
     columns->room = calloc(rows_max, widest * number_bytes);
-    columns->values = calloc(rows_max, widest * number_bytes);
+    columns->values = calloc(rows_max, widest * sizeof(double));
     columns->scratch = aligned_alloc(64, scratch_bytes > 0 ? scratch_bytes : 64);
     if (columns->margins == NULL || columns->room == NULL || columns->values == NULL ||
         columns->scratch == NULL) {
@@ -332,6 +414,10 @@ cli_columns_npy_type(const struct cli_columns *columns, enum rows_npy_type *out_
     bool is_set =
         kind->put == put_interval && model_calibration(columns->model).score == MODEL_SCORE_CLASS;
 
+    if (kind->put == put_f64) {
+        *out_type = ROWS_NPY_F8;
+        return 0;
+    }
     if (is_set || (kind->put != put_number && kind->put != put_u32 && kind->put != put_interval)) {
         return AUGURY_NOT_FOUND;
     }

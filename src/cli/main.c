@@ -21,7 +21,7 @@ static const struct cli_command commands[] = {
      "number.\n"
      "\n"
      "  --output KIND      prediction (default), margin, probabilities, class, interval,\n"
-     "                     reasons or leaf\n"
+     "                     contributions, reasons, spread or leaf\n"
      "  --level NUMBER     of intervals, 0.9 by default\n"
      "  --model NAME[@V]   a stored model instead of a file: a calibrated one has intervals\n"
      "  --header           the first line printed names the columns\n"

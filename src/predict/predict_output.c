@@ -5,53 +5,73 @@
 
 #include <string.h>
 
-/* Why the model has none; NULL: it has. */
-typedef const char *lacks_fn(const struct model *model);
+/* Whether the model has it; else err says why not (code "no_such_output"). */
+typedef int lacks_fn(const struct model *model, struct err *err);
 
-static const char *
-lacks_nothing(const struct model *model)
+static int
+lacks(struct err *err, const char *reason)
+{
+    return err_set(err, AUGURY_ERR_UNSUPPORTED, "no_such_output", "%s", reason);
+}
+
+static int
+lacks_nothing(const struct model *model, struct err *err)
 {
     (void)model;
-    return NULL;
+    (void)err;
+    return 0;
 }
 
-static const char *
-lacks_probabilities(const struct model *model)
+static int
+lacks_probabilities(const struct model *model, struct err *err)
 {
-    return model->probability_count > 0 ? NULL
-                                        : "the model's objective gives no probabilities: it was "
-                                          "not trained as a classifier that does";
+    return model->probability_count > 0
+               ? 0
+               : lacks(err, "the model's objective gives no probabilities: it was not trained as a "
+                            "classifier that does");
 }
 
-static const char *
-lacks_leaves(const struct model *model)
+static int
+lacks_leaves(const struct model *model, struct err *err)
 {
-    return model->tree_count > 0 ? NULL : "the model has no trees, so it has no leaves";
+    return model->tree_count > 0 ? 0 : lacks(err, "the model has no trees, so it has no leaves");
 }
 
-static const char *
-lacks_classes(const struct model *model)
+static int
+lacks_classes(const struct model *model, struct err *err)
 {
     bool is_classifier = model->probability_count > 0 || model->link == MODEL_LINK_HINGE;
 
-    return is_classifier ? NULL : "the model was not trained as a classifier: it has no classes";
+    return is_classifier
+               ? 0
+               : lacks(err, "the model was not trained as a classifier: it has no classes");
 }
 
-static const char *
-lacks_intervals(const struct model *model)
+static int
+lacks_intervals(const struct model *model, struct err *err)
 {
     return model_calibration(model).score != MODEL_SCORE_NONE
-               ? NULL
-               : "the model has no calibration: `augury model calibrate NAME ROWS.csv --target "
-                 "COLUMN` makes one of held-out rows";
+               ? 0
+               : lacks(err, "the model has no calibration: `augury model calibrate NAME ROWS.csv "
+                            "--target COLUMN` makes one of held-out rows");
 }
 
-static const char *
-lacks_reasons(const struct model *model)
+static int
+lacks_reasons(const struct model *model, struct err *err)
 {
-    return model_has_reasons(model) ? NULL
-                                    : "the model is no scorecard with reason codes; what moved a "
-                                      "prediction of other models are contributions";
+    return model_has_reasons(model)
+               ? 0
+               : lacks(err, "the model is no scorecard with reason codes; what moved a prediction "
+                            "of other models are contributions");
+}
+
+static int
+lacks_spread(const struct model *model, struct err *err)
+{
+    return model_has_spread(model)
+               ? 0
+               : lacks(err, "the model is no forest of independent trees that predict one number: "
+                            "its trees do not spread around the answer");
 }
 
 static const struct {
@@ -66,6 +86,8 @@ static const struct {
     {PREDICT_CLASS, "class", lacks_classes},
     {PREDICT_INTERVAL, "interval", lacks_intervals},
     {PREDICT_REASONS, "reasons", lacks_reasons},
+    {PREDICT_CONTRIBUTIONS, "contributions", model_has_contributions},
+    {PREDICT_SPREAD, "spread", lacks_spread},
 };
 
 enum { NEAREST_LENGTH_MAX = 64 };
@@ -125,16 +147,18 @@ predict_output_name(enum predict_outputs output)
 const char *
 predict_output_names(void)
 {
-    return "prediction, margin, probabilities, leaf, class, interval, reasons";
+    return "prediction, margin, probabilities, leaf, class, interval, reasons, "
+           "contributions, spread";
 }
 
 unsigned
 predict_outputs_of(const struct model *model)
 {
+    struct err err;
     unsigned all = 0;
 
     for (size_t i = 0; i < AUGURY_COUNT(outputs); i++) {
-        all |= outputs[i].lacks(model) == NULL ? (unsigned)outputs[i].output : 0;
+        all |= outputs[i].lacks(model, &err) == 0 ? (unsigned)outputs[i].output : 0;
     }
     return all;
 }
@@ -142,19 +166,20 @@ predict_outputs_of(const struct model *model)
 int
 predict_outputs_check(const struct model *model, unsigned wanted, struct err *err)
 {
-    const char *reason = NULL;
+    char reason[sizeof(err->reason)];
+    int rc = 0;
 
-    for (size_t i = 0; i < AUGURY_COUNT(outputs) && reason == NULL; i++) {
-        reason = (wanted & outputs[i].output) != 0 ? outputs[i].lacks(model) : NULL;
+    for (size_t i = 0; i < AUGURY_COUNT(outputs) && rc == 0; i++) {
+        rc = (wanted & outputs[i].output) != 0 ? outputs[i].lacks(model, err) : 0;
     }
-    if (reason == NULL) {
+    if (rc == 0) {
         return 0;
     }
     struct bytes objective = model_objective(model);
+    memcpy(reason, err->reason, sizeof(reason));
     err_set(err, AUGURY_ERR_UNSUPPORTED, "no_such_output", "%s (%s, %.*s)", reason,
             model_kind(model), (int)objective.len, (const char *)objective.data);
-    (void)err_at(err, "outputs");
-    return AUGURY_ERR_UNSUPPORTED;
+    return err_at(err, "outputs");
 }
 
 int

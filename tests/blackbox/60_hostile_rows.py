@@ -103,7 +103,7 @@ WORDS = (
     (FAILED, "rows.csv:1, column receive_2h_ko: ", "rows.csv", ["--no-header"]),
     (USAGE, "--output is one of prediction, margin, probabilities, leaf, class, ",
      "rows.csv", ["--output", "leaf,margin"]),
-    (USAGE, "--format is csv, tsv or libsvm, not xls", "rows.csv", ["--format", "xls"]),
+    (USAGE, "--format is csv, tsv, libsvm, npy or msgpack, not xls", "rows.csv", ["--format", "xls"]),
     (USAGE, "--format is needed", "rows.xls", []),
     (USAGE, "--format is needed", "rows", []),
     (USAGE, "unknown option", "rows.csv", ["--nonsense"]),

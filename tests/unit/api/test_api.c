@@ -133,7 +133,7 @@ a_class_is_answered_by_its_number(void)
     CHECK_CONTAINS(reply.body, "],\"class\":1}]");
     CHECK_CONTAINS(get("/api/v1/models/nfl-wp").body,
                    "\"classes\":null,\"outputs\":[\"prediction\",\"margin\","
-                   "\"probabilities\",\"leaf\",\"class\"]");
+                   "\"probabilities\",\"leaf\",\"class\",\"contributions\"]");
 }
 
 static void
@@ -428,7 +428,8 @@ models_are_listed_with_schema_and_versions(void)
                                "\"levels\":[\"no\",\"yes\"]}");
     CHECK_CONTAINS(reply.body, "{\"name\":\"down\",\"type\":\"integer\",\"missing\":false}");
     CHECK_CONTAINS(reply.body,
-                   "\"outputs\":[\"prediction\",\"margin\",\"probabilities\",\"leaf\",\"class\"]");
+                   "\"outputs\":[\"prediction\",\"margin\",\"probabilities\",\"leaf\",\"class\","
+                   "\"contributions\"]");
 }
 
 static void

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * predict_asking.h - a question on its way to its answer: what predict_answer.c, predict_part.c and
+ * predict_derive.c share. Private to the room.
+ */
+#pragma once
+
+#include "predict_matrix.h"
+
+enum { ROW_ALIGN = 64 };
+
+/* Key of one row: a prefix that is the question's, 32 hex characters that are the row's, a suffix
+ * that is the part's. */
+struct row_key {
+    char text[CACHE_KEY_TEXT_MAX];
+    size_t row_at;
+    size_t len;
+};
+
+/* One thing computed for each row, and kept. */
+struct part {
+    uint8_t *words; /* row_count × row_bytes */
+    size_t row_bytes;
+    size_t scratch_bytes; /* 0: as margins and leaves need */
+    const char *suffix;
+    void (*evaluate)(const struct model *model, const void *rows, size_t row_count, void *scratch,
+                     void *out_words);
+};
+
+struct asking {
+    struct predict_context *context;
+    const struct predict_question *question;
+    const struct registry_model *found;
+    struct predict_matrix matrix;
+    struct arena *arena;
+    struct err *err;
+    struct row_key *key;
+    bool has_cache;
+    uint8_t *is_evaluated; /* one a row; NULL without a cache */
+    uint64_t expires_wall_ms;
+};
+
+/* predict_part.c. Begins the keys of a question's rows; needs the model and the cache. */
+void predict_part_keys(struct asking *asking);
+/* Fills part->words, in the arena: from the cache what it knows, the rest evaluated in one pass and
+ * kept. */
+AUGURY_MUST_USE int predict_part_answer(struct asking *asking, struct part *part);
+
+/* predict_derive.c. What follows from margins and contributions, or from the rows as they are. */
+AUGURY_MUST_USE int predict_derive(struct asking *asking, struct predict_answer *answer);

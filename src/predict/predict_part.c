@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * predict_part.c - one thing computed for each row: looked up under the row's key, evaluated where
+ * it was not found, kept.
+ *
+ * Invariants:
+ * 1. What is kept is what is costly: margins, and under keys of their own leaves, contributions and
+ *    what quantile models predict, as numbers of the model or uint32 words in the machine's order.
+ *    What follows from them is never kept.
+ * 2. A value whose length is not that of the part is no hit.
+ * 3. Whatever fails in the cache, the answer is computed.
+ */
+#include "predict_asking.h"
+
+#include <string.h>
+
+enum { CONTENT_HEX_BYTES = 16 };
+
+/* ---- keys ------------------------------------------------------------------------------------ */
+
+static size_t
+put_words(char *out, size_t at, const void *data, size_t len)
+{
+    memcpy(out + at, data, len);
+    return at + len;
+}
+
+/* "prediction:nfl-wp@3#0123456789abcdef:" */
+static void
+key_begin(struct row_key *key, const struct registry_model *found)
+{
+    char hex[DIGEST_HEX_BYTES];
+    size_t at = put_words(key->text, 0, "prediction:", 11);
+
+    at = put_words(key->text, at, found->entry.name, strlen(found->entry.name));
+    at = put_words(key->text, at, "@", 1);
+    at += u64_to_text(found->entry.version, key->text + at);
+    at = put_words(key->text, at, "#", 1);
+    digest_to_hex(found->model.content, hex);
+    at = put_words(key->text, at, hex, CONTENT_HEX_BYTES);
+    key->row_at = put_words(key->text, at, ":", 1);
+}
+
+void
+predict_part_keys(struct asking *asking)
+{
+    key_begin(asking->key, asking->found);
+}
+
+static struct bytes
+key_of_row(struct asking *asking, const struct part *part, size_t row)
+{
+    const struct predict_matrix *matrix = &asking->matrix;
+    struct bytes canonical = bytes_of(matrix->values + row * matrix->row_bytes, matrix->row_bytes);
+    struct row_key *key = asking->key;
+
+    digest_to_hex(cache_digest(asking->context->cache, canonical), key->text + key->row_at);
+    key->len =
+        put_words(key->text, key->row_at + DIGEST_HEX_BYTES, part->suffix, strlen(part->suffix));
+    return bytes_of(key->text, key->len);
+}
+
+/* ---- parts ----------------------------------------------------------------------------------- */
+
+static void
+expires_by(struct asking *asking, uint64_t wall_ms)
+{
+    if (asking->expires_wall_ms == 0 || wall_ms < asking->expires_wall_ms) {
+        asking->expires_wall_ms = wall_ms;
+    }
+}
+
+/* Fills what the cache knows; the numbers of the other rows go to out_missed. */
+static int
+part_find(struct asking *asking, const struct part *part, uint32_t *out_missed, size_t *out_count)
+{
+    struct cache *cache = asking->context->cache;
+    size_t row_bytes = part->row_bytes;
+    size_t missed = 0;
+
+    if (cache_snapshot_begin(cache) != 0) {
+        return AUGURY_ERR_IO;
+    }
+    for (size_t row = 0; row < asking->matrix.row_count; row++) {
+        struct cache_hit hit;
+        int rc = cache_get(cache, CACHE_PREDICTION, key_of_row(asking, part, row),
+                           asking->question->now_wall_ms, asking->arena, &hit);
+        if (rc == 0 && hit.value.len == row_bytes) {
+            memcpy(part->words + row * row_bytes, hit.value.data, row_bytes);
+            expires_by(asking, hit.expires_wall_ms);
+        } else {
+            out_missed[missed++] = (uint32_t)row;
+        }
+    }
+    cache_snapshot_end(cache);
+    *out_count = missed;
+    return 0;
+}
+
+/* Evaluates the rows in missed and puts each result in its place: gather, one pass, scatter. */
+static int
+part_evaluate_some(struct asking *asking, const struct part *part, const uint32_t *missed,
+                   size_t count, void *scratch)
+{
+    const struct predict_matrix *matrix = &asking->matrix;
+    size_t row_bytes = part->row_bytes;
+    uint8_t *rows = arena_alloc_aligned(asking->arena, count * matrix->row_bytes, ROW_ALIGN);
+    uint8_t *results = arena_alloc_aligned(asking->arena, count * row_bytes, ROW_ALIGN);
+
+    if (rows == NULL || results == NULL) {
+        return predict_memory_is_short(asking->err);
+    }
+    for (size_t i = 0; i < count; i++) {
+        memcpy(rows + i * matrix->row_bytes, matrix->values + missed[i] * matrix->row_bytes,
+               matrix->row_bytes);
+    }
+    part->evaluate(&asking->found->model, rows, count, scratch, results);
+    for (size_t i = 0; i < count; i++) {
+        memcpy(part->words + missed[i] * row_bytes, results + i * row_bytes, row_bytes);
+    }
+    return 0;
+}
+
+static void
+part_keep(struct asking *asking, const struct part *part, const uint32_t *missed, size_t count)
+{
+    struct predict_context *context = asking->context;
+    size_t row_bytes = part->row_bytes;
+    uint64_t now = asking->question->now_wall_ms;
+
+    for (size_t i = 0; i < count; i++) {
+        const uint8_t *words = part->words + missed[i] * row_bytes;
+        asking->is_evaluated[missed[i]] = 1;
+        /* A full ring drops the entry and counts it; the answer is not concerned. */
+        if (cache_put(context->cache, CACHE_PREDICTION, key_of_row(asking, part, missed[i]),
+                      bytes_of(words, row_bytes), now, context->ttl_s) == 0) {
+            expires_by(asking, now + (uint64_t)context->ttl_s * 1000);
+        }
+    }
+}
+
+int
+predict_part_answer(struct asking *asking, struct part *part)
+{
+    size_t rows = asking->matrix.row_count;
+    size_t missed_count = rows;
+    uint32_t *missed = NULL;
+    int rc = 0;
+
+    part->words = arena_alloc_aligned(asking->arena, rows * part->row_bytes, ROW_ALIGN);
+    size_t scratch_bytes = part->scratch_bytes > 0
+                               ? part->scratch_bytes
+                               : model_scratch_bytes(&asking->found->model, rows);
+    void *scratch = arena_alloc_aligned(asking->arena, scratch_bytes, ROW_ALIGN);
+    if (part->words == NULL || scratch == NULL) {
+        return predict_memory_is_short(asking->err);
+    }
+    if (asking->has_cache) {
+        missed = arena_alloc(asking->arena, rows * sizeof(*missed));
+        if (missed == NULL) {
+            return predict_memory_is_short(asking->err);
+        }
+        asking->has_cache = part_find(asking, part, missed, &missed_count) == 0;
+    }
+    if (missed_count == rows) {
+        part->evaluate(&asking->found->model, asking->matrix.values, rows, scratch, part->words);
+    } else if (missed_count > 0) {
+        rc = part_evaluate_some(asking, part, missed, missed_count, scratch);
+    }
+    if (rc == 0 && asking->has_cache) {
+        part_keep(asking, part, missed, missed_count);
+    }
+    return rc;
+}
