@@ -13,7 +13,10 @@
 
 enum {
     ONNX_NODES_MAX = 256, /* of a graph around one model: converters write under 30 */
-    ONNX_NAME_SHOWN = 60  /* characters of a name in a message */
+    /* Each of: inputs of the graph, initializers, tensors that its nodes read, that they make.
+     * Names are looked for one after another, so that a file may not have many. */
+    ONNX_NAMES_MAX = 4096,
+    ONNX_NAME_SHOWN = 60 /* characters of a name in a message */
 };
 
 /* TensorProto.DataType */
@@ -47,6 +50,8 @@ struct onnx {
     const struct onnx_node *nodes;
     uint32_t input_count;
     const struct onnx_input *inputs;
+    uint32_t read_count; /* tensors that all nodes read */
+    uint32_t made_count; /* that they make */
     uint32_t initializer_count;
     const struct bytes *initializers; /* names */
 };
@@ -157,8 +162,8 @@ AUGURY_MUST_USE int onnx_read_labels(struct onnx *onnx, const struct onnx_node *
 /* Once link and outputs are set. */
 void onnx_set_classes(const struct onnx_labels *labels, struct neutral_model *model);
 
-/* onnx_trees.c: TreeEnsembleRegressor and TreeEnsembleClassifier. onnx_ensemble.c: TreeEnsemble of
- * ai.onnx.ml 5. onnx_linear.c: LinearRegressor and LinearClassifier. */
+/* onnx_targets.c: TreeEnsembleRegressor and TreeEnsembleClassifier. onnx_ensemble.c: TreeEnsemble
+ * of ai.onnx.ml 5. onnx_linear.c: LinearRegressor and LinearClassifier. */
 AUGURY_MUST_USE int onnx_read_trees(struct onnx *onnx, const struct onnx_node *node,
                                     const struct onnx_rows *rows, struct neutral_model *model);
 AUGURY_MUST_USE int onnx_read_ensemble(struct onnx *onnx, const struct onnx_node *node,

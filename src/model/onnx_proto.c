@@ -73,6 +73,13 @@ find_number(struct bytes message, uint32_t number)
 
 /* ---- nodes --------------------------------------------------------------------------------- */
 
+static int
+too_many_names(struct onnx *onnx, const char *what)
+{
+    return err_set(onnx->err, AUGURY_ERR_LIMIT, "unsupported_operator",
+                   "the graph has more than %d %s", ONNX_NAMES_MAX, what);
+}
+
 /* The texts of every field of that number. */
 static int
 read_names(struct onnx *onnx, struct bytes message, uint32_t number, const struct bytes **out_names,
@@ -84,6 +91,9 @@ read_names(struct onnx *onnx, struct bytes message, uint32_t number, const struc
 
     if (count < 0) {
         return not_whole(onnx, "a node");
+    }
+    if (count > ONNX_NAMES_MAX) {
+        return too_many_names(onnx, "names of tensors in a node");
     }
     struct bytes *names = arena_zalloc(&onnx->import->arena, (size_t)count, sizeof(*names));
     if (names == NULL) {
@@ -111,6 +121,11 @@ read_node(struct onnx *onnx, struct bytes body, struct onnx_node *out_node)
         rc = not_whole(onnx, "a node without an operator");
     }
     (void)find_bytes(body, NODE_DOMAIN, &out_node->domain);
+    onnx->read_count += out_node->input_count;
+    onnx->made_count += out_node->output_count;
+    if (rc == 0 && (onnx->read_count > ONNX_NAMES_MAX || onnx->made_count > ONNX_NAMES_MAX)) {
+        rc = too_many_names(onnx, "names of tensors in its nodes");
+    }
     return rc;
 }
 
@@ -176,6 +191,9 @@ alloc_lists(struct onnx *onnx, struct bytes graph, struct lists *out_lists)
                        "a graph of %lld nodes; augury reads graphs of up to %d around one model of "
                        "trees or weights",
                        (long long)nodes, ONNX_NODES_MAX);
+    }
+    if (inputs > ONNX_NAMES_MAX || initializers > ONNX_NAMES_MAX) {
+        return too_many_names(onnx, "inputs, or initializers");
     }
     *out_lists = (struct lists){
         .nodes = arena_zalloc(arena, (size_t)nodes, sizeof(struct onnx_node)),

@@ -7,6 +7,8 @@
 
 #include "onnx.h"
 
+enum { FOLLOW_STEPS_MAX = 16 }; /* from a column to its input */
+
 static const struct onnx_input *
 find_input(const struct onnx *onnx, struct bytes name)
 {
@@ -25,7 +27,7 @@ follow(struct onnx *onnx, const struct onnx_node *reader, struct bytes tensor,
 {
     uint32_t type = 0;
 
-    for (uint32_t steps = 0; steps <= onnx->node_count; steps++) {
+    for (uint32_t steps = 0; steps < FOLLOW_STEPS_MAX; steps++) {
         const struct onnx_node *maker = onnx_find_maker(onnx, tensor);
         const struct onnx_input *input = find_input(onnx, tensor);
         if (maker == NULL && input != NULL) {
@@ -47,7 +49,8 @@ follow(struct onnx *onnx, const struct onnx_node *reader, struct bytes tensor,
         type = type != 0 ? type : cast; /* the last cast decides */
         tensor = maker->inputs[0];
     }
-    return onnx_invalid(onnx, reader, "the graph has a cycle");
+    return onnx_invalid(onnx, reader, "more than %d steps lead to its input, or a cycle",
+                        FOLLOW_STEPS_MAX);
 }
 
 static int

@@ -8,47 +8,12 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "onnx_forest.h"
-
-/* Where a node is listed; sorted by tree, then node. */
-struct place {
-    int64_t tree;
-    int64_t node;
-    uint32_t entry;
-};
-
-/* A run of places: one tree. */
-struct span {
-    uint32_t first;
-    uint32_t count;
-    uint32_t entry; /* the least */
-    uint32_t root;  /* place within the span */
-};
-
-struct lists {
-    struct onnx_integers trees, nodes, features, trues, falses, tracks;
-    struct onnx_numbers values;
-    uint8_t *modes; /* enum onnx_mode */
-};
-
-struct ensemble {
-    struct onnx_forest forest;
-    struct lists lists;
-    uint32_t count;
-    struct place *places;
-    struct span *spans; /* in order of first appearance */
-    uint32_t *tree_of;  /* of each place */
-    uint8_t *has_parent;
-    bool is_classifier;
-    struct onnx_labels labels; /* of a classifier */
-    bool is_one_column;
-    bool is_positive; /* no weight is negative */
-};
+#include "onnx_trees.h"
 
 /* ---- lists --------------------------------------------------------------------------------- */
 
 static int
-mode_of(struct ensemble *ensemble, struct bytes text, uint8_t *out_mode)
+mode_of(struct onnx_ensemble *ensemble, struct bytes text, uint8_t *out_mode)
 {
     static const char *const names[] = {
         [ONNX_LEQ] = "BRANCH_LEQ", [ONNX_LT] = "BRANCH_LT", [ONNX_GTE] = "BRANCH_GTE",
@@ -68,7 +33,7 @@ mode_of(struct ensemble *ensemble, struct bytes text, uint8_t *out_mode)
 }
 
 static int
-read_modes(struct ensemble *ensemble)
+read_modes(struct onnx_ensemble *ensemble)
 {
     const struct bytes *texts = NULL;
     size_t count = 0;
@@ -94,7 +59,8 @@ read_modes(struct ensemble *ensemble)
 
 /* One entry a node; may_lack: or none at all. */
 static int
-read_list(struct ensemble *ensemble, const char *name, bool may_lack, struct onnx_integers *out)
+read_list(struct onnx_ensemble *ensemble, const char *name, bool may_lack,
+          struct onnx_integers *out)
 {
     int rc = onnx_integers(ensemble->forest.onnx, ensemble->forest.node, name, out);
 
@@ -106,9 +72,9 @@ read_list(struct ensemble *ensemble, const char *name, bool may_lack, struct onn
 }
 
 static int
-read_lists(struct ensemble *ensemble)
+read_lists(struct onnx_ensemble *ensemble)
 {
-    struct lists *lists = &ensemble->lists;
+    struct onnx_lists *lists = &ensemble->lists;
     int rc = read_modes(ensemble);
 
     if (rc == 0) {
@@ -146,8 +112,8 @@ read_lists(struct ensemble *ensemble)
 static int
 compare_place(const void *a, const void *b)
 {
-    const struct place *x = a;
-    const struct place *y = b;
+    const struct onnx_place *x = a;
+    const struct onnx_place *y = b;
 
     return x->tree != y->tree ? (x->tree > y->tree) - (x->tree < y->tree)
                               : (x->node > y->node) - (x->node < y->node);
@@ -156,26 +122,25 @@ compare_place(const void *a, const void *b)
 static int
 compare_span(const void *a, const void *b)
 {
-    const struct span *x = a;
-    const struct span *y = b;
+    const struct onnx_span *x = a;
+    const struct onnx_span *y = b;
 
     return (x->entry > y->entry) - (x->entry < y->entry);
 }
 
-/* The place of a node, or NULL. */
-static const struct place *
-find_place(const struct ensemble *ensemble, int64_t tree, int64_t node)
+const struct onnx_place *
+onnx_find_place(const struct onnx_ensemble *ensemble, int64_t tree, int64_t node)
 {
-    const struct place wanted = {.tree = tree, .node = node};
+    const struct onnx_place wanted = {.tree = tree, .node = node};
 
     return bsearch(&wanted, ensemble->places, ensemble->count, sizeof(wanted), compare_place);
 }
 
 static int
-sort_places(struct ensemble *ensemble)
+sort_places(struct onnx_ensemble *ensemble)
 {
     struct arena *arena = &ensemble->forest.onnx->import->arena;
-    struct place *places = arena_zalloc(arena, ensemble->count, sizeof(*places));
+    struct onnx_place *places = arena_zalloc(arena, ensemble->count, sizeof(*places));
 
     ensemble->places = places;
     ensemble->spans = arena_zalloc(arena, ensemble->count, sizeof(*ensemble->spans));
@@ -186,8 +151,8 @@ sort_places(struct ensemble *ensemble)
         return onnx_no_memory(ensemble->forest.onnx);
     }
     for (uint32_t i = 0; i < ensemble->count; i++) {
-        places[i] =
-            (struct place){ensemble->lists.trees.values[i], ensemble->lists.nodes.values[i], i};
+        places[i] = (struct onnx_place){ensemble->lists.trees.values[i],
+                                        ensemble->lists.nodes.values[i], i};
     }
     qsort(places, ensemble->count, sizeof(*places), compare_place);
     for (uint32_t i = 1; i < ensemble->count; i++) {
@@ -201,16 +166,16 @@ sort_places(struct ensemble *ensemble)
 }
 
 static void
-find_spans(struct ensemble *ensemble)
+find_spans(struct onnx_ensemble *ensemble)
 {
     uint32_t trees = 0;
 
     for (uint32_t i = 0; i < ensemble->count; i++) {
-        const struct place *place = &ensemble->places[i];
+        const struct onnx_place *place = &ensemble->places[i];
         if (i == 0 || place->tree != place[-1].tree) {
-            ensemble->spans[trees++] = (struct span){.first = i, .entry = place->entry};
+            ensemble->spans[trees++] = (struct onnx_span){.first = i, .entry = place->entry};
         }
-        struct span *span = &ensemble->spans[trees - 1];
+        struct onnx_span *span = &ensemble->spans[trees - 1];
         span->count++;
         span->entry = span->entry < place->entry ? span->entry : place->entry;
     }
@@ -223,9 +188,8 @@ find_spans(struct ensemble *ensemble)
     ensemble->forest.model->tree_count = trees;
 }
 
-/* Number of a place within its tree: the root is exchanged with the first. */
-static uint32_t
-local_of(const struct span *span, uint32_t place)
+uint32_t
+onnx_local_of(const struct onnx_span *span, uint32_t place)
 {
     uint32_t local = place - span->first;
 
@@ -235,9 +199,10 @@ local_of(const struct span *span, uint32_t place)
 /* ---- nodes --------------------------------------------------------------------------------- */
 
 static int
-find_child(struct ensemble *ensemble, const struct place *parent, int64_t node, uint32_t *out_place)
+find_child(struct onnx_ensemble *ensemble, const struct onnx_place *parent, int64_t node,
+           uint32_t *out_place)
 {
-    const struct place *child = find_place(ensemble, parent->tree, node);
+    const struct onnx_place *child = onnx_find_place(ensemble, parent->tree, node);
 
     if (child == NULL) {
         return onnx_invalid(ensemble->forest.onnx, ensemble->forest.node,
@@ -250,13 +215,13 @@ find_child(struct ensemble *ensemble, const struct place *parent, int64_t node, 
 
 /* The root of a tree is the one node that is no child. */
 static int
-find_roots(struct ensemble *ensemble)
+find_roots(struct onnx_ensemble *ensemble)
 {
-    const struct lists *lists = &ensemble->lists;
+    const struct onnx_lists *lists = &ensemble->lists;
     int rc = 0;
 
     for (uint32_t i = 0; i < ensemble->count && rc == 0; i++) {
-        const struct place *place = &ensemble->places[i];
+        const struct onnx_place *place = &ensemble->places[i];
         uint32_t child = 0;
         if (lists->modes[place->entry] == ONNX_LEAF) {
             continue;
@@ -269,7 +234,7 @@ find_roots(struct ensemble *ensemble)
         }
     }
     for (uint32_t t = 0; t < ensemble->forest.model->tree_count && rc == 0; t++) {
-        struct span *span = &ensemble->spans[t];
+        struct onnx_span *span = &ensemble->spans[t];
         uint32_t roots = 0;
         for (uint32_t i = 0; i < span->count; i++) {
             bool is_root = ensemble->has_parent[span->first + i] == 0;
@@ -286,11 +251,11 @@ find_roots(struct ensemble *ensemble)
 }
 
 static int
-put_node(struct ensemble *ensemble, const struct span *span, uint32_t local)
+put_node(struct onnx_ensemble *ensemble, const struct onnx_span *span, uint32_t local)
 {
-    const struct lists *lists = &ensemble->lists;
+    const struct onnx_lists *lists = &ensemble->lists;
     uint32_t at = local == 0 ? span->root : local == span->root ? 0 : local;
-    const struct place *place = &ensemble->places[span->first + at];
+    const struct onnx_place *place = &ensemble->places[span->first + at];
     uint32_t entry = place->entry;
     uint32_t on_true = 0;
     uint32_t on_false = 0;
@@ -312,15 +277,15 @@ put_node(struct ensemble *ensemble, const struct span *span, uint32_t local)
         .feature = lists->features.values[entry],
         .values = &lists->values.values[entry],
         .value_count = 1,
-        .on_true = (int32_t)local_of(span, on_true),
-        .on_false = (int32_t)local_of(span, on_false),
+        .on_true = (int32_t)onnx_local_of(span, on_true),
+        .on_false = (int32_t)onnx_local_of(span, on_false),
     };
     return onnx_forest_split(&ensemble->forest, span->first, local, &split);
 }
 
 /* Every node hangs on the root: one that does not would be left out without a sign. */
 static int
-check_reach(struct ensemble *ensemble, const struct neutral_tree *tree, uint32_t number)
+check_reach(struct onnx_ensemble *ensemble, const struct neutral_tree *tree, uint32_t number)
 {
     struct arena *arena = &ensemble->forest.onnx->import->arena;
     size_t used = arena->used;
@@ -350,14 +315,14 @@ check_reach(struct ensemble *ensemble, const struct neutral_tree *tree, uint32_t
                               tree->node_count - count, tree->node_count, number);
 }
 
-static int
-put_trees(struct ensemble *ensemble, struct neutral_tree *trees)
+int
+onnx_put_trees(struct onnx_ensemble *ensemble, struct neutral_tree *trees)
 {
     struct onnx_forest *forest = &ensemble->forest;
     int rc = onnx_forest_init(forest, ensemble->count);
 
     for (uint32_t t = 0; t < forest->model->tree_count && rc == 0; t++) {
-        const struct span *span = &ensemble->spans[t];
+        const struct onnx_span *span = &ensemble->spans[t];
         uint32_t sets = forest->set_count;
         for (uint32_t i = 0; i < span->count && rc == 0; i++) {
             rc = put_node(ensemble, span, i);
@@ -379,112 +344,11 @@ put_trees(struct ensemble *ensemble, struct neutral_tree *trees)
     return rc;
 }
 
-/* ---- weights ------------------------------------------------------------------------------- */
-
-/* Lists of weights: of targets, or of classes. */
-struct weight_lists {
-    struct onnx_integers trees, nodes, outputs;
-    struct onnx_numbers weights;
-};
-
-static int
-read_weight_lists(struct ensemble *ensemble, struct weight_lists *out)
-{
-    static const char *const names[2][4] = {
-        {"target_treeids", "target_nodeids", "target_ids", "target_weights"},
-        {"class_treeids", "class_nodeids", "class_ids", "class_weights"}};
-    const char *const *name = names[ensemble->is_classifier ? 1 : 0];
-    struct onnx *onnx = ensemble->forest.onnx;
-    const struct onnx_node *node = ensemble->forest.node;
-    int rc = onnx_integers(onnx, node, name[0], &out->trees);
-
-    if (rc == 0) {
-        rc = onnx_integers(onnx, node, name[1], &out->nodes);
-    }
-    if (rc == 0) {
-        rc = onnx_integers(onnx, node, name[2], &out->outputs);
-    }
-    if (rc == 0) {
-        rc = onnx_numbers(onnx, node, name[3], &out->weights);
-    }
-    if (rc == 0 &&
-        (out->trees.count == 0 || out->nodes.count != out->trees.count ||
-         out->outputs.count != out->trees.count || out->weights.count != out->trees.count)) {
-        rc = onnx_invalid(onnx, node,
-                          "\"%s\", \"%s\", \"%s\" and \"%s\" have %zu, %zu, %zu and %zu entries; "
-                          "they must be equally long and not empty",
-                          name[0], name[1], name[2], name[3], out->trees.count, out->nodes.count,
-                          out->outputs.count, out->weights.count);
-    }
-    return rc;
-}
-
-static int
-place_weights(struct ensemble *ensemble, const struct weight_lists *lists,
-              struct onnx_weight *out_weights)
-{
-    for (size_t i = 0; i < lists->trees.count; i++) {
-        const struct place *place =
-            find_place(ensemble, lists->trees.values[i], lists->nodes.values[i]);
-        if (place == NULL) {
-            return onnx_invalid(ensemble->forest.onnx, ensemble->forest.node,
-                                "weight %zu is of tree %lld, node %lld, which is not there", i,
-                                (long long)lists->trees.values[i],
-                                (long long)lists->nodes.values[i]);
-        }
-        uint32_t at = (uint32_t)(place - ensemble->places);
-        uint32_t tree = ensemble->tree_of[at];
-        out_weights[i] = (struct onnx_weight){
-            .tree = tree,
-            .local = local_of(&ensemble->spans[tree], at),
-            .output = ensemble->is_one_column ? 0 : lists->outputs.values[i],
-            .weight = lists->weights.values[i],
-        };
-    }
-    return 0;
-}
-
-/* A classifier of two classes whose leaves know one class alone. */
-static void
-look_at_weights(struct ensemble *ensemble, const struct weight_lists *lists)
-{
-    bool is_same = true;
-
-    ensemble->is_positive = true;
-    for (size_t i = 0; i < lists->trees.count; i++) {
-        is_same = is_same && lists->outputs.values[i] == lists->outputs.values[0];
-        ensemble->is_positive = ensemble->is_positive && !(lists->weights.values[i] < 0.0);
-    }
-    ensemble->is_one_column = ensemble->is_classifier && ensemble->labels.count == 2 && is_same;
-}
-
-/* ---- outputs ------------------------------------------------------------------------------- */
-
-static int
-count_outputs(struct ensemble *ensemble)
-{
-    struct onnx *onnx = ensemble->forest.onnx;
-    const struct onnx_node *node = ensemble->forest.node;
-    int64_t targets = 1;
-    int rc = 0;
-
-    if (!ensemble->is_classifier) {
-        rc = onnx_integer(onnx, node, "n_targets", 1, &targets);
-    } else {
-        rc = onnx_read_labels(onnx, node, "classlabels_int64s", &ensemble->labels);
-        targets = (int64_t)ensemble->labels.count;
-    }
-    if (rc == 0 && (targets < 1 || targets > MODEL_OUTPUTS_MAX)) {
-        rc = onnx_invalid(onnx, node, "%lld outputs; augury reads models of 1 to %d",
-                          (long long)targets, MODEL_OUTPUTS_MAX);
-    }
-    ensemble->forest.model->output_count = (uint32_t)targets;
-    return rc;
-}
+/* ---- all of them -------------------------------------------------------------------------- */
 
 /* Columns of the input, or as many as the nodes read. */
 static void
-count_features(struct ensemble *ensemble)
+count_features(struct onnx_ensemble *ensemble)
 {
     const struct onnx_integers *features = &ensemble->lists.features;
     int64_t most = 0;
@@ -498,69 +362,8 @@ count_features(struct ensemble *ensemble)
                                                                         : MODEL_FEATURES_MAX;
 }
 
-/* Doubles compare with doubles; whoever casts to float first means float. */
-static int
-set_number(struct ensemble *ensemble, bool is_double)
-{
-    const struct onnx_rows *rows = ensemble->forest.rows;
-
-    if (is_double && rows->type == ONNX_FLOAT) {
-        return onnx_unsupported(ensemble->forest.onnx, ensemble->forest.node,
-                                "thresholds in double over an input in float");
-    }
-    ensemble->forest.model->number =
-        is_double || rows->type == ONNX_DOUBLE ? MODEL_FLOAT64 : MODEL_FLOAT32;
-    return 0;
-}
-
-static int
-set_transform(struct ensemble *ensemble)
-{
-    struct onnx *onnx = ensemble->forest.onnx;
-    const struct onnx_node *node = ensemble->forest.node;
-    struct neutral_model *model = ensemble->forest.model;
-    enum onnx_scores scores = ensemble->is_one_column   ? ONNX_ONE_COLUMN
-                              : ensemble->is_classifier ? ONNX_CLASSES
-                                                        : ONNX_VALUES;
-    struct bytes transform;
-    int rc = onnx_text(onnx, node, "post_transform", "NONE", &transform);
-
-    if (rc == 0) {
-        rc = onnx_set_link(onnx, node, transform, scores, model);
-    }
-    if (rc == 0 && ensemble->is_classifier && ensemble->is_positive &&
-        model->link == MODEL_LINK_IDENTITY) {
-        model->link = MODEL_LINK_PROBABILITY;
-        model->flags |= ensemble->is_one_column ? NEUTRAL_BINARY : 0;
-    }
-    onnx_set_classes(&ensemble->labels, model);
-    return rc;
-}
-
-static int
-set_aggregate(struct ensemble *ensemble)
-{
-    struct bytes aggregate;
-    int rc = onnx_text(ensemble->forest.onnx, ensemble->forest.node, "aggregate_function", "SUM",
-                       &aggregate);
-
-    if (rc != 0 || bytes_equal_text(aggregate, "SUM")) {
-        return rc;
-    }
-    if (!bytes_equal_text(aggregate, "AVERAGE")) {
-        return onnx_unsupported(ensemble->forest.onnx, ensemble->forest.node,
-                                "aggregate_function %.*s is not read; augury reads SUM and AVERAGE",
-                                (int)(aggregate.len < 8 ? aggregate.len : 8),
-                                (const char *)aggregate.data);
-    }
-    onnx_set_average(ensemble->forest.model);
-    return 0;
-}
-
-/* ---- the operator -------------------------------------------------------------------------- */
-
-static int
-read_nodes(struct ensemble *ensemble)
+int
+onnx_read_nodes(struct onnx_ensemble *ensemble)
 {
     int rc = read_lists(ensemble);
 
@@ -573,67 +376,4 @@ read_nodes(struct ensemble *ensemble)
         rc = find_roots(ensemble);
     }
     return rc;
-}
-
-static int
-read_scores(struct ensemble *ensemble, struct neutral_tree *trees)
-{
-    struct onnx_forest *forest = &ensemble->forest;
-    struct weight_lists lists;
-    struct onnx_numbers base;
-    int rc = read_weight_lists(ensemble, &lists);
-
-    if (rc == 0) {
-        rc = onnx_numbers(forest->onnx, forest->node, "base_values", &base);
-    }
-    if (rc == 0) {
-        rc = set_number(ensemble, ensemble->lists.values.is_double || lists.weights.is_double);
-    }
-    if (rc == 0) {
-        rc = put_trees(ensemble, trees);
-    }
-    if (rc != 0) {
-        return rc;
-    }
-    look_at_weights(ensemble, &lists);
-    forest->model->output_count = ensemble->is_one_column ? 1 : forest->model->output_count;
-    struct onnx_weight *weights =
-        arena_zalloc(&forest->onnx->import->arena, lists.trees.count, sizeof(*weights));
-    if (weights == NULL) {
-        return onnx_no_memory(forest->onnx);
-    }
-    rc = place_weights(ensemble, &lists, weights);
-    if (rc == 0) {
-        rc = onnx_set_weights(forest, trees, weights, lists.trees.count);
-    }
-    return rc != 0 ? rc : onnx_set_base(forest, &base);
-}
-
-int
-onnx_read_trees(struct onnx *onnx, const struct onnx_node *node, const struct onnx_rows *rows,
-                struct neutral_model *model)
-{
-    struct ensemble ensemble = {
-        .forest = {.onnx = onnx, .node = node, .rows = rows, .model = model},
-        .is_classifier = bytes_equal_text(node->op, "TreeEnsembleClassifier"),
-    };
-    int rc = read_nodes(&ensemble);
-
-    if (rc == 0) {
-        rc = count_outputs(&ensemble);
-    }
-    if (rc != 0) {
-        return rc;
-    }
-    struct neutral_tree *trees =
-        arena_zalloc(&onnx->import->arena, model->tree_count, sizeof(*trees));
-    if (trees == NULL) {
-        return onnx_no_memory(onnx);
-    }
-    model->trees = trees;
-    rc = read_scores(&ensemble, trees);
-    if (rc == 0) {
-        rc = set_transform(&ensemble);
-    }
-    return rc != 0 ? rc : set_aggregate(&ensemble);
 }

@@ -393,6 +393,28 @@ a_graph_without_a_model_is_refused_by_its_first_operator(void)
     fixture_close(&f);
 }
 
+/* Names are looked for one after another: many of them would take hours. */
+static void
+a_graph_of_very_many_names_is_refused(void)
+{
+    enum { NAMES = 5000 };
+    char names[NAMES * 2 + 1];
+    struct onnx_node_text nodes[2] = {trees, {"Concat", names, "Z", {0}}};
+
+    for (size_t i = 0; i < NAMES; i++) {
+        memcpy(names + 2 * i, "Y,", 3);
+    }
+    struct fixture f = fixture_of_nodes(nodes, 2, NULL);
+    CHECK_INT(f.rc, AUGURY_ERR_LIMIT);
+    CHECK_CONTAINS(f.err.reason, "more than 4096 names");
+    fixture_close(&f);
+    nodes[1].inputs = "Y";
+    nodes[1].outputs = names;
+    f = fixture_of_nodes(nodes, 2, NULL);
+    CHECK_INT(f.rc, AUGURY_ERR_LIMIT);
+    fixture_close(&f);
+}
+
 static void
 iterations_of_an_onnx_file_are_refused(void)
 {
@@ -478,6 +500,7 @@ main(void)
     TAP_RUN(graphs_around_a_model_are_refused_by_the_operator_that_is_not_understood);
     TAP_RUN(a_base_that_a_runtime_may_leave_out_is_refused);
     TAP_RUN(a_graph_without_a_model_is_refused_by_its_first_operator);
+    TAP_RUN(a_graph_of_very_many_names_is_refused);
     TAP_RUN(iterations_of_an_onnx_file_are_refused);
     TAP_RUN(every_prefix_of_a_file_is_refused);
     TAP_RUN(every_byte_may_be_another);
