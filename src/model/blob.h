@@ -73,7 +73,9 @@ enum blob_section {
 enum blob_hint {
     BLOB_HINT_TURNS = 1 << 0, /* tree t adds to output t mod output_count */
     BLOB_HINT_RULES = 1 << 1, /* some column of ranks has a rule */
-    BLOB_HINTS = 3,
+    /* All tests are of numbers, NaN alone is missing, and no leaf is linear. */
+    BLOB_HINT_NUMBERS = 1 << 2,
+    BLOB_HINTS = 7,
 };
 
 struct blob_range {

@@ -24,6 +24,7 @@ struct plan {
     uint64_t level_count;
     uint32_t name_slot_count;
     uint32_t tree_depth;
+    bool has_other_tests; /* than of a number of which NaN alone is missing */
     struct rank_plan ranks;
     struct walk_plan walk;
     struct batch_plan batch;
@@ -89,6 +90,7 @@ plan_tree(struct plan *plan, const struct neutral_tree *tree)
             continue;
         }
         if ((tree->flags[node] & ~(unsigned)NEUTRAL_DEFAULT_LEFT) != 0) {
+            plan->has_other_tests = true;
             plan->kernel = BLOB_WIDE;
         }
         if ((tree->flags[node] & NEUTRAL_CATEGORICAL) != 0) {
@@ -214,6 +216,7 @@ plan_hints(const struct plan *plan)
     for (uint32_t i = 0; i < plan->ranks.column_count; i++) {
         hints |= plan->ranks.columns[i].rule != 0 ? BLOB_HINT_RULES : 0;
     }
+    hints |= plan->has_other_tests || plan->term_count > 0 ? 0 : BLOB_HINT_NUMBERS;
     return hints;
 }
 

@@ -31,6 +31,7 @@ struct kernel_ops {
 };
 
 extern const struct kernel_ops kernel_pack8;      /* BLOB_PACK8, portable; float32 */
+extern const struct kernel_ops kernel_wide8;      /* BLOB_WIDE of plain tests: BLOB_HINT_NUMBERS */
 extern const struct kernel_ops kernel_wide;       /* BLOB_WIDE, both precisions */
 extern const struct kernel_ops kernel_linear;     /* BLOB_LINEAR */
 extern const struct kernel_ops kernel_dense;      /* BLOB_DENSE, float64 */

@@ -3,11 +3,17 @@
 #include "kernel.h"
 
 const struct kernel_ops *const kernel_list[] = {
-    &kernel_row_avx512, &kernel_batch_avx512,
-    &kernel_batch_avx2, &kernel_batch_plain,
-    &kernel_pack8,      &kernel_wide,
-    &kernel_linear,     &kernel_dense,
-    &kernel_scorecard,  NULL,
+    &kernel_row_avx512,
+    &kernel_batch_avx512,
+    &kernel_batch_avx2,
+    &kernel_batch_plain,
+    &kernel_pack8,
+    &kernel_wide8,
+    &kernel_wide,
+    &kernel_linear,
+    &kernel_dense,
+    &kernel_scorecard,
+    NULL,
 };
 
 /* Of the compiler's run-time: the answers of cpuid, asked once when the process started, and of

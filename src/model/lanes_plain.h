@@ -30,49 +30,39 @@ lanes_or_and(lanes a, lanes b, lanes c)
 static inline lanes
 lanes_zip8_low(lanes a, lanes b)
 {
-    const lanes_8 order = {0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23};
-
-    return (lanes)__builtin_shuffle((lanes_8)a, (lanes_8)b, order);
+    return (lanes)__builtin_shufflevector((lanes_8)a, (lanes_8)b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20,
+                                          5, 21, 6, 22, 7, 23);
 }
 
 static inline lanes
 lanes_zip8_high(lanes a, lanes b)
 {
-    const lanes_8 order = {8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
-
-    return (lanes)__builtin_shuffle((lanes_8)a, (lanes_8)b, order);
+    return (lanes)__builtin_shufflevector((lanes_8)a, (lanes_8)b, 8, 24, 9, 25, 10, 26, 11, 27, 12,
+                                          28, 13, 29, 14, 30, 15, 31);
 }
 
 static inline lanes
 lanes_zip16_low(lanes a, lanes b)
 {
-    const lanes_16 order = {0, 8, 1, 9, 2, 10, 3, 11};
-
-    return (lanes)__builtin_shuffle((lanes_16)a, (lanes_16)b, order);
+    return (lanes)__builtin_shufflevector((lanes_16)a, (lanes_16)b, 0, 8, 1, 9, 2, 10, 3, 11);
 }
 
 static inline lanes
 lanes_zip16_high(lanes a, lanes b)
 {
-    const lanes_16 order = {4, 12, 5, 13, 6, 14, 7, 15};
-
-    return (lanes)__builtin_shuffle((lanes_16)a, (lanes_16)b, order);
+    return (lanes)__builtin_shufflevector((lanes_16)a, (lanes_16)b, 4, 12, 5, 13, 6, 14, 7, 15);
 }
 
 static inline lanes
 lanes_zip32_low(lanes a, lanes b)
 {
-    const lanes_32 order = {0, 4, 1, 5};
-
-    return (lanes)__builtin_shuffle((lanes_32)a, (lanes_32)b, order);
+    return (lanes)__builtin_shufflevector((lanes_32)a, (lanes_32)b, 0, 4, 1, 5);
 }
 
 static inline lanes
 lanes_zip32_high(lanes a, lanes b)
 {
-    const lanes_32 order = {2, 6, 3, 7};
-
-    return (lanes)__builtin_shuffle((lanes_32)a, (lanes_32)b, order);
+    return (lanes)__builtin_shufflevector((lanes_32)a, (lanes_32)b, 2, 6, 3, 7);
 }
 
 /* Sixteen rows at a time: transposed, byte p of each half is a byte of plane p. */

@@ -81,7 +81,7 @@ kernel_agrees(struct sample *sample, const char *name, size_t row_count)
     return is_good;
 }
 
-/* How many kernels for many rows there are, or -1: one differs. */
+/* How many kernels for many rows there are, or -1: some kernel differs. */
 static int
 kernels_agree(struct sample *sample, size_t row_count)
 {
@@ -90,13 +90,11 @@ kernels_agree(struct sample *sample, size_t row_count)
     int batch = 0;
 
     for (size_t i = 0; i < count; i++) {
-        if (strncmp(names[i], "batch", 5) == 0) {
-            if (!kernel_agrees(sample, names[i], row_count)) {
-                printf("# %s differs over %zu rows\n", names[i], row_count);
-                return -1;
-            }
-            batch++;
+        if (!kernel_agrees(sample, names[i], row_count)) {
+            printf("# %s differs over %zu rows\n", names[i], row_count);
+            return -1;
         }
+        batch += strncmp(names[i], "batch", 5) == 0;
     }
     return batch;
 }
@@ -280,6 +278,56 @@ a_tree_too_large_for_masks_is_left_to_other_kernels(void)
     arena_fini(&maker.arena);
 }
 
+static bool
+has_kernel(const struct model *model, const char *name)
+{
+    const char *names[MODEL_KERNELS_MAX];
+    size_t count = model_kernel_names(model, names, MODEL_KERNELS_MAX);
+
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(names[i], name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void
+forests_of_plain_tests_walk_eight_at_a_time_and_give_the_same_bits(void)
+{
+    static const size_t counts[] = {1, 2, 7, 8, 9, 15, 16, 100, ROWS};
+
+    for (uint32_t seed = 1; seed <= 12; seed++) {
+        struct maker maker = maker_init(seed, 9, 3, 1 + seed % 11);
+        maker.model.number = seed % 2 == 0 ? MODEL_FLOAT32 : MODEL_FLOAT64;
+        maker.model.leaf_width = seed % 4 < 2 ? 3 : 1;
+        maker.model.divisor = 11.0;
+        for (uint32_t t = 0; t < maker.model.tree_count; t++) {
+            maker_grow(&maker, t, maker_random(&maker, 200), MAKER_NUMERIC);
+        }
+        struct sample sample = sample_open(&maker, ROWS, true);
+        CHECK(has_kernel(&sample.f.model, "wide8"));
+        for (size_t i = 0; i < AUGURY_COUNT(counts); i++) {
+            CHECK(kernels_agree(&sample, counts[i]) >= 0);
+        }
+        sample_close(&sample);
+        arena_fini(&maker.arena);
+    }
+}
+
+static void
+other_tests_than_of_numbers_are_not_for_eight_plain_walks(void)
+{
+    struct maker maker = maker_init(5, 9, 1, 1);
+
+    maker.model.number = MODEL_FLOAT64;
+    maker_grow(&maker, 0, 50, MAKER_RULES);
+    struct sample sample = sample_open(&maker, 10, true);
+    CHECK(!has_kernel(&sample.f.model, "wide8") && has_kernel(&sample.f.model, "wide"));
+    sample_close(&sample);
+    arena_fini(&maker.arena);
+}
+
 /* ---- hostile blobs --------------------------------------------------------------------------- */
 
 static int
@@ -371,6 +419,8 @@ main(void)
     TAP_RUN(trees_of_more_leaves_than_a_byte_counts_are_in_parts);
     TAP_RUN(a_sum_of_minus_zero_stays_minus_zero);
     TAP_RUN(a_tree_too_large_for_masks_is_left_to_other_kernels);
+    TAP_RUN(forests_of_plain_tests_walk_eight_at_a_time_and_give_the_same_bits);
+    TAP_RUN(other_tests_than_of_numbers_are_not_for_eight_plain_walks);
     TAP_RUN(trees_that_lead_astray_are_refused_in_spite_of_the_checksum);
     return tap_done();
 }
