@@ -10,7 +10,8 @@
 static const char first_line[] = "augury-manifest: 1";
 
 enum {
-    YEAR_MIN = 1970,
+    YEAR_OF_CLOCK = 1970,
+    YEAR_MIN = 2000, /* so that no time is 0, which means none */
     YEAR_MAX = 9999,
     MS = 1000,
     HOUR_S = 3600,
@@ -56,7 +57,7 @@ read_date(struct bytes text, uint64_t *out_days)
     if (!take_digits(bytes_of(text.data + 8, 2), 1, last, &day)) {
         return false;
     }
-    *out_days = days_before_year(year) - days_before_year(YEAR_MIN) + day - 1;
+    *out_days = days_before_year(year) - days_before_year(YEAR_OF_CLOCK) + day - 1;
     for (uint64_t i = 1; i < month; i++) {
         *out_days += month_days[i - 1] + (i == 2 && is_leap(year) ? 1U : 0U);
     }

@@ -231,7 +231,8 @@ read_prefix(struct rows_reader *reader, size_t *out_len, struct err *err)
     }
     *out_len = version == 1 ? le16_get(p + 8) : le32_get(p + 8);
     reader->start += version == 1 ? 10 : 12;
-    return *out_len <= HEADER_MAX_BYTES ? 0 : refuse(reader, err, "numpy's header is too long");
+    bool has_room = *out_len <= HEADER_MAX_BYTES && *out_len + 12 <= reader->options.line_max_bytes;
+    return has_room ? 0 : refuse(reader, err, "numpy's header is too long");
 }
 
 static int

@@ -115,7 +115,7 @@ times_are_days_or_seconds_of_the_calendar(void)
                                         "2027-00-10",
                                         "2027-1-1",
                                         "27-01-01",
-                                        "1969-12-31",
+                                        "1999-12-31",
                                         "2027-01-31T24:00:00Z",
                                         "2027-01-31T12:00:00",
                                         "2027-01-31 12:00:00Z",
@@ -123,8 +123,8 @@ times_are_days_or_seconds_of_the_calendar(void)
                                         ""};
     uint64_t ms = 0;
 
-    CHECK_INT(seal_time_read(bytes_of_text("1970-01-01"), &ms), 0);
-    CHECK_INT(ms, 0);
+    CHECK_INT(seal_time_read(bytes_of_text("2000-01-01"), &ms), 0);
+    CHECK_INT(ms, 946684800000);
     CHECK_INT(seal_time_read(bytes_of_text("2000-02-29T23:59:59Z"), &ms), 0);
     CHECK_INT(ms, 951868799000);
     CHECK_INT(seal_time_read(bytes_of_text("2026-12-31"), &ms), 0);
