@@ -68,3 +68,6 @@ AUGURY_MUST_USE int api_read_checked(const char *path, size_t max_bytes, enum ap
 /* seal_manifest_read(), with the file in the place of an error. */
 AUGURY_MUST_USE int api_manifest_read(const char *path, struct bytes text,
                                       struct seal_manifest *out_manifest, struct err *err);
+/* Whether the folder models.keys is in order: keys that can be read, and that nobody else could
+ * have written. */
+AUGURY_MUST_USE int api_keys_check(const struct conf *conf, struct err *err);

@@ -269,6 +269,24 @@ api_manifest_read(const char *path, struct bytes text, struct seal_manifest *out
     return rc;
 }
 
+int
+api_keys_check(const struct conf *conf, struct err *err)
+{
+    struct api_verbs verbs = {.conf = conf};
+    struct gate gate = {.verbs = &verbs, .err = err};
+    char(*names)[NAME_BYTES] = calloc(KEYS_MAX, sizeof(*names));
+    size_t count = 0;
+    int rc = names != NULL ? list_keys(&gate, names, &count)
+                           : err_set(err, AUGURY_ERR_NOMEM, "no_memory", "no memory for keys");
+
+    for (size_t i = 0; rc == 0 && i < count; i++) {
+        struct seal_key key;
+        rc = read_key(&gate, names[i], &key);
+    }
+    free(names);
+    return rc;
+}
+
 /* ---- the gates ------------------------------------------------------------------------------- */
 
 static int

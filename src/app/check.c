@@ -10,8 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "augury/net.h"
-#include "augury/proc.h"
+#include "augury/api.h"
 
 static struct err *
 next(struct conf_errors *errors)
@@ -164,6 +163,18 @@ check_listener(const struct conf_listen *listen, struct conf_errors *errors)
     fail(errors, option, &why);
 }
 
+/* Where only signed models are imported, a folder of keys that is not in order stops every import.
+ */
+static void
+check_keys(const struct conf *conf, struct conf_errors *errors)
+{
+    struct err why;
+
+    if (strcmp(conf->models.require_signature, "yes") == 0 && api_keys_check(conf, &why) != 0) {
+        fail(errors, "models.keys", &why);
+    }
+}
+
 void
 check_machine(const struct conf *conf, struct conf_errors *out_errors)
 {
@@ -179,6 +190,7 @@ check_machine(const struct conf *conf, struct conf_errors *out_errors)
     }
     check_child_dir("models.dir", conf->models.dir, conf, out_errors);
     check_child_dir("cache.dir", conf->cache.dir, conf, out_errors);
+    check_keys(conf, out_errors);
     for (uint32_t i = 0; i < conf->listen_count; i++) {
         check_listener(&conf->listen[i], out_errors);
     }

@@ -78,6 +78,28 @@ def test_the_check_tries_the_machine_and_tells_all(daemon):
         contains(done.stderr, words)
 
 
+def test_the_check_looks_at_the_keys_that_signatures_need(daemon):
+    keys = os.path.join(daemon.dir, "keys")
+    daemon.sections["models"] = {"keys": f'"{keys}"', "require_signature": '"yes"'}
+    daemon.write_conf()
+    contains(daemon.command("-t").stderr, "models.keys: ")
+    os.mkdir(keys)
+    os.chmod(keys, 0o755)
+    contains(daemon.command("-t").stderr, "holds no key")
+    key = os.path.join(keys, "ops.pem")
+    with open(key, "w", encoding="ascii") as file:
+        file.write("-----BEGIN PUBLIC KEY-----\n"
+                   "MCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n"
+                   "-----END PUBLIC KEY-----\n")
+    os.chmod(key, 0o644)
+    equal(daemon.command("-t").returncode, 0)
+    os.chmod(key, 0o666)
+    contains(daemon.command("-t").stderr, "chmod o-w")
+    daemon.sections["models"]["require_signature"] = '"warn"'
+    daemon.write_conf()
+    equal(daemon.command("-t").returncode, 0, "nobody needs the keys")
+
+
 def test_the_check_sees_with_the_eyes_of_the_children(daemon):
     if os.geteuid() != 0:
         raise harness.Skip("needs root")

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * fuzz_manifest.c - manifests and keys. Properties: what is accepted, written and read again, is the
- * same; a refusal says why; a key that is no key is refused.
+ * fuzz_manifest.c - manifests and keys. Properties: what is accepted, written and read again, is
+ * the same; a refusal says why; a key that is no key is refused.
  */
 #include "augury/seal.h"
 
