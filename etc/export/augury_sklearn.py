@@ -711,11 +711,6 @@ def feature_list(model, sample):
     return features
 
 
-def is_plain(columns, features):
-    return len(columns) == len(features) and all(column.feature is feature and not column.steps
-                                                 for column, feature in zip(columns, features))
-
-
 def document(model, X=None):
     """The model as a dict."""
     import sklearn
@@ -730,6 +725,10 @@ def document(model, X=None):
         columns = through(step, columns)
     what = describe(estimator, columns)
     read = {id(column.feature) for column in columns}
+    for i, feature in enumerate(features):
+        texts = [] if id(feature) in read else [row[i] for row in sample if is_text(row[i])]
+        if texts:
+            feature.code(texts[0])  # nothing reads it: any text will do
     bare = [i for i, feature in enumerate(features) if id(feature) in read and not feature.levels]
     if (any(column.fill is not None for column in columns)
             or any(is_text(row[i]) for row in sample[:1000] for i in bare)):
@@ -741,7 +740,7 @@ def document(model, X=None):
     }
     test = self_test(Oracle(model, features, what), sample)
     made["features"] = [feature.to_json() for feature in features]
-    if not is_plain(columns, features):
+    if [(column.feature, column.steps) for column in columns] != [(f, []) for f in features]:
         places = {id(feature): i for i, feature in enumerate(features)}
         made["inputs"] = [{"feature": places[id(column.feature)], "steps": column.steps}
                           for column in columns]
