@@ -51,7 +51,8 @@ struct api_verbs {
     uint64_t now_wall_ms;
 };
 /* `model VERB ARGS…` for the admin socket and the command line alike: import, list, use, show,
- * unload, verify. argv[0] is the verb. Writes one document on success. */
+ * unload, verify; calibrate, which reads files of many rows, for the command line alone. argv[0] is
+ * the verb. Writes one document on success. */
 AUGURY_MUST_USE int api_model_verb(const struct api_verbs *verbs, int argc, const char *const *argv,
                                    struct wire_writer *writer, struct err *err);
 const char *api_model_verb_help(void);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* api_calibrate.h - the verb `model calibrate`. Private to the room. Process: supervisor, cli. */
+/* api_calibrate.h - the verb `model calibrate`. Private to the room. Process: cli. */
 #pragma once
 
 #include "augury/api.h"

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * fuzz_model_blob.c - a compiled model with changed bytes and a checksum that fits them, as an
- * attacker who can write the file would make it. Input: a byte that picks the model, then changes
- * of four bytes each (offset, offset, offset, value). Properties: refused, or every evaluation and
+ * attacker who can write the file would make it. Input: a byte that picks the model (modulo 6) and
+ * its calibration (of the rest: none, plain, by groups, by quantiles), then changes of four bytes
+ * each (offset, offset, offset, value). Properties: refused, or every evaluation and
  * look-up stays inside the blob (the sanitizer watches).
  */
 #include "../../src/model/blob.h"
@@ -12,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROWS = 9, REASONS = 4 };
+enum { ROWS = 9, REASONS = 4, MODELS = 6, HELD_OUT = 60 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -78,6 +79,36 @@ make_blob(unsigned which, struct buf *out_blob)
     AUGURY_ASSERT(model_import(bytes_of_text(text), &options, out_blob, &err) == 0);
 }
 
+/* What the model is calibrated with; linear models have one output as the trees have. */
+static void
+calibrate(unsigned how, struct buf *blob)
+{
+    static double rows[HELD_OUT * 2];
+    static double targets[HELD_OUT];
+    struct model_calibrator_options options = {
+        .target = "y", .group_feature = how == 2 ? 0 : -1, .bins = 0};
+    struct model_calibrator *calibrator = NULL;
+    struct buf whole;
+    struct model model;
+    struct err err;
+
+    AUGURY_ASSERT(model_open(buf_view(blob), MODEL_CHECK_ALL, &model, &err) == 0);
+    if (how == 3 && model.probability_count == 0) {
+        options.lower = options.upper = &model;
+    }
+    for (size_t i = 0; i < HELD_OUT; i++) {
+        model_number_set(&model, rows, 2 * i, (double)(i % 2));
+        targets[i] = (double)(i % 2);
+    }
+    buf_init(&whole, (size_t)1 << 20);
+    AUGURY_ASSERT(model_calibrator_new(&model, &options, &calibrator, &err) == 0);
+    AUGURY_ASSERT(model_calibrator_add(calibrator, rows, targets, HELD_OUT, &err) == 0);
+    AUGURY_ASSERT(model_calibrator_finish(calibrator, &whole, &err) == 0);
+    model_calibrator_free(&calibrator);
+    buf_fini(blob);
+    *blob = whole;
+}
+
 static void
 change_and_seal(struct buf *blob, const uint8_t *data, size_t size)
 {
@@ -127,6 +158,59 @@ evaluate(const struct model *model)
 }
 
 static void
+evaluate_quantiles(const struct model *model, const void *rows)
+{
+    struct model inner[2];
+    double margin = 0;
+    struct err err;
+
+    if (model_calibration(model).score != MODEL_SCORE_QUANTILES) {
+        return;
+    }
+    AUGURY_ASSERT(model_calibration_models(model, &inner[0], &inner[1], &err) == 0);
+    for (size_t i = 0; i < 2; i++) {
+        void *scratch = aligned_alloc(64, model_scratch_bytes(&inner[i], 1));
+        AUGURY_ASSERT(scratch != NULL);
+        model_margins(&inner[i], rows, 1, scratch, &margin);
+        free(scratch);
+    }
+}
+
+static void
+ask_calibration(const struct model *model)
+{
+    struct model_calibration calibration = model_calibration(model);
+    double *row = calloc(model->feature_count, sizeof(double));
+
+    AUGURY_ASSERT(row != NULL);
+    (void)utf8_is_valid(calibration.target);
+    for (uint32_t i = 0; i < calibration.group_count; i++) {
+        (void)model_calibration_group(model, i);
+    }
+    for (size_t i = 1; i < 8 && calibration.score != MODEL_SCORE_NONE; i++) {
+        model_number_set(model, row, 0, (double)(i % 3));
+        (void)model_calibration_score(model, row, (double)i / 8.0);
+    }
+    evaluate_quantiles(model, row);
+    free(row);
+}
+
+static void
+evaluate_contributions(const struct model *model)
+{
+    size_t bytes = model_contributions_scratch_bytes(model, ROWS);
+    void *rows = calloc(ROWS, model->feature_count * sizeof(double));
+    void *values = calloc(ROWS, model_contributions_count(model) * sizeof(double));
+    void *scratch = aligned_alloc(64, (bytes + 64) & ~(size_t)63);
+
+    AUGURY_ASSERT(rows != NULL && values != NULL && scratch != NULL);
+    model_contributions(model, rows, ROWS, scratch, values);
+    free(rows);
+    free(values);
+    free(scratch);
+}
+
+static void
 look_up_names(const struct model *model)
 {
     (void)model_kind(model);
@@ -157,10 +241,17 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     buf_init(&blob, (size_t)1 << 20);
     make_blob(data[0], &blob);
+    if (data[0] / MODELS % 4 != 0) {
+        calibrate(data[0] / MODELS % 4, &blob);
+    }
     change_and_seal(&blob, data + 1, size - 1);
     if (model_open(buf_view(&blob), MODEL_CHECK_ALL, &model, &err) == 0) {
         evaluate(&model);
         look_up_names(&model);
+        ask_calibration(&model);
+        if (model_has_contributions(&model, &err) == 0) {
+            evaluate_contributions(&model);
+        }
     }
     buf_fini(&blob);
     return 0;
