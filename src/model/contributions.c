@@ -4,16 +4,29 @@
  * trees, and the largest contributions of a row.
  */
 #include "contributions.h"
-#include "kernel.h"
 
 #include <math.h>
 #include <string.h>
 
-static const struct contributions_ops *
-ops_of(const struct model *model)
+static const struct contributions_ops *const *
+list_of(const struct model *model)
 {
-    return model->number == MODEL_FLOAT32 ? &contributions_portable_f32
-                                          : &contributions_portable_f64;
+    return model->number == MODEL_FLOAT32 ? contributions_list_f32 : contributions_list_f64;
+}
+
+/* Few rows are not worth many lanes: the first that has one for each row, else the last that this
+ * processor can run. */
+static const struct contributions_ops *
+ops_for(const struct model *model, size_t row_count)
+{
+    const struct contributions_ops *const *list = list_of(model);
+    const struct contributions_ops *best = list[0];
+    unsigned cpu = kernel_cpu_bits();
+
+    for (size_t i = 1; list[i] != NULL && best->lanes < row_count; i++) {
+        best = (list[i]->needs & ~cpu) == 0 ? list[i] : best;
+    }
+    return best;
 }
 
 static int
@@ -50,8 +63,8 @@ model_contributions_scratch_bytes(const struct model *model, size_t row_count)
 {
     const struct blob_header *header = blob_header(model);
 
-    (void)row_count;
-    return header->contribution_points > 0 ? ops_of(model)->scratch_bytes(model)
+    /* More lanes take more: the widest that any part of the rows is given to. */
+    return header->contribution_points > 0 ? ops_for(model, row_count)->scratch_bytes(model)
                                            : header->input_count * sizeof(double);
 }
 
@@ -120,15 +133,16 @@ model_contributions(const struct model *model, const void *rows, size_t row_coun
     size_t row_bytes = model->feature_count * model_number_bytes(model);
     size_t out_bytes = model_contributions_count(model) * model_number_bytes(model);
     bool has_trees = blob_header(model)->contribution_points > 0;
-    size_t lanes = has_trees ? ops_of(model)->lanes : 1;
     const uint8_t *row = rows;
     uint8_t *values = out;
 
     AUGURY_ASSERT(model_has_contributions(model, NULL) == 0);
     while (row_count > 0) {
-        size_t count = row_count < lanes ? row_count : lanes;
+        size_t count = 1;
         if (has_trees) {
-            ops_of(model)->block(model, row, count, scratch, values);
+            const struct contributions_ops *ops = ops_for(model, row_count);
+            count = row_count < ops->lanes ? row_count : ops->lanes;
+            ops->block(model, row, count, scratch, values);
         } else {
             treeless_contributions(model, row, scratch, values);
         }

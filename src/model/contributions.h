@@ -20,7 +20,7 @@
  */
 #pragma once
 
-#include "blob.h"
+#include "kernel.h"
 
 enum {
     CONTRIBUTIONS_POINTS_MAX = 64, /* exact up to 128 features on one path */
@@ -54,6 +54,7 @@ void contributions_fill(const struct contributions_sheet *sheet, const struct ne
 
 /* Explains up to `lanes` rows at once: a row is a lane of the processor's vectors. */
 struct contributions_ops {
+    unsigned needs; /* enum kernel_cpu */
     size_t lanes;
     size_t (*scratch_bytes)(const struct model *model);
     void (*block)(const struct model *model, const void *rows, size_t row_count, void *scratch,
@@ -62,3 +63,12 @@ struct contributions_ops {
 
 extern const struct contributions_ops contributions_portable_f32;
 extern const struct contributions_ops contributions_portable_f64;
+extern const struct contributions_ops contributions_avx2_f32;
+extern const struct contributions_ops contributions_avx2_f64;
+extern const struct contributions_ops contributions_avx512_f32;
+extern const struct contributions_ops contributions_avx512_f64;
+
+/* contributions_list_*.c, one of them a processor family: those built for it in one precision, few
+ * lanes first, NULL at the end. */
+extern const struct contributions_ops *const contributions_list_f32[];
+extern const struct contributions_ops *const contributions_list_f64[];

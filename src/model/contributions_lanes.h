@@ -15,7 +15,6 @@
 #pragma once
 
 #include "contributions.h"
-#include "kernel.h"
 #include "wide_node.h"
 
 #include <string.h>

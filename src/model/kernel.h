@@ -11,7 +11,7 @@
 
 /* What a processor must have beyond the least of its kind. */
 enum kernel_cpu {
-    KERNEL_CPU_AVX2 = 1 << 0,
+    KERNEL_CPU_AVX2 = 1 << 0,   /* and FMA */
     KERNEL_CPU_AVX512 = 1 << 1, /* F, BW, DQ, VL, VBMI, VBMI2, VPOPCNTDQ, BITALG, GFNI */
     KERNEL_CPU_NEON = 1 << 2,
 };

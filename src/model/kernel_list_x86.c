@@ -27,7 +27,8 @@ kernel_cpu_bits(void)
                       __builtin_cpu_supports("avx512vbmi2") &&
                       __builtin_cpu_supports("avx512vpopcntdq") &&
                       __builtin_cpu_supports("avx512bitalg") && __builtin_cpu_supports("gfni");
+    bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 
-    return (__builtin_cpu_supports("avx2") ? (unsigned)KERNEL_CPU_AVX2 : 0) |
+    return (has_avx2 ? (unsigned)KERNEL_CPU_AVX2 : 0) |
            (has_avx512 ? (unsigned)KERNEL_CPU_AVX512 : 0);
 }

@@ -53,9 +53,27 @@ leaf_value(const struct neutral_model *model, const struct neutral_tree *tree, u
 struct question {
     const struct neutral_model *model;
     const struct neutral_tree *tree;
-    const void *row;
+    const void *row; /* inputs, where the model has them */
     uint32_t output;
 };
+
+/* The feature that a node's test is of. */
+static uint32_t
+feature_of(const struct question *question, uint32_t node)
+{
+    uint32_t input = question->tree->feature[node];
+
+    return question->model->input_count == 0 ? input : question->model->inputs[input].feature;
+}
+
+static bool
+is_left_at(const struct question *question, uint32_t node)
+{
+    const struct neutral_tree *tree = question->tree;
+
+    return maker_goes_left(tree, node,
+                           maker_cell(question->model, question->row, tree->feature[node]));
+}
 
 /* The tree's expectation when the features of the mask are known. */
 static double
@@ -66,11 +84,9 @@ expectation(const struct question *question, uint32_t node, uint32_t known)
     if (tree->left[node] == NEUTRAL_LEAF) {
         return leaf_value(question->model, tree, node, question->output);
     }
-    uint32_t feature = tree->feature[node];
     double left_share = share_of(question->model, tree, node, true);
-    if ((known >> feature & 1) != 0) {
-        double x = maker_cell(question->model, question->row, feature);
-        left_share = maker_goes_left(tree, node, x) ? 1.0 : 0.0;
+    if ((known >> feature_of(question, node) & 1) != 0) {
+        left_share = is_left_at(question, node) ? 1.0 : 0.0;
     }
     double left = expectation(question, (uint32_t)tree->left[node], known);
     double right = expectation(question, (uint32_t)tree->right[node], known);
@@ -156,8 +172,8 @@ add_by_leaves(const struct question *question, uint32_t node, const struct path_
         out[question->model->feature_count] += reach * value;
         return;
     }
-    uint32_t feature = tree->feature[node];
-    bool is_left = maker_goes_left(tree, node, maker_cell(question->model, question->row, feature));
+    uint32_t feature = feature_of(question, node);
+    bool is_left = is_left_at(question, node);
     struct path_test *longer = malloc((count + 1) * sizeof(*longer));
     AUGURY_ASSERT(longer != NULL);
     for (int side = 0; side < 2; side++) {
@@ -413,6 +429,160 @@ many_outputs_and_features_add_up_to_the_margins(void)
     }
 }
 
+/* All vectors that this processor has, over the same rows. */
+static bool
+vectors_agree(struct maker *maker, const struct model *model)
+{
+    const struct contributions_ops *const *list =
+        model->number == MODEL_FLOAT32 ? contributions_list_f32 : contributions_list_f64;
+    size_t count = model_contributions_count(model) * list[0]->lanes; /* rows that all have */
+    double *want = malloc(count * sizeof(*want));
+    double *got = malloc(model_contributions_count(model) * ROWS * sizeof(*got));
+    double *rows = malloc(ROWS * model->feature_count * sizeof(*rows));
+    bool is_good = want != NULL && got != NULL && rows != NULL;
+
+    fill_rows(maker, model, rows);
+    for (size_t i = 0; is_good && list[i] != NULL; i++) {
+        if ((list[i]->needs & ~kernel_cpu_bits()) != 0) {
+            continue;
+        }
+        void *scratch = aligned_alloc(64, list[i]->scratch_bytes(model) + 64);
+        AUGURY_ASSERT(scratch != NULL);
+        list[i]->block(model, rows, list[i]->lanes, scratch, got);
+        for (size_t k = 0; k < count; k++) {
+            double value = model_number_get(model, got, k);
+            want[k] = i == 0 ? value : want[k];
+            is_good = is_good && fabs(value - want[k]) <= 1e-6 * fmax(1.0, fabs(want[k]));
+        }
+        free(scratch);
+    }
+    free(want);
+    free(got);
+    free(rows);
+    return is_good;
+}
+
+static void
+vectors_of_every_length_answer_alike(void)
+{
+    for (uint32_t seed = 1; seed <= 60; seed++) {
+        struct maker maker = make(seed, 1 + seed % 40, 12, 60);
+        struct fixture f = maker_compile(&maker);
+        CHECK_INT(f.rc, 0);
+        if (!vectors_agree(&maker, &f.model)) {
+            TAP_FAIL("seed %u: vectors differ", seed);
+        }
+        fixture_close(&f);
+        arena_fini(&maker.arena);
+    }
+}
+
+/* A feature as it is, whether it is missing, and another one moved: what the inputs of a row are is
+ * said twice, for the model and for the reference. */
+static void
+inputs_made_of_one_feature_become_known_together(void)
+{
+    static const struct neutral_step missing = {.op = NEUTRAL_IS_MISSING};
+    static const struct neutral_step moved = {.op = NEUTRAL_SUBTRACT, .a = 0.5};
+    static const struct neutral_input inputs[] = {
+        {.feature = 1},
+        {.feature = 1, .step_count = 1, .steps = &missing},
+        {.feature = 0, .step_count = 1, .steps = &moved}};
+    static const double rows[][2] = {{1.0, 0.5}, {40.0, NAN}, {NAN, -1.0}, {0.25, 2.0}};
+
+    for (uint32_t seed = 1; seed <= 30; seed++) {
+        struct maker maker = maker_init(seed, 3, 1, 4);
+        maker.model.number = MODEL_FLOAT64;
+        for (uint32_t t = 0; t < 4; t++) {
+            maker_grow(&maker, t, maker_random(&maker, 12), MAKER_NUMERIC);
+            grow_covers(&maker, t);
+        }
+        maker.model.feature_count = 2;
+        maker.model.input_count = 3;
+        maker.model.inputs = inputs;
+        struct fixture f = maker_compile(&maker);
+        CHECK_INT(f.rc, 0);
+        void *scratch = aligned_alloc(64, model_contributions_scratch_bytes(&f.model, 1) + 64);
+        for (size_t r = 0; r < AUGURY_COUNT(rows); r++) {
+            const double row[] = {rows[r][1], isnan(rows[r][1]) ? 1.0 : 0.0, rows[r][0] - 0.5};
+            double want[3];
+            double got[3];
+            reference(&maker.model, row, true, want);
+            model_contributions(&f.model, rows[r], 1, scratch, got);
+            CHECK(difference(&f.model, got, want) < 1e-12);
+        }
+        free(scratch);
+        fixture_close(&f);
+        arena_fini(&maker.arena);
+    }
+}
+
+/* Two inputs of feature 0 (itself and twice itself), one of feature 1. */
+static void
+a_layers_contributions_are_added_up_by_feature(void)
+{
+    static const struct neutral_step twice = {.op = NEUTRAL_MULTIPLY, .a = 2.0};
+    static const struct neutral_input inputs[] = {
+        {.feature = 0}, {.feature = 1}, {.feature = 0, .step_count = 1, .steps = &twice}};
+    static const double weights[] = {1.0, 10.0, 100.0, -1.0, 0.5, 0.25};
+    static const double biases[] = {7.0, 8.0};
+    static const struct neutral_layer layer = {
+        .inputs = 3, .outputs = 2, .weights = weights, .biases = biases};
+    const double row[] = {3.0, 4.0};
+    const double want[] = {603.0, 40.0, 7.0, -1.5, 2.0, 8.0};
+    double got[6];
+    double scratch[8];
+    struct maker maker = maker_init(1, 2, 2, 0);
+
+    maker.model.kind = NEUTRAL_LINEAR;
+    maker.model.number = MODEL_FLOAT64;
+    maker.model.base_margins = (const double[]){0.0, 0.0};
+    maker.model.input_count = 3;
+    maker.model.inputs = inputs;
+    maker.model.layer_count = 1;
+    maker.model.layers = &layer;
+    struct fixture f = maker_compile(&maker);
+    CHECK_INT(f.rc, 0);
+    CHECK_INT(model_has_contributions(&f.model, &f.err), 0);
+    CHECK(model_contributions_scratch_bytes(&f.model, 9) <= sizeof(scratch));
+    model_contributions(&f.model, row, 1, scratch, got);
+    for (size_t i = 0; i < AUGURY_COUNT(want); i++) {
+        CHECK(got[i] == want[i]);
+    }
+    fixture_close(&f);
+    arena_fini(&maker.arena);
+}
+
+/* Base 500; bins under and from 10 and of a missing value have 20, 35 and 5 points against 30. */
+static void
+a_scorecards_contributions_are_points_over_the_reference(void)
+{
+    static const double cuts[] = {10.0};
+    static const struct neutral_bin bins[] = {
+        {20.0, NEUTRAL_NO_REASON}, {35.0, NEUTRAL_NO_REASON}, {5.0, NEUTRAL_NO_REASON}};
+    static const struct neutral_attribute attribute = {
+        .feature = 1, .cut_count = 1, .cuts = cuts, .bins = bins, .reference = 30.0};
+    const double rows[] = {0.0, 3.0, 0.0, 10.0, 0.0, NAN};
+    const double want[] = {0.0, -10.0, 530.0, 0.0, 5.0, 530.0, 0.0, -25.0, 530.0};
+    double got[9];
+    struct maker maker = maker_init(1, 2, 1, 0);
+
+    maker.model.kind = NEUTRAL_SCORECARD;
+    maker.model.number = MODEL_FLOAT64;
+    maker.model.base_margins = (const double[]){500.0};
+    maker.model.attribute_count = 1;
+    maker.model.attributes = &attribute;
+    struct fixture f = maker_compile(&maker);
+    CHECK_INT(f.rc, 0);
+    CHECK_INT(model_has_contributions(&f.model, &f.err), 0);
+    model_contributions(&f.model, rows, 3, NULL, got);
+    for (size_t i = 0; i < AUGURY_COUNT(want); i++) {
+        CHECK(got[i] == want[i]);
+    }
+    fixture_close(&f);
+    arena_fini(&maker.arena);
+}
+
 static void
 a_row_gets_the_same_alone_and_among_others(void)
 {
@@ -505,7 +675,11 @@ main(void)
     TAP_RUN(long_paths_of_many_features_are_exact);
     TAP_RUN(the_deepest_trees_are_near);
     TAP_RUN(many_outputs_and_features_add_up_to_the_margins);
+    TAP_RUN(vectors_of_every_length_answer_alike);
+    TAP_RUN(inputs_made_of_one_feature_become_known_together);
     TAP_RUN(a_row_gets_the_same_alone_and_among_others);
+    TAP_RUN(a_layers_contributions_are_added_up_by_feature);
+    TAP_RUN(a_scorecards_contributions_are_points_over_the_reference);
     TAP_RUN(a_linear_models_contributions_are_weight_times_value);
     TAP_RUN(a_model_without_covers_says_what_it_lacks);
     TAP_RUN(the_largest_contributions_come_first_and_equals_in_order);

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: MIT */
+/* contributions_avx512_f32.c - contributions in float, vectors of 512 bits. */
+#define LANES_BYTES 64
+#define LANES_OF_DOUBLE 0
+#include "contributions_lanes.h"
+
+const struct contributions_ops contributions_avx512_f32 = {
+    .needs = KERNEL_CPU_AVX512,
+    .lanes = LANE_COUNT,
+    .scratch_bytes = lanes_scratch_bytes,
+    .block = lanes_block,
+};
