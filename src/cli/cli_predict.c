@@ -67,6 +67,7 @@ take_option(const struct cli_command *command, int option, struct cli_score_opti
                                optarg);
     case 'n': options->rows.has_header = false; return CLI_OK;
     case 'H': options->has_names = true; return CLI_OK;
+    case 'u': options->is_ignoring_unknown = true; return CLI_OK;
     case 'm': options->model_name = optarg; return CLI_OK;
     case 'l': return take_level(command, &options->level);
     case 'p': options->has_progress = true; return CLI_OK;
@@ -106,21 +107,15 @@ static int
 take_arguments(const struct cli_command *command, int argc, char **argv,
                struct cli_score_options *options)
 {
-    static const struct option long_options[] = {{"best-iteration", no_argument, NULL, 'b'},
-                                                 {"no-header", no_argument, NULL, 'n'},
-                                                 {"header", no_argument, NULL, 'H'},
-                                                 {"model", required_argument, NULL, 'm'},
-                                                 {"level", required_argument, NULL, 'l'},
-                                                 {"features", required_argument, NULL, 'f'},
-                                                 {"schema", required_argument, NULL, 's'},
-                                                 {"output", required_argument, NULL, 'o'},
-                                                 {"format", required_argument, NULL, 'F'},
-                                                 {"skip-columns", required_argument, NULL, 'k'},
-                                                 {"iterations", required_argument, NULL, 'i'},
-                                                 {"threads", required_argument, NULL, 't'},
-                                                 {"progress", no_argument, NULL, 'p'},
-                                                 {"to", required_argument, NULL, 'T'},
-                                                 {0}};
+    static const struct option long_options[] = {
+        {"best-iteration", no_argument, NULL, 'b'}, {"no-header", no_argument, NULL, 'n'},
+        {"header", no_argument, NULL, 'H'},         {"model", required_argument, NULL, 'm'},
+        {"level", required_argument, NULL, 'l'},    {"features", required_argument, NULL, 'f'},
+        {"schema", required_argument, NULL, 's'},   {"output", required_argument, NULL, 'o'},
+        {"format", required_argument, NULL, 'F'},   {"skip-columns", required_argument, NULL, 'k'},
+        {"ignore-unknown", no_argument, NULL, 'u'}, {"iterations", required_argument, NULL, 'i'},
+        {"threads", required_argument, NULL, 't'},  {"progress", no_argument, NULL, 'p'},
+        {"to", required_argument, NULL, 'T'},       {0}};
     int option;
 
     optind = 0; /* a second parse in one program: main has read the options before the command */

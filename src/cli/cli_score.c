@@ -103,7 +103,9 @@ static int
 open_rows(struct scorer *scorer)
 {
     struct predict_file_options options = {.path = scorer->options->rows_path,
-                                           .rows = scorer->options->rows};
+                                           .rows = scorer->options->rows,
+                                           .is_ignoring_unknown =
+                                               scorer->options->is_ignoring_unknown};
 
     return predict_file_open(&scorer->model, &options, &scorer->file, &scorer->err);
 }

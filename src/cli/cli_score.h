@@ -18,6 +18,7 @@ struct cli_score_options {
     double level; /* of intervals */
     struct rows_options rows;
     bool has_format;
+    bool is_ignoring_unknown; /* columns that are no features are left out */
     bool is_best_iteration;
     enum cli_form_kind form;
     bool has_names;                          /* the first line names the columns */

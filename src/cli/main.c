@@ -32,6 +32,7 @@ static const struct cli_command commands[] = {
      "  --progress         rows and rows a second on standard error, as on a terminal anyway\n"
      "  --no-header        csv, tsv: the first line is a row\n"
      "  --skip-columns N   csv, tsv: leave out the first N columns\n"
+     "  --ignore-unknown   leave out columns that are no features\n"
      "  --best-iteration   only the trees up to the best iteration that the file names\n"
      "  --iterations A:B   only the iterations from A up to, not including, B\n"
      "  --features a,b,c   names of the model's features, in order\n"

@@ -70,7 +70,8 @@ refuse_unknown(const struct predict_file *file, struct bytes name, struct err *e
     } else {
         err_set(err, AUGURY_ERR_INVALID, "unknown_feature",
                 "column \"%.*s\" is no feature of the model (--skip-columns N leaves out the first "
-                "N, --no-header reads the first line as a row)",
+                "N, --no-header reads the first line as a row, --ignore-unknown leaves out what is "
+                "no feature)",
                 PREDICT_SHOWN(name));
     }
     return at_header(file, err);
@@ -311,6 +312,9 @@ row_from_names(const struct predict_file *file, const struct rows_cell *cells, s
     memset(file->is_given, 0, file->model->feature_count);
     for (size_t i = 0; rc == 0 && i < count; i++) {
         int32_t feature = model_feature_find(file->model, cells[i].name, hint);
+        if (feature < 0 && file->options.is_ignoring_unknown) {
+            continue;
+        }
         if (feature < 0) {
             (void)refuse_unknown(file, cells[i].name, err);
             (void)at_line(file, err);
