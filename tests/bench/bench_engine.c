@@ -23,6 +23,8 @@ enum {
     COLD_BYTES = 96 << 20,
     BATCH_ROWS = 1000,
     FEW_ROWS = 8,
+    EXPLAINED_ROWS = 16,
+    EXPLAINED_REPETITIONS = 5, /* the library takes a second for those rows of (b) */
     ROW_TURNS = 400,
     FEW_TURNS = 50,
     ROWS_SPARED = 7
@@ -35,6 +37,8 @@ struct subject {
     struct oracle_rows dense;
     struct oracle_rows missing; /* or no values */
     float *margins;
+    float *contributions; /* of EXPLAINED_ROWS */
+    void *contributions_scratch;
     uint8_t *other; /* what is written to make the caches cold */
     size_t turn;
 };
@@ -173,6 +177,54 @@ peer_batch(struct subject *subject)
     return per_row(start_ns, BATCH_ROWS);
 }
 
+/* Contributions. The library wants a matrix, whose making is a thousandth of its time. */
+static double
+ours_explained(struct subject *subject, size_t rows)
+{
+    uint64_t start_ns = clock_mono_ns();
+
+    model_contributions(&subject->ours.model, subject->rows.values, rows,
+                        subject->contributions_scratch, subject->contributions);
+    return per_row(start_ns, rows);
+}
+
+static double
+peer_explained(struct subject *subject, size_t row_count)
+{
+    struct peer_rows rows = peer_rows_of(subject, 0, row_count);
+    uint64_t start_ns = clock_mono_ns();
+    size_t count;
+
+    if (peer_predict(subject->peer, &rows, PEER_CONTRIBUTIONS, &count) == NULL) {
+        return NAN;
+    }
+    return per_row(start_ns, row_count);
+}
+
+static double
+ours_contributions(struct subject *subject)
+{
+    return ours_explained(subject, EXPLAINED_ROWS);
+}
+
+static double
+peer_contributions(struct subject *subject)
+{
+    return peer_explained(subject, EXPLAINED_ROWS);
+}
+
+static double
+ours_contributions_row(struct subject *subject)
+{
+    return ours_explained(subject, 1);
+}
+
+static double
+peer_contributions_row(struct subject *subject)
+{
+    return peer_explained(subject, 1);
+}
+
 static int
 compare_doubles(const void *a, const void *b)
 {
@@ -204,6 +256,10 @@ static const struct figure figures[] = {
     {"batch_avx2", "batch-avx2", DENSE_ROWS, REPETITIONS, 1, ours_batch, peer_batch},
     {"batch_avx2_missing", "batch-avx2", MISSING_ROWS, REPETITIONS, 1, ours_batch, peer_batch},
     {"batch_plain", "batch-plain", DENSE_ROWS, REPETITIONS, 1, ours_batch, peer_batch},
+    {"contributions", "auto", DENSE_ROWS, EXPLAINED_REPETITIONS, 0, ours_contributions,
+     peer_contributions},
+    {"contributions_row", "auto", DENSE_ROWS, EXPLAINED_REPETITIONS, 1, ours_contributions_row,
+     peer_contributions_row},
     {"row_scalar", "pack8", DENSE_ROWS, REPETITIONS, 1, ours_one_row, peer_one_row},
     {"batch_scalar", "pack8", DENSE_ROWS, REPETITIONS, 1, ours_batch, peer_batch},
 };
@@ -327,8 +383,14 @@ subject_init(struct subject *subject, const char *model_path, const char *rows_p
     if (is_done) {
         subject->margins =
             malloc(subject->rows.count * subject->ours.model.output_count * sizeof(float));
+        subject->contributions = malloc(
+            EXPLAINED_ROWS * model_contributions_count(&subject->ours.model) * sizeof(float));
+        size_t scratch_bytes =
+            model_contributions_scratch_bytes(&subject->ours.model, EXPLAINED_ROWS);
+        subject->contributions_scratch = aligned_alloc(64, scratch_bytes / 64 * 64 + 64);
     }
     is_done = is_done && subject->peer != NULL && subject->margins != NULL &&
+              subject->contributions != NULL && subject->contributions_scratch != NULL &&
               subject->other != NULL && subject->rows.count >= BATCH_ROWS &&
               answers_are_equal(subject);
     if (!is_done) {
@@ -347,6 +409,8 @@ subject_fini(struct subject *subject)
     free(subject->other);
     peer_free(&subject->peer);
     free(subject->margins);
+    free(subject->contributions);
+    free(subject->contributions_scratch);
 }
 
 static bool
