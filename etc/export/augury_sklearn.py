@@ -94,6 +94,7 @@ class Feature:
         self.levels = []
         self.is_category = False
         self.is_boolean = False
+        self.is_object = False  # numbers in a column of objects: encoders compare what they saw
         self.refuses_unknown = False
         self.missing = None  # the object that scikit-learn takes for missing here
         self.allows_missing = False
@@ -175,6 +176,7 @@ def known_values(column, categories):
     if not any(is_text(value) for value in categories):
         if feature.is_category and not column.steps:
             raise Unsupported(f"feature {feature.name}: one encoder reads texts, another numbers")
+        feature.is_object |= numpy.asarray(categories).dtype == object
         known = [None if is_missing(value) else number(value) for value in categories]
         feature.pool.update(value for value in known if value is not None)
         return known, column
@@ -560,6 +562,7 @@ class Oracle:
     def __init__(self, model, features, made):
         self.features = features
         self.has_names = hasattr(model, "feature_names_in_")
+        self.complaint = None  # what scikit-learn said of the last row that it did not take
         if "classes" not in made:
             self.output, self.ask = "prediction", model.predict
         elif made["link"] == "identity":
@@ -577,11 +580,10 @@ class Oracle:
             import pandas
             frame = pandas.DataFrame(cells, columns=[feature.name for feature in self.features])
             for feature in self.features:
-                if not feature.levels:
-                    frame[feature.name] = frame[feature.name].astype(
-                        bool if feature.is_boolean else float)
-                else:
-                    frame[feature.name] = frame[feature.name].astype(object)
+                kind = bool if feature.is_boolean else float
+                if feature.levels or feature.is_object:
+                    kind = object
+                frame[feature.name] = frame[feature.name].astype(kind)
             return frame
         return numpy.array(cells, dtype=object if is_mixed else numpy.float64)
 
@@ -593,8 +595,11 @@ class Oracle:
 
     def accepts(self, rows):
         try:
-            return bool(numpy.isfinite(self.answers(rows)).all())
-        except Exception:  # whatever scikit-learn raises for a row that it does not take
+            is_finite = bool(numpy.isfinite(self.answers(rows)).all())
+            self.complaint = self.complaint if is_finite else "its answer is no finite number"
+            return is_finite
+        except Exception as error:  # whatever scikit-learn raises for a row that it does not take
+            self.complaint = f"{type(error).__name__}: {error}"
             return False
 
     def accepted(self, rows):
@@ -679,7 +684,8 @@ def self_test_rows(oracle, sample):
                  for _ in range(SELF_TEST_ROWS - len(rows))]
         rows += oracle.accepted(drawn)
     if not rows:
-        raise Unsupported("no row was found that the model answers: give some as X")
+        raise Unsupported("no row was found that the model answers" +
+                          ("" if sample else ", and X gives none") + f" ({oracle.complaint})")
     return rows
 
 
@@ -706,9 +712,23 @@ def feature_list(model, sample):
         Feature(str(name))
         for name in (names if names is not None else [f"f{i}" for i in range(count)])
     ]
+    if sample and len(sample[0]) != len(features):
+        raise Unsupported(
+            f"X has {len(sample[0])} columns, the model reads {len(features)} features")
     for i, feature in enumerate(features):
         feature.is_boolean = bool(sample) and all(isinstance(row[i], bool) for row in sample)
     return features
+
+
+def take_unread_texts(features, columns, sample):
+    """Texts in a column that the model drops are welcome, whatever they say: a category whose one
+    level is for the sake of its type. It is a number, so that "113803" in a file is a text too."""
+    read = {id(column.feature) for column in columns}
+    for i, feature in enumerate(features):
+        if id(feature) not in read and any(is_text(row[i]) for row in sample):
+            feature.code("0")
+            for row in sample:
+                row[i] = row[i] if is_text(row[i]) else None
 
 
 def document(model, X=None):
@@ -724,12 +744,8 @@ def document(model, X=None):
     for _, step in steps:
         columns = through(step, columns)
     what = describe(estimator, columns)
-    read = {id(column.feature) for column in columns}
-    for i, feature in enumerate(features):
-        texts = [] if id(feature) in read else [row[i] for row in sample if is_text(row[i])]
-        if texts:
-            feature.code(texts[0])  # nothing reads it: any text will do
-    bare = [i for i, feature in enumerate(features) if id(feature) in read and not feature.levels]
+    take_unread_texts(features, columns, sample)
+    bare = [i for i, feature in enumerate(features) if not feature.levels]
     if (any(column.fill is not None for column in columns)
             or any(is_text(row[i]) for row in sample[:1000] for i in bare)):
         raise Unsupported("texts reach the estimator without an encoder")

@@ -330,6 +330,31 @@ def scalers_selectors_and_unions_are_followed(folder):
     compare_all(folder, [pipeline.make_pipeline(columns, linear_model.Ridge())], X, strength)
 
 
+@needs_sklearn
+def columns_that_the_pipeline_drops_may_hold_anything(folder):
+    frame, survived = titanic()
+    frame["Ticket"] = [f"PC {i}" if i % 3 else str(i) if i % 7 else math.nan
+                       for i in range(len(frame))]
+    numbers = pipeline.make_pipeline(impute.SimpleImputer(), preprocessing.StandardScaler())
+    encoder = preprocessing.OneHotEncoder(handle_unknown="ignore")
+    columns = compose.make_column_transformer((numbers, ["Age", "Fare"]), (encoder, ["Sex"]))
+    model = pipeline.make_pipeline(columns, linear_model.LogisticRegression())
+    model.fit(frame, survived)
+    compare(folder, model, frame, frame)
+
+
+@needs_sklearn
+def whole_numbers_in_a_column_of_objects_are_categories(folder):
+    frame, survived = titanic()
+    frame = pandas.DataFrame({"deck": (frame["Pclass"] * 10).astype(int).astype(object),
+                              "Fare": frame["Fare"], "Sex": frame["Sex"]})
+    encoder = preprocessing.OneHotEncoder(handle_unknown="ignore")
+    columns = compose.make_column_transformer((encoder, ["deck", "Sex"]), remainder="passthrough")
+    model = pipeline.make_pipeline(columns, tree.DecisionTreeClassifier(random_state=0))
+    model.fit(frame, survived)
+    compare(folder, model, frame, frame)
+
+
 # ---- what is refused ---------------------------------------------------------------------------
 
 
@@ -380,6 +405,17 @@ def what_cannot_be_exported_is_refused_by_name(folder):
         except augury_sklearn.Unsupported as why:
             assert name in str(why) and "supported" in str(why), why
         assert not os.path.exists(path)
+
+
+@needs_sklearn
+def rows_that_scikit_learn_does_not_take_are_refused_with_its_reason(folder):
+    X, strength, _ = concrete()
+    model = linear_model.Ridge().fit(X, strength)
+    try:
+        augury_sklearn.export(model, os.path.join(folder, "model.json"), X[:, :7])
+        assert False, "rows of seven columns for a model of eight"
+    except augury_sklearn.Unsupported as refusal:
+        assert "8 features" in str(refusal), refusal
 
 
 @needs_sklearn
