@@ -101,19 +101,27 @@ check_sparse(struct batch_pass *pass, const struct batch_tree *tree)
 }
 
 static bool
+shape_is_sane(const struct blob_header *header, const struct batch_tree *tree)
+{
+    return tree->depth <= BATCH_DEPTH_MAX && tree->slot_bits >= BATCH_SLOT_BITS_MIN &&
+           tree->slot_bits <= BATCH_PLANES && tree->slot_bits >= tree->depth &&
+           tree->parts <= header->batch_part_max && tree->output < header->output_count &&
+           (header->leaf_width == 1 || tree->output == 0);
+}
+
+static bool
 check_tree(struct batch_pass *pass, const struct batch_tree *tree)
 {
     const struct blob_header *header = pass->header;
+
+    if (!shape_is_sane(header, tree) || tree->test != pass->test_at ||
+        tree->list != pass->list_at || tree->leaf != pass->leaf_at) {
+        return false;
+    }
     uint64_t leaves = (uint64_t)header->leaf_width * tree->parts *
                           batch_number_bytes((enum model_number)header->number)
                       << tree->slot_bits;
-
-    if (tree->depth > BATCH_DEPTH_MAX || tree->slot_bits < BATCH_SLOT_BITS_MIN ||
-        tree->slot_bits > BATCH_PLANES || tree->slot_bits < tree->depth ||
-        tree->parts > header->batch_part_max || tree->output >= header->output_count ||
-        (header->leaf_width > 1 && tree->output != 0) || tree->test != pass->test_at ||
-        tree->list != pass->list_at || tree->leaf != pass->leaf_at ||
-        leaves > header->batch_leaf_bytes - BATCH_LEAF_PADDING - pass->leaf_at ||
+    if (leaves > header->batch_leaf_bytes - BATCH_LEAF_PADDING - pass->leaf_at ||
         !check_tests(pass, batch_test_count(tree))) {
         return false;
     }

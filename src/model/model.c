@@ -244,7 +244,7 @@ kernel_bytes(const struct model *model, size_t row_count)
     return batch > bytes ? batch : bytes;
 }
 
-enum { INPUT_BLOCK_ROWS = 128, INPUT_BLOCK_BYTES = 1 << 20 };
+enum { INPUT_BLOCK_ROWS = 512, INPUT_BLOCK_BYTES = 1 << 20 };
 
 /* Rows whose inputs are computed at a time: enough for the kernels of many rows, few enough to stay
  * in the cache. */

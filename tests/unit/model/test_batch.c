@@ -388,6 +388,7 @@ trees_that_lead_astray_are_refused_in_spite_of_the_checksum(void)
     CHECK(is_refused_with(&f, &trees[0].depth, (uint8_t)(trees[0].depth - 1)));
     CHECK(is_refused_with(&f, &trees[0].slot_bits, (uint8_t)(trees[0].slot_bits - 1)));
     CHECK(is_refused_with(&f, &trees[0].slot_bits, 9));
+    CHECK(is_refused_with(&f, &trees[0].slot_bits, 248)); /* no shift by so many */
     CHECK(is_refused_with(&f, &trees[0].output, 2));
     CHECK(is_refused_with(&f, &trees[0].inner, 1));
     CHECK(is_refused_with(&f, &trees[0].parts, 2));
