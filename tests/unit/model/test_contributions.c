@@ -218,7 +218,7 @@ reference(const struct neutral_model *model, const void *row, bool is_by_definit
             if (is_by_definition) {
                 add_by_definition(&question, values);
             } else {
-                add_by_leaves(&question, 0, NULL, 0, values);
+                add_by_leaves(&question, 0, &(struct path_test){0}, 0, values);
             }
         }
         for (uint32_t i = 0; i < width; i++) {
