@@ -59,7 +59,7 @@ strip_transpose(const float *rows, size_t row_count, uint32_t feature_count, uin
                 size_t block_rows, float *out)
 {
     uint32_t left = feature_count - first;
-    __mmask16 there = left >= TILE ? (__mmask16)0xffff : (__mmask16)((1u << left) - 1);
+    __mmask16 there = (__mmask16)(left >= TILE ? 0xffffu : (1u << left) - 1);
     __m512 tile[TILE];
 
     for (size_t at = 0; at < row_count; at += TILE) {
