@@ -92,6 +92,23 @@ rank_columns(const struct model *model)
     return blob_section(model, BLOB_RANK_COLUMNS);
 }
 
+/* A number under its column's rule: NaN when it is missing. */
+static inline double
+rank_value_f64(double x, unsigned rule)
+{
+    if (rule == NEUTRAL_NAN_IS_ZERO) {
+        return x != x ? 0.0 : x;
+    }
+    return rule == NEUTRAL_ZERO_IS_MISSING && __builtin_fabs(x) <= NEUTRAL_ZERO ? __builtin_nan("")
+                                                                                : x;
+}
+
+static inline float
+rank_value_f32(float x, unsigned rule)
+{
+    return rule == 0 ? x : (float)rank_value_f64((double)x, rule);
+}
+
 /* The columns of sets alone: what every quantiser does alike. Returns whether one is missing. */
 bool rank_row_sets(const struct model *model, const void *row, uint8_t *out_ranks);
 

@@ -1,22 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * rank_row.c - one row as ranks, in plain C: two searches of sixteen a column. What the quantisers
- * for one instruction set each must equal.
+ * rank_row.c - one row as ranks, in plain C: a search among sixteen pivots, then among the sixteen
+ * thresholds between two of them. Not all sixteen can be <= x: the last is itself a pivot, which x
+ * would have passed, or NaN.
  */
 #include "rank.h"
 
 #include <math.h>
-
-/* False: missing under the rule. */
-static inline bool
-value_read(double *x, unsigned rule)
-{
-    if ((rule & NEUTRAL_NAN_IS_ZERO) != 0) {
-        *x = isnan(*x) ? 0.0 : *x;
-        return true;
-    }
-    return (rule & NEUTRAL_ZERO_IS_MISSING) != 0 ? fabs(*x) > NEUTRAL_ZERO : !isnan(*x);
-}
 
 /* Which row of its table. Where members go left a value is cut to an integer first (LightGBM),
  * where they go right no number under 0 is a category (XGBoost). */
@@ -38,8 +28,9 @@ rank_row_sets(const struct model *model, const void *row, uint8_t *out_ranks)
 
     for (uint32_t c = header->rank_number_columns; c < header->rank_column_count;) {
         const struct rank_column *column = &columns[c];
-        double x = model_number_get(model, row, column->feature);
-        if (value_read(&x, column->rule)) {
+        double x = rank_value_f64(model_number_get(model, row, column->feature),
+                                  column->rule & ~(unsigned)NEUTRAL_MEMBERS_LEFT);
+        if (!isnan(x)) {
             const uint8_t *from =
                 tables + column->first + (size_t)table_row(column, x) * column->width;
             for (uint32_t k = 0; k < column->width; k++) {
@@ -56,64 +47,70 @@ rank_row_sets(const struct model *model, const void *row, uint8_t *out_ranks)
     return has_missing;
 }
 
-/* How many of sixteen are <= x. */
+/* How many of sixteen ascending ones are <= x, at most 15. */
 static inline uint32_t
-count_f32(const float *numbers, float x)
+passed_f32(const float *numbers, float x)
 {
-    uint32_t count = 0;
+    uint32_t count = x >= numbers[7] ? 8 : 0;
 
-    for (unsigned i = 0; i < RANK_SEGMENT; i++) {
-        count += x >= numbers[i];
+    count += x >= numbers[count + 3] ? 4 : 0;
+    count += x >= numbers[count + 1] ? 2 : 0;
+    return count + (x >= numbers[count] ? 1 : 0);
+}
+
+static inline uint32_t
+passed_f64(const double *numbers, double x)
+{
+    uint32_t count = x >= numbers[7] ? 8 : 0;
+
+    count += x >= numbers[count + 3] ? 4 : 0;
+    count += x >= numbers[count + 1] ? 2 : 0;
+    return count + (x >= numbers[count] ? 1 : 0);
+}
+
+static bool
+ranks_f32(const struct model *model, const float *row, uint8_t *out_ranks)
+{
+    const struct rank_column *columns = rank_columns(model);
+    const float *thresholds = blob_section(model, BLOB_RANK_THRESHOLDS);
+    uint32_t count = blob_header(model)->rank_number_columns;
+    unsigned missing = 0;
+
+    for (uint32_t c = 0; c < count; c++) {
+        float x = rank_value_f32(row[columns[c].feature], columns[c].rule);
+        uint32_t rank = RANK_SEGMENT * passed_f32(thresholds + (size_t)c * RANK_SEGMENT, x);
+        rank += passed_f32(thresholds + columns[c].first + rank, x);
+        unsigned is_missing = x != x;
+        missing |= is_missing;
+        out_ranks[c] = (uint8_t)(rank | (0u - is_missing));
     }
-    return count;
+    return missing != 0;
 }
 
-static inline uint32_t
-count_f64(const double *numbers, double x)
+static bool
+ranks_f64(const struct model *model, const double *row, uint8_t *out_ranks)
 {
-    uint32_t count = 0;
+    const struct rank_column *columns = rank_columns(model);
+    const double *thresholds = blob_section(model, BLOB_RANK_THRESHOLDS);
+    uint32_t count = blob_header(model)->rank_number_columns;
+    unsigned missing = 0;
 
-    for (unsigned i = 0; i < RANK_SEGMENT; i++) {
-        count += x >= numbers[i];
+    for (uint32_t c = 0; c < count; c++) {
+        double x = rank_value_f64(row[columns[c].feature], columns[c].rule);
+        uint32_t rank = RANK_SEGMENT * passed_f64(thresholds + (size_t)c * RANK_SEGMENT, x);
+        rank += passed_f64(thresholds + columns[c].first + rank, x);
+        unsigned is_missing = x != x;
+        missing |= is_missing;
+        out_ranks[c] = (uint8_t)(rank | (0u - is_missing));
     }
-    return count;
-}
-
-static inline uint32_t
-rank_f32(const float *thresholds, uint32_t first, uint32_t column, float x)
-{
-    uint32_t passed = count_f32(thresholds + (size_t)column * RANK_SEGMENT, x);
-
-    return passed * RANK_SEGMENT + count_f32(thresholds + first + passed * RANK_SEGMENT, x);
-}
-
-static inline uint32_t
-rank_f64(const double *thresholds, uint32_t first, uint32_t column, double x)
-{
-    uint32_t passed = count_f64(thresholds + (size_t)column * RANK_SEGMENT, x);
-
-    return passed * RANK_SEGMENT + count_f64(thresholds + first + passed * RANK_SEGMENT, x);
+    return missing != 0;
 }
 
 bool
 rank_row(const struct model *model, const void *row, uint8_t *out_ranks)
 {
-    const struct blob_header *header = blob_header(model);
-    const struct rank_column *columns = rank_columns(model);
-    const void *thresholds = blob_section(model, BLOB_RANK_THRESHOLDS);
-    bool has_missing = rank_row_sets(model, row, out_ranks);
+    bool has_missing = model->number == MODEL_FLOAT32 ? ranks_f32(model, row, out_ranks)
+                                                      : ranks_f64(model, row, out_ranks);
 
-    for (uint32_t c = 0; c < header->rank_number_columns; c++) {
-        const struct rank_column *column = &columns[c];
-        double x = model_number_get(model, row, column->feature);
-        if (!value_read(&x, column->rule)) {
-            out_ranks[c] = RANK_MISSING;
-            has_missing = true;
-        } else if (model->number == MODEL_FLOAT32) {
-            out_ranks[c] = (uint8_t)rank_f32(thresholds, column->first, c, (float)x);
-        } else {
-            out_ranks[c] = (uint8_t)rank_f64(thresholds, column->first, c, x);
-        }
-    }
-    return has_missing;
+    return rank_row_sets(model, row, out_ranks) || has_missing;
 }

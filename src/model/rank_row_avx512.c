@@ -40,11 +40,7 @@ ranks_f32(const struct model *model, const float *row, bool has_missing, bool ha
 
     for (uint32_t c = 0; c < count; c++) {
         float x = row[columns[c].feature];
-        if (has_rules && columns[c].rule == NEUTRAL_NAN_IS_ZERO) {
-            x = x != x ? 0 : x;
-        } else if (has_rules && columns[c].rule == NEUTRAL_ZERO_IS_MISSING) {
-            x = __builtin_fabs((double)x) <= NEUTRAL_ZERO ? __builtin_nanf("") : x;
-        }
+        x = has_rules ? rank_value_f32(x, columns[c].rule) : x;
         __m512 all = _mm512_set1_ps(x);
         unsigned rank = RANK_SEGMENT * passed_f32(all, thresholds + (size_t)c * RANK_SEGMENT);
         rank += passed_f32(all, thresholds + columns[c].first + rank);
@@ -69,11 +65,7 @@ ranks_f64(const struct model *model, const double *row, bool has_missing, bool h
 
     for (uint32_t c = 0; c < count; c++) {
         double x = row[columns[c].feature];
-        if (has_rules && columns[c].rule == NEUTRAL_NAN_IS_ZERO) {
-            x = x != x ? 0 : x;
-        } else if (has_rules && columns[c].rule == NEUTRAL_ZERO_IS_MISSING) {
-            x = __builtin_fabs(x) <= NEUTRAL_ZERO ? __builtin_nan("") : x;
-        }
+        x = has_rules ? rank_value_f64(x, columns[c].rule) : x;
         __m512d all = _mm512_set1_pd(x);
         unsigned rank = RANK_SEGMENT * passed_f64(all, thresholds + (size_t)c * RANK_SEGMENT);
         rank += passed_f64(all, thresholds + columns[c].first + rank);
