@@ -63,6 +63,7 @@ struct conf {
         uint64_t map_bytes;
         char keys[CONF_PATH_BYTES]; /* public keys that may sign manifests */
         char require_signature[8];  /* "yes", "warn", "no" */
+        char kernel[32];            /* "auto", or the name of one */
     } models;
     struct {
         char dir[CONF_PATH_BYTES];

@@ -196,6 +196,10 @@ size_t model_kernel_names(const struct model *model, const char **out_names, siz
 /* From now on this one answers all; "auto" or "": the best again. The working memory must be asked
  * for anew. AUGURY_ERR_INVALID names those that can. */
 AUGURY_MUST_USE int model_force_kernel(struct model *model, const char *name, struct err *err);
+/* The same where that kernel can answer for the model; otherwise nothing changes. */
+void model_prefer_kernel(struct model *model, const char *name);
+/* Whether this processor has a kernel of that name, for any model, or it is "auto" or "". */
+AUGURY_MUST_USE int model_kernel_check(const char *name, struct err *err);
 
 /* margins: row_count × K; out: row_count × prediction_count (what the library's predict returns; of
  * MODEL_FLOAT32 in XGBoost's own float32 arithmetic). */

@@ -20,6 +20,8 @@ struct registry_options {
     size_t map_bytes; /* address space for the environment; 0: as it was made */
     bool is_read_only;
     struct stats_slot *stats; /* or NULL */
+    /* The kernel that answers for every model that it can answer for; NULL or "auto": the best. */
+    const char *kernel;
 };
 /* A writer makes the folder and the environment when they are absent. A reader makes nothing:
  * AUGURY_NOT_FOUND (with err) says that no writer has been there yet. One open a process. */

@@ -226,6 +226,20 @@ api_put_calibration(struct wire_writer *writer, const struct model *model)
     wire_end(writer);
 }
 
+/* Which kernel answers a call of few rows, and which one of how many. */
+static void
+put_kernel(struct wire_writer *writer, const struct model *model)
+{
+    wire_object(writer, 3);
+    wire_key(writer, "row");
+    wire_put_text(writer, model_kernel(model, 1));
+    wire_key(writer, "batch");
+    wire_put_text(writer, model_kernel(model, SIZE_MAX));
+    wire_key(writer, "batch_rows");
+    wire_put_u64(writer, model->batch_rows_min);
+    wire_end(writer);
+}
+
 static void
 put_features(struct wire_writer *writer, const struct model *model)
 {
@@ -372,7 +386,7 @@ api_put_model(struct wire_writer *writer, const struct registry *registry,
 {
     const struct model *model = &found->model;
 
-    wire_object(writer, 22 + (warning != NULL ? 1 : 0));
+    wire_object(writer, 23 + (warning != NULL ? 1 : 0));
     put_version_members(writer, found);
     if (warning != NULL) {
         wire_key(writer, "warning");
@@ -393,6 +407,8 @@ api_put_model(struct wire_writer *writer, const struct registry *registry,
     wire_put_u64(writer, model->output_count);
     wire_key(writer, "number");
     wire_put_text(writer, model->number == MODEL_FLOAT32 ? "float32" : "float64");
+    wire_key(writer, "kernel");
+    put_kernel(writer, model);
     wire_key(writer, "classes");
     put_classes(writer, model);
     wire_key(writer, "outputs");

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "augury/api.h"
+#include "augury/model.h"
 
 static struct err *
 next(struct conf_errors *errors)
@@ -178,6 +179,8 @@ check_keys(const struct conf *conf, struct conf_errors *errors)
 void
 check_machine(const struct conf *conf, struct conf_errors *out_errors)
 {
+    struct err why;
+
     out_errors->count = 0;
     check_user("user", conf->user, conf->group, out_errors);
     if (conf->admin.operator_group[0] != '\0') {
@@ -189,6 +192,9 @@ check_machine(const struct conf *conf, struct conf_errors *out_errors)
         check_file("log.file", conf->log.file, out_errors);
     }
     check_child_dir("models.dir", conf->models.dir, conf, out_errors);
+    if (model_kernel_check(conf->models.kernel, &why) != 0) {
+        fail(out_errors, "models.kernel", &why);
+    }
     check_child_dir("cache.dir", conf->cache.dir, conf, out_errors);
     check_keys(conf, out_errors);
     for (uint32_t i = 0; i < conf->listen_count; i++) {

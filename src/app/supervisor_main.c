@@ -205,7 +205,8 @@ open_environments(struct supervisor *supervisor, struct err *err)
     bool was_damaged = false;
     struct registry_options models = {.dir = conf->models.dir,
                                       .map_bytes = (size_t)conf->models.map_bytes,
-                                      .stats = supervisor->stats};
+                                      .stats = supervisor->stats,
+                                      .kernel = conf->models.kernel};
     struct cache_options cache = {.dir = conf->cache.dir,
                                   .map_bytes = heritage->cache_map_bytes,
                                   .is_keeper = true,

@@ -127,7 +127,8 @@ open_models(struct worker *worker, struct err *err)
     struct registry_options options = {.dir = conf->models.dir,
                                        .map_bytes = (size_t)conf->models.map_bytes,
                                        .is_read_only = true,
-                                       .stats = worker->stats};
+                                       .stats = worker->stats,
+                                       .kernel = conf->models.kernel};
 
     return registry_open(&options, &worker->registry, err);
 }

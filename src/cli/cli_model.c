@@ -50,6 +50,7 @@ run_verb(const struct conf *conf, int argc, const char *const *argv, struct buf 
         .dir = conf->models.dir,
         .map_bytes = (size_t)conf->models.map_bytes,
         .is_read_only = verb_is_read_only(argv[0]),
+        .kernel = conf->models.kernel,
     };
     struct registry *registry = NULL;
     struct wire_writer writer;

@@ -3,6 +3,7 @@
  * work. */
 #include <getopt.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli_score.h"
@@ -83,6 +84,7 @@ take_option(const struct cli_command *command, int option, struct cli_score_opti
                    : cli_usage(command, "--to is tsv, csv or npy, not ", optarg);
     case 'f': options->features = optarg; return CLI_OK;
     case 's': options->schema_path = optarg; return CLI_OK;
+    case 'K': options->kernel = optarg; return CLI_OK;
     case 'o':
         return predict_output_find(bytes_of_text(optarg), &options->output) == 0
                    ? CLI_OK
@@ -107,15 +109,23 @@ static int
 take_arguments(const struct cli_command *command, int argc, char **argv,
                struct cli_score_options *options)
 {
-    static const struct option long_options[] = {
-        {"best-iteration", no_argument, NULL, 'b'}, {"no-header", no_argument, NULL, 'n'},
-        {"header", no_argument, NULL, 'H'},         {"model", required_argument, NULL, 'm'},
-        {"level", required_argument, NULL, 'l'},    {"features", required_argument, NULL, 'f'},
-        {"schema", required_argument, NULL, 's'},   {"output", required_argument, NULL, 'o'},
-        {"format", required_argument, NULL, 'F'},   {"skip-columns", required_argument, NULL, 'k'},
-        {"ignore-unknown", no_argument, NULL, 'u'}, {"iterations", required_argument, NULL, 'i'},
-        {"threads", required_argument, NULL, 't'},  {"progress", no_argument, NULL, 'p'},
-        {"to", required_argument, NULL, 'T'},       {0}};
+    static const struct option long_options[] = {{"best-iteration", no_argument, NULL, 'b'},
+                                                 {"no-header", no_argument, NULL, 'n'},
+                                                 {"header", no_argument, NULL, 'H'},
+                                                 {"model", required_argument, NULL, 'm'},
+                                                 {"level", required_argument, NULL, 'l'},
+                                                 {"features", required_argument, NULL, 'f'},
+                                                 {"schema", required_argument, NULL, 's'},
+                                                 {"output", required_argument, NULL, 'o'},
+                                                 {"format", required_argument, NULL, 'F'},
+                                                 {"skip-columns", required_argument, NULL, 'k'},
+                                                 {"ignore-unknown", no_argument, NULL, 'u'},
+                                                 {"iterations", required_argument, NULL, 'i'},
+                                                 {"threads", required_argument, NULL, 't'},
+                                                 {"progress", no_argument, NULL, 'p'},
+                                                 {"to", required_argument, NULL, 'T'},
+                                                 {"kernel", required_argument, NULL, 'K'},
+                                                 {0}};
     int option;
 
     optind = 0; /* a second parse in one program: main has read the options before the command */
@@ -146,7 +156,8 @@ int
 cli_predict(const struct cli *cli, const struct cli_command *command, int argc,
             const char *const *argv)
 {
-    struct cli_score_options options = {.output = PREDICT_PREDICTION,
+    struct cli_score_options options = {.kernel = getenv("AUGURY_KERNEL"),
+                                        .output = PREDICT_PREDICTION,
                                         .level = PREDICT_LEVEL,
                                         .rows = {.format = ROWS_CSV, .has_header = true}};
     struct err err;

@@ -133,6 +133,9 @@ run(struct scorer *scorer, struct buf *blob)
     };
     int rc = options->model_path != NULL ? compile_and_open(scorer, blob) : open_stored(scorer);
 
+    if (rc == 0 && scorer->options->kernel != NULL) {
+        rc = model_force_kernel(&scorer->model, scorer->options->kernel, &scorer->err);
+    }
     if (rc == 0) {
         rc = check_output(scorer);
     }

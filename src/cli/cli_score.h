@@ -14,6 +14,7 @@ struct cli_score_options {
     const char *rows_path;
     const char *features;
     const char *schema_path;
+    const char *kernel; /* NULL: the best */
     enum predict_outputs output;
     double level; /* of intervals */
     struct rows_options rows;

@@ -46,6 +46,9 @@ const struct conf_option conf_options[] = {
      "yes, warn, no", NULL,
      "Whether a model is imported without a signed manifest: yes refuses it, warn says so, no "
      "does not mind."},
+    {"models", "kernel", CONF_TEXT, PLACE(models.kernel), "auto", 1, 31, NULL, "AUGURY_KERNEL",
+     "Kernel that answers for every model that it can answer for; auto: the fastest of this "
+     "processor, and all give the same answers."},
 
     {"cache", "dir", CONF_PATH, PLACE(cache.dir), "/dev/shm/augury/cache", 1, 0, NULL, NULL,
      "Folder of the memory tier; should lie on a tmpfs."},

@@ -62,38 +62,81 @@ model_kernel_names(const struct model *model, const char **out_names, size_t roo
     return count;
 }
 
-static int
-refuse(const struct model *model, const char *name, struct err *err)
+static bool
+is_auto(const char *name)
 {
-    const char *names[MODEL_KERNELS_MAX];
-    size_t count = model_kernel_names(model, names, MODEL_KERNELS_MAX);
-    char text[256] = "";
+    return name[0] == '\0' || strcmp(name, "auto") == 0;
+}
+
+/* names: of those that would do. */
+static int
+refuse(const char *name, const char *where, const char *const *names, size_t count, struct err *err)
+{
+    char text[192] = "";
     size_t at = 0;
 
-    for (size_t i = 0; i < count && i < MODEL_KERNELS_MAX && at < sizeof(text); i++) {
+    for (size_t i = 0; i < count && at < sizeof(text); i++) {
         int len = snprintf(text + at, sizeof(text) - at, ", %s", names[i]);
         at += len > 0 ? (size_t)len : 0;
     }
     return err_set(err, AUGURY_ERR_INVALID, "unknown_kernel",
-                   "the kernel %s cannot answer for this model on this processor; these can: "
-                   "auto%s",
-                   name, text);
+                   "no kernel \"%.32s\" %s; there are auto%s", name, where, text);
 }
 
-int
-model_force_kernel(struct model *model, const char *name, struct err *err)
+/* False: it cannot, and nothing changed. */
+static bool
+take_kernel(struct model *model, const char *name)
 {
-    if (name[0] == '\0' || strcmp(name, "auto") == 0) {
+    if (is_auto(name)) {
         kernel_choose(model);
-        return 0;
+        return true;
     }
     for (size_t i = 0; kernel_list[i] != NULL; i++) {
         if (strcmp(kernel_list[i]->name, name) == 0 && runs_here(kernel_list[i], model)) {
             model->row_kernel = kernel_list[i];
             model->batch_kernel = kernel_list[i];
             model->batch_rows_min = 1;
-            return 0;
+            return true;
         }
     }
-    return refuse(model, name, err);
+    return false;
+}
+
+int
+model_force_kernel(struct model *model, const char *name, struct err *err)
+{
+    const char *names[MODEL_KERNELS_MAX];
+
+    if (take_kernel(model, name)) {
+        return 0;
+    }
+    size_t count = model_kernel_names(model, names, MODEL_KERNELS_MAX);
+    return refuse(name, "answers for this model on this processor", names,
+                  count < MODEL_KERNELS_MAX ? count : MODEL_KERNELS_MAX, err);
+}
+
+void
+model_prefer_kernel(struct model *model, const char *name)
+{
+    (void)take_kernel(model, name);
+}
+
+int
+model_kernel_check(const char *name, struct err *err)
+{
+    const char *names[MODEL_KERNELS_MAX];
+    size_t count = 0;
+
+    for (size_t i = 0; kernel_list[i] != NULL; i++) {
+        if ((kernel_list[i]->needs & ~kernel_cpu_bits()) != 0) {
+            continue;
+        }
+        if (strcmp(kernel_list[i]->name, name) == 0) {
+            return 0;
+        }
+        if (count < MODEL_KERNELS_MAX) {
+            names[count++] = kernel_list[i]->name;
+        }
+    }
+    return is_auto(name) ? 0 : refuse(name, "runs on this processor", names, count, err);
 }

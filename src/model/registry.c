@@ -80,6 +80,13 @@ registry_setup(struct registry *registry, const struct registry_options *options
 {
     registry->is_read_only = options->is_read_only;
     registry->stats = options->stats;
+    if (options->kernel != NULL) {
+        int bad = model_kernel_check(options->kernel, err);
+        if (bad != 0) {
+            return bad;
+        }
+        (void)snprintf(registry->kernel, sizeof(registry->kernel), "%s", options->kernel);
+    }
     int rc = registry_open_store(registry, options, err);
     if (rc != 0) {
         return rc;
@@ -339,7 +346,7 @@ registry_find(struct registry *registry, struct bytes name, struct bytes selecto
         struct version *version = NULL;
         int rc = find_version(registry_table(registry), name, selector, &version, err);
         if (rc == 0) {
-            rc = version_open(version, err);
+            rc = version_open(registry, version, err);
         }
         if (rc != 0) {
             return rc;
@@ -361,7 +368,7 @@ registry_each(struct registry *registry, size_t i, const struct registry_model *
         return AUGURY_END;
     }
     *out_model = &table->versions[i].shown;
-    return version_open(&table->versions[i], err);
+    return version_open(registry, &table->versions[i], err);
 }
 
 const struct registry_entry *

@@ -88,7 +88,8 @@ struct version *table_find(const struct table *table, struct bytes name, uint32_
 /* The first version of a name and how many follow on; NULL when there is none. */
 struct version *table_first(const struct table *table, struct bytes name, size_t *out_count);
 /* Opens the view of a version when it is not open: fully checked once, by its header later. */
-AUGURY_MUST_USE int version_open(struct version *version, struct err *err);
+AUGURY_MUST_USE int version_open(const struct registry *registry, struct version *version,
+                                 struct err *err);
 /* Opens another view of the stored bytes, checked as said, and compares it with the version's
  * record. */
 AUGURY_MUST_USE int version_check(const struct version *version, enum model_blob_check check,
@@ -121,6 +122,7 @@ struct registry {
     bool is_in_snapshot;
     bool is_resolved;
     uint64_t resolved_txn_id;
+    char kernel[32];   /* the operator's wish; empty: none */
     size_t stored_min; /* smaller blobs are padded, so that each has pages of its own */
     size_t blob_max;
     struct find_slot slots[FIND_SLOTS];

@@ -321,7 +321,7 @@ version_check(const struct version *version, enum model_blob_check check, struct
 }
 
 int
-version_open(struct version *version, struct err *err)
+version_open(const struct registry *registry, struct version *version, struct err *err)
 {
     struct model model;
 
@@ -330,6 +330,9 @@ version_open(struct version *version, struct err *err)
     }
     int rc = version_check(version, version->is_checked ? MODEL_CHECK_HEADER : MODEL_CHECK_ALL,
                            &version->shown.model, err);
+    if (rc == 0) {
+        model_prefer_kernel(&version->shown.model, registry->kernel);
+    }
     version->is_open = rc == 0;
     version->is_checked = version->is_checked || rc == 0;
     version->is_refused = rc != 0;

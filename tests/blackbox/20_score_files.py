@@ -269,6 +269,23 @@ def rows_before_a_wrong_one_are_printed(_):
 
 
 @test
+def every_kernel_gives_the_published_bits_and_an_unknown_one_is_refused(_):
+    words = (os.path.join(NFL, "model.json"), os.path.join(NFL, "input.tsv"), "--no-header",
+             "--output", "margin")
+    theirs = published("nfl-wp", "xgb174_margin.tsv")
+    names = refused(1, *words, "--kernel", "no such").split("there are ")[1].strip().split(", ")
+    assert {"auto", "pack8"} <= set(names), names
+    for name in names:
+        same_bits(scored(*words, "--kernel", name), theirs)
+    os.environ["AUGURY_KERNEL"] = "wide"
+    try:
+        assert '"wide"' in refused(1, *words)
+        same_bits(scored(*words, "--kernel", "auto"), theirs)
+    finally:
+        del os.environ["AUGURY_KERNEL"]
+
+
+@test
 def wrong_words_are_usage(_):
     model = os.path.join(NFL, "model.json")
     for words in ((), (model,), (model, "a.csv", "b.csv"), (model, "rows.unknown"),

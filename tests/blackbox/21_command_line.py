@@ -165,6 +165,19 @@ def a_model_lives_from_import_to_unload(folder):
 
 
 @test
+def the_kernel_that_serves_is_named(folder):
+    words = ["model", "import", "nfl-wp", os.path.join(NFL, "model.json"), "--features", NAMES]
+    kernel = document(folder, *words)["kernel"]
+    assert set(kernel) == {"row", "batch", "batch_rows"} and kernel["batch_rows"] > 0, kernel
+    forced = run(folder, "-o", "models.kernel=pack8", "-j", "model", "show", "nfl-wp")
+    assert json.loads(forced.stdout)["kernel"] == {"row": "pack8", "batch": "pack8", "batch_rows": 1}, forced
+    unable = run(folder, "-o", "models.kernel=wide", "-j", "model", "show", "nfl-wp")
+    assert json.loads(unable.stdout)["kernel"] == kernel, unable
+    unknown = run(folder, "-o", "models.kernel=fast", "model", "show", "nfl-wp")
+    assert unknown.returncode == FAILED and '"fast"' in unknown.stderr and "pack8" in unknown.stderr, unknown
+
+
+@test
 def documents_for_people_name_what_they_show(folder):
     words = ["model", "import", "nfl-wp", os.path.join(NFL, "model.json"), "--features", NAMES]
     assert run(folder, *words).returncode == OK
