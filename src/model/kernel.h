@@ -20,6 +20,8 @@ struct kernel_ops {
     const char *name;
     unsigned needs;  /* enum kernel_cpu */
     size_t rows_min; /* chosen for calls of so many rows and more; it can answer fewer */
+    /* Chosen for models of so many trees and more: fewer are not worth its preparations. */
+    uint32_t trees_min;
     /* Whether the model has what this kernel reads. */
     bool (*can_run)(const struct model *model);
     size_t (*scratch_bytes)(const struct model *model, size_t row_count);
@@ -36,7 +38,9 @@ extern const struct kernel_ops kernel_wide;       /* BLOB_WIDE, both precisions 
 extern const struct kernel_ops kernel_linear;     /* BLOB_LINEAR */
 extern const struct kernel_ops kernel_dense;      /* BLOB_DENSE, float64 */
 extern const struct kernel_ops kernel_scorecard;  /* BLOB_SCORECARD, float64 */
-extern const struct kernel_ops kernel_row_avx512; /* roots and records (walk.h) */
+extern const struct kernel_ops kernel_row_plain;  /* roots and records (walk.h), portable */
+extern const struct kernel_ops kernel_row_avx2;   /* the same for AVX2 */
+extern const struct kernel_ops kernel_row_avx512; /* and with masks of 64 nodes */
 /* Many rows (batch.h), by blocks of up to 512, 256 and 128. */
 extern const struct kernel_ops kernel_batch_avx512;
 extern const struct kernel_ops kernel_batch_avx2;

@@ -35,7 +35,7 @@ kernel_choose(struct model *model)
         const struct kernel_ops *kernel = kernel_list[i];
         const struct kernel_ops **place =
             kernel->rows_min > 1 ? &model->batch_kernel : &model->row_kernel;
-        if (*place == NULL && runs_here(kernel, model)) {
+        if (*place == NULL && model->tree_count >= kernel->trees_min && runs_here(kernel, model)) {
             *place = kernel;
         }
     }

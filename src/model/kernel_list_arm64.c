@@ -3,8 +3,8 @@
 #include "kernel.h"
 
 const struct kernel_ops *const kernel_list[] = {
-    &kernel_batch_neon, &kernel_batch_plain, &kernel_pack8,     &kernel_wide8, &kernel_wide,
-    &kernel_linear,     &kernel_dense,       &kernel_scorecard, NULL,
+    &kernel_batch_neon, &kernel_batch_plain, &kernel_pack8, &kernel_row_plain, &kernel_wide8,
+    &kernel_wide,       &kernel_linear,      &kernel_dense, &kernel_scorecard, NULL,
 };
 
 unsigned

@@ -8,6 +8,8 @@ const struct kernel_ops *const kernel_list[] = {
     &kernel_batch_avx2,
     &kernel_batch_plain,
     &kernel_pack8,
+    &kernel_row_avx2,
+    &kernel_row_plain,
     &kernel_wide8,
     &kernel_wide,
     &kernel_linear,

@@ -462,6 +462,7 @@ const struct kernel_ops kernel_row_avx512 = {
     .name = "row-avx512",
     .needs = KERNEL_CPU_AVX512,
     .rows_min = 1,
+    .trees_min = 16,
     .can_run = row_can_run,
     .scratch_bytes = row_scratch_bytes,
     .margins = row_avx512_margins,

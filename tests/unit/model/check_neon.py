@@ -16,8 +16,8 @@ PARTS = """
     batch_check batch_plain batch_plan blob_check blob_compile blob_parts calibration
     contributions_plan kernel_batch kernel_batch_neon kernel_batch_plain kernel_choice
     kernel_dense kernel_inputs kernel_linear kernel_list_arm64 kernel_pack8 kernel_scorecard
-    kernel_wide kernel_wide8 model neutral neutral_parts rank_check rank_plan rank_row
-    walk_check walk_plan walk_sums
+    kernel_row_plain kernel_wide kernel_wide8 model neutral neutral_parts rank_check
+    rank_plan rank_row walk_check walk_plan walk_sums
 """.split()
 FLAGS = ["-std=c11", "-D_GNU_SOURCE", "-O2", "-g", "-funroll-loops", "-ffp-contract=off",
          "-Wall", "-Wextra", "-static"]
