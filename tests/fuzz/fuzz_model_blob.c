@@ -124,6 +124,25 @@ change_and_seal(struct buf *blob, const uint8_t *data, size_t size)
     header->checksum_hi = digest.hi;
 }
 
+/* Each kernel that can run, the ones that would not be chosen for so small a model as well. */
+static void
+evaluate_by_each_kernel(const struct model *model, const void *rows, void *margins)
+{
+    const char *names[MODEL_KERNELS_MAX];
+    size_t count = model_kernel_names(model, names, MODEL_KERNELS_MAX);
+
+    for (size_t i = 0; i < count; i++) {
+        struct model forced = *model;
+        struct err err;
+        AUGURY_ASSERT(model_force_kernel(&forced, names[i], &err) == 0);
+        void *scratch = aligned_alloc(64, model_scratch_bytes(&forced, ROWS));
+        AUGURY_ASSERT(scratch != NULL);
+        model_margins(&forced, rows, ROWS, scratch, margins);
+        model_margins(&forced, rows, 1, scratch, margins);
+        free(scratch);
+    }
+}
+
 static void
 evaluate(const struct model *model)
 {
@@ -143,6 +162,7 @@ evaluate(const struct model *model)
     }
     model_margins(model, rows, ROWS, scratch, margins);
     model_margins(model, rows, 1, scratch, margins);
+    evaluate_by_each_kernel(model, rows, margins);
     for (size_t i = model_reasons(model, rows, REASONS, reasons); i > 0; i--) {
         (void)utf8_is_valid(reasons[i - 1].code);
         AUGURY_ASSERT(reasons[i - 1].feature < model->feature_count);
