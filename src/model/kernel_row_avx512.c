@@ -57,14 +57,17 @@ struct tables {
 ALWAYS_INLINE uint64_t
 nodes_test(struct variant variant, struct tables tables, __m512i columns, __m512i codes)
 {
-    __m512i ranks = variant.has_two_tables
+    /* One table serves rows without missing values; else, of a narrow model, the second has 0 for
+     * them, and the columns' bytes say which is meant. */
+    __m512i ranks = variant.has_two_tables || variant.has_missing
                         ? _mm512_permutex2var_epi8(tables.low, columns, tables.high)
                         : _mm512_permutexvar_epi8(columns, tables.low);
-    uint64_t right = _mm512_cmpge_epu8_mask(ranks, codes);
+    __mmask64 right = _mm512_cmpge_epu8_mask(ranks, codes);
 
-    if (variant.has_missing) {
-        __mmask64 left = _mm512_movepi8_mask(columns);
-        right &= ~_mm512_mask_cmpeq_epu8_mask(left, ranks, _mm512_set1_epi8(-1));
+    if (variant.has_two_tables && variant.has_missing) {
+        __mmask64 left =
+            _mm512_mask_cmpeq_epu8_mask(_mm512_movepi8_mask(columns), ranks, _mm512_set1_epi8(-1));
+        right = _kandn_mask64(left, right);
     }
     return right;
 }
@@ -206,11 +209,15 @@ records_group(struct variant variant, const struct walk_row *row, struct tables 
 }
 
 ALWAYS_INLINE struct tables
-tables_load(const struct walk_row *row)
+tables_load(struct variant variant, const struct walk_row *row)
 {
+    __m512i low = _mm512_load_si512(row->ranks);
+    __mmask64 there = _mm512_cmpneq_epu8_mask(low, _mm512_set1_epi8(-1));
+
     return (struct tables){
-        .low = _mm512_load_si512(row->ranks),
-        .high = _mm512_load_si512(row->ranks + 64),
+        .low = low,
+        .high = variant.has_two_tables ? _mm512_load_si512(row->ranks + WALK_COLUMNS_NARROW)
+                                       : _mm512_maskz_mov_epi8(there, low),
     };
 }
 
@@ -229,7 +236,7 @@ leaves_add_f32(const uint8_t *records, const uint32_t *words, uint32_t count, fl
 ALWAYS_INLINE void
 row_walk_one(struct variant variant, const struct walk_row *row, void *margins)
 {
-    const struct tables tables = tables_load(row);
+    const struct tables tables = tables_load(variant, row);
     const uint32_t groups = (row->tree_count + WALK_LANES - 1) / WALK_LANES;
     const uint32_t last_trees = row->tree_count - (groups - 1) * WALK_LANES;
     uint32_t at[RING][WALK_LANES];
@@ -255,7 +262,7 @@ row_walk_one(struct variant variant, const struct walk_row *row, void *margins)
 ALWAYS_INLINE void
 row_walk(struct variant variant, const struct walk_row *row, void *margins)
 {
-    const struct tables tables = tables_load(row);
+    const struct tables tables = tables_load(variant, row);
     const uint32_t groups = (row->tree_count + WALK_LANES - 1) / WALK_LANES;
     uint32_t at[RING][WALK_LANES];
     uint32_t words[WALK_SUM_GROUPS_MAX * WALK_LANES];
@@ -347,7 +354,7 @@ chunk_walk(struct variant variant, const struct walk_row *row, struct tables tab
 ALWAYS_INLINE void
 row_walk_deep(struct variant variant, const struct walk_row *row, void *margins)
 {
-    const struct tables tables = tables_load(row);
+    const struct tables tables = tables_load(variant, row);
     uint32_t leaves[CHUNK_TREES];
 
     for (uint32_t first = 0; first < row->tree_count; first += CHUNK_TREES) {
@@ -420,7 +427,7 @@ row_margins(struct walk_row *walk, const void *row, void *out_margins)
     const struct model *model = walk->model;
     const struct blob_header *header = blob_header(model);
     bool has_missing = rank_row_avx512(model, row, walk->ranks);
-    bool has_two_tables = header->rank_column_count > 64;
+    bool has_two_tables = header->rank_column_count > WALK_COLUMNS_NARROW;
     bool is_one_f32 = model->output_count == 1 && model->number == MODEL_FLOAT32;
     walk_function *function =
         header->walk_step_count > 1

@@ -10,25 +10,25 @@
 #include "kernel.h"
 #include "walk_sums.h"
 
-/* A row's ranks twice over: at a column's byte with WALK_DEFAULT_LEFT a missing value is 0, which
- * goes left, not 255. */
+/* A row's ranks twice over, at a column's byte: where that has WALK_DEFAULT_LEFT a missing value is
+ * 0, which goes left, not 255. */
 struct row_planes {
-    uint8_t ranks[2 * WALK_DEFAULT_LEFT];
+    uint8_t ranks[2 * WALK_COLUMNS_MAX];
 };
 
 typedef bool row_ranks(const struct model *model, const void *row, uint8_t *out_ranks);
 
 static inline __attribute__((always_inline)) void
-planes_fill(struct row_planes *planes, bool has_missing)
+planes_fill(struct row_planes *planes, uint32_t column_count, bool has_missing)
 {
     const uint8_t *from = planes->ranks;
-    uint8_t *to = planes->ranks + WALK_DEFAULT_LEFT;
+    uint8_t *to = planes->ranks + walk_default_left(column_count);
 
-    for (uint32_t c = 0; has_missing && c < WALK_COLUMNS_MAX; c++) {
+    for (uint32_t c = 0; has_missing && c < column_count; c++) {
         to[c] = from[c] == RANK_MISSING ? 0 : from[c];
     }
     if (!has_missing) {
-        memcpy(to, from, WALK_COLUMNS_MAX);
+        memcpy(to, from, column_count);
     }
 }
 
@@ -188,7 +188,7 @@ rows_margins(const struct model *model, const void *rows, size_t row_count, row_
     for (size_t r = 0; r < row_count; r++) {
         const uint8_t *row = (const uint8_t *)rows + r * model->feature_count * number_bytes;
         uint8_t *margins = (uint8_t *)out_margins + r * model->output_count * number_bytes;
-        planes_fill(&planes, rank(model, row, planes.ranks));
+        planes_fill(&planes, header->rank_column_count, rank(model, row, planes.ranks));
         walk_sums_begin(model, margins);
         switch (header->walk_root_depth) {
         case 3: row_trees(model, &walk, planes.ranks, 3, sum, sum_trees, margins); break;

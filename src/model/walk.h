@@ -7,7 +7,8 @@
  *
  * Nodes of a part stand in heap order: the children of node i are 2i + 1 and 2i + 2, and the part's
  * exits are numbered from left to right. A column's byte has WALK_DEFAULT_LEFT set when a missing
- * value goes left; so no model with more than WALK_COLUMNS_MAX columns has these sections. A place
+ * value goes left; so no model with more than WALK_COLUMNS_MAX columns has these sections. In a
+ * model of up to WALK_COLUMNS_NARROW the bit below is set as well: it names a second table. A place
  * without a node (the tree ended above) is WALK_NO_NODE: always left.
  */
 #pragma once
@@ -16,7 +17,9 @@
 
 enum {
     WALK_COLUMNS_MAX = 128,
+    WALK_COLUMNS_NARROW = 64, /* up to so many a single table of ranks does */
     WALK_DEFAULT_LEFT = 128,
+    WALK_DEFAULT_LEFT_NARROW = 128 + 64,
     WALK_LANES = 16, /* trees described together */
     WALK_ROOT_BYTES = 64,
     WALK_DEPTH = 3, /* levels of a record */
@@ -55,6 +58,12 @@ struct walk_record {
 _Static_assert(sizeof(struct walk_record) == 16 && sizeof(struct walk_root) == 128 &&
                    sizeof(struct walk_trees) == 128,
                "no padding");
+
+static inline uint32_t
+walk_default_left(uint32_t column_count)
+{
+    return column_count <= WALK_COLUMNS_NARROW ? WALK_DEFAULT_LEFT_NARROW : WALK_DEFAULT_LEFT;
+}
 
 static inline uint32_t
 walk_exit_bytes(const struct blob_header *header)

@@ -47,8 +47,11 @@ walk_section_bytes(const struct blob_header *header, enum blob_section section)
 static bool
 columns_are_there(const struct blob_header *header, const uint8_t *columns, size_t count)
 {
+    uint32_t left = walk_default_left(header->rank_column_count);
+
     for (size_t i = 0; i < count; i++) {
-        if ((columns[i] & (WALK_DEFAULT_LEFT - 1)) >= header->rank_column_count) {
+        uint32_t column = (columns[i] & left) == left ? columns[i] - left : columns[i];
+        if (column >= header->rank_column_count) {
             return false;
         }
     }

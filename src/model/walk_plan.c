@@ -51,13 +51,14 @@ part_fill(const struct cutter *cutter, uint32_t number, const uint32_t *places, 
           uint8_t *out_columns, uint8_t *out_codes)
 {
     const struct neutral_tree *tree = &cutter->model->trees[number];
+    uint32_t left = walk_default_left(cutter->ranks->column_count);
 
     for (uint32_t i = 0; i < (1u << depth) - 1; i++) {
         struct rank_node node = {.column = 0, .code = RANK_NEVER, .is_default_left = true};
         if (places[i] != NO_NODE && tree->left[places[i]] != NEUTRAL_LEAF) {
             node = rank_plan_node(cutter->ranks, number, places[i]);
         }
-        out_columns[i] = (uint8_t)(node.column | (node.is_default_left ? WALK_DEFAULT_LEFT : 0));
+        out_columns[i] = (uint8_t)(node.column | (node.is_default_left ? left : 0));
         out_codes[i] = node.code;
     }
 }
