@@ -161,6 +161,7 @@ parts_are_sane(const struct blob_header *header)
            (header->input_count == 0 || header->number == MODEL_FLOAT64) &&
            (header->class_count == 0 || header->class_count == classes) &&
            (header->kernel == BLOB_DENSE) == (header->layer_count > 0) &&
+           (header->kind != NEUTRAL_LINEAR || header->layer_count == 1) &&
            (header->kernel == BLOB_SCORECARD) == (header->attribute_count > 0) &&
            (header->kernel != BLOB_SCORECARD ||
             (header->output_count == 1 && header->input_count == 0));

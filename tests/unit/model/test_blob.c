@@ -11,9 +11,8 @@ struct paged {
 };
 
 static struct paged
-paged_of_file(const char *name)
+paged_of(struct fixture f)
 {
-    struct fixture f = fixture_of_file(name, NULL);
     struct paged paged = {0};
 
     if (f.rc == 0) {
@@ -25,6 +24,12 @@ paged_of_file(const char *name)
     }
     fixture_close(&f);
     return paged;
+}
+
+static struct paged
+paged_of_file(const char *name)
+{
+    return paged_of(fixture_of_file(name, NULL));
 }
 
 static void *
@@ -289,6 +294,22 @@ contributions_that_lead_astray_are_refused_in_spite_of_the_checksum(void)
     free(paged.page);
 }
 
+static void
+a_linear_model_of_several_layers_is_refused_in_spite_of_the_checksum(void)
+{
+    struct paged paged = paged_of(fixture_of_text(
+        "{\"format\":\"augury-model\",\"format_version\":1,\"kind\":\"mlp\",\"features\":"
+        "[{\"name\":\"x\"}],\"layers\":[{\"weights\":[[1],[2],[3]],\"bias\":[0,0,0],"
+        "\"activation\":\"relu\"},{\"weights\":[[1,1,1]],\"bias\":[0],\"activation\":"
+        "\"identity\"}]}"));
+
+    CHECK(paged.header != NULL);
+    CHECK_INT(open_sealed(&paged), 0);
+    paged.header->kind = NEUTRAL_LINEAR; /* its first layer would give three outputs of one */
+    CHECK_INT(open_sealed(&paged), AUGURY_ERR_CORRUPT);
+    free(paged.page);
+}
+
 int
 main(void)
 {
@@ -302,5 +323,6 @@ main(void)
     TAP_RUN(category_sets_that_lead_astray_are_refused_in_spite_of_the_checksum);
     TAP_RUN(a_schema_that_leads_astray_is_refused_in_spite_of_the_checksum);
     TAP_RUN(contributions_that_lead_astray_are_refused_in_spite_of_the_checksum);
+    TAP_RUN(a_linear_model_of_several_layers_is_refused_in_spite_of_the_checksum);
     return tap_done();
 }
