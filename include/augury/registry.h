@@ -104,7 +104,7 @@ struct registry_golden {
     uint32_t row_count;
     const double *rows;                    /* row_count × feature_count; NaN is missing */
     const double *expected;                /* row_count × values of the output */
-    double tolerance;                      /* as a share of the greatest |expected| of its column */
+    double tolerance;                      /* as in struct replay: a share of what is expected */
     uint8_t sha256[REGISTRY_SHA256_BYTES]; /* of the file that they stood in */
 };
 /* Reads them for a model that has just been compiled; they have to live until the import is over.

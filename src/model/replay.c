@@ -6,6 +6,7 @@
 #include "replay.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 static const char *const output_names[] = {[REPLAY_MARGINS] = "margin",
                                            [REPLAY_PREDICTIONS] = "prediction",
@@ -28,6 +29,8 @@ struct bench {
     void *scratch;
     void *margins;
     void *answers;
+    double *numbers;      /* one a row */
+    const void *compared; /* margins or answers */
 };
 
 static int
@@ -43,10 +46,11 @@ bench_init(const struct model *model, const struct replay *replay, struct arena 
         .scratch = arena_alloc_aligned(arena, model_scratch_bytes(model, replay->row_count), 64),
         .margins = arena_zalloc(arena, margins, number_bytes),
         .answers = arena_zalloc(arena, answers, number_bytes),
+        .numbers = arena_zalloc(arena, replay->row_count, sizeof(double)),
     };
 
     if (bench.rows == NULL || bench.scratch == NULL || bench.margins == NULL ||
-        bench.answers == NULL) {
+        bench.answers == NULL || bench.numbers == NULL) {
         return AUGURY_ERR_NOMEM;
     }
     for (size_t i = 0; i < cells; i++) {
@@ -84,41 +88,59 @@ answers_of(const struct model *model, const struct replay *replay, const struct 
     return bench->answers;
 }
 
-/* The greatest |expected| of a column; 1 where all are 0. */
-static double
-column_size(const struct replay *replay, uint32_t width, uint32_t column)
+static int
+compare_numbers(const void *a, const void *b)
 {
-    double size = 0.0;
+    double x = *(const double *)a;
+    double y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
+/* The median of a column's |expected|, the upper one of two; 1 where that is 0. numbers: room for
+ * row_count. */
+static double
+column_size(const struct replay *replay, uint32_t width, uint32_t column, double *numbers)
+{
+    uint32_t count = 0;
 
     for (uint32_t r = 0; r < replay->row_count; r++) {
         double expected = fabs(replay->expected[(size_t)r * width + column]);
-        size = isfinite(expected) && expected > size ? expected : size;
+        if (isfinite(expected)) {
+            numbers[count++] = expected;
+        }
     }
-    return size > 0.0 ? size : 1.0;
+    qsort(numbers, count, sizeof(*numbers), compare_numbers);
+    return count > 0 && numbers[count / 2] > 0.0 ? numbers[count / 2] : 1.0;
 }
 
 static int
-compare_column(const struct model *model, const struct replay *replay, const void *answers,
+compare_column(const struct model *model, const struct replay *replay, const struct bench *bench,
                uint32_t column, struct err *err)
 {
     uint32_t width = replay_width(model, replay->output);
-    double allowed = replay->tolerance * column_size(replay, width, column);
+    double size = column_size(replay, width, column, bench->numbers);
+    double allowed = 0.0;
     uint32_t wrong = 0;
     uint32_t first = 0;
 
     for (uint32_t r = 0; r < replay->row_count; r++) {
         size_t i = (size_t)r * width + column;
         double want = replay->expected[i];
-        double got = model_number_get(model, answers, i);
-        bool is_good = isnan(want) || got == want || fabs(got - want) <= allowed;
-        first = !is_good && wrong == 0 ? r : first;
+        double got = model_number_get(model, bench->compared, i);
+        double most = replay->tolerance * fmax(size, isfinite(want) ? fabs(want) : 0.0);
+        bool is_good = isnan(want) || got == want || fabs(got - want) <= most;
+        if (!is_good && wrong == 0) {
+            first = r;
+            allowed = most;
+        }
         wrong += is_good ? 0 : 1;
     }
     if (wrong == 0) {
         return 0;
     }
     size_t i = (size_t)first * width + column;
-    double got = model_number_get(model, answers, i);
+    double got = model_number_get(model, bench->compared, i);
     err_set(err, AUGURY_ERR_INVALID, replay->code,
             "%s: expected %.17g, got %.17g: they differ by %.3g, allowed is %.3g; %u of %u rows "
             "differ too much. The file was changed, or the model is not what its training "
@@ -130,14 +152,15 @@ compare_column(const struct model *model, const struct replay *replay, const voi
 }
 
 static int
-compare(const struct model *model, const struct replay *replay, const void *answers,
+compare(const struct model *model, const struct replay *replay, struct bench *bench,
         struct err *err)
 {
     uint32_t width = replay_width(model, replay->output);
     int rc = 0;
 
+    bench->compared = answers_of(model, replay, bench);
     for (uint32_t k = 0; k < width && rc == 0; k++) {
-        rc = compare_column(model, replay, answers, k, err);
+        rc = compare_column(model, replay, bench, k, err);
     }
     return rc;
 }
@@ -161,10 +184,10 @@ replay_run(const struct model *model, const struct replay *replay, struct arena 
                        replay->row_count);
     }
     model_margins(model, bench.rows, replay->row_count, bench.scratch, bench.margins);
-    rc = compare(model, replay, answers_of(model, replay, &bench), err);
+    rc = compare(model, replay, &bench, err);
     if (rc == 0) {
         evaluate_each(model, replay->row_count, &bench);
-        rc = compare(model, replay, answers_of(model, replay, &bench), err);
+        rc = compare(model, replay, &bench, err);
     }
     scratch->used = used;
     return rc;

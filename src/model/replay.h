@@ -18,8 +18,9 @@ struct replay {
     uint32_t row_count;
     const double *rows;     /* row_count × feature_count; NaN is missing */
     const double *expected; /* row_count × replay_width(); NaN: not compared */
-    /* The most that an answer may differ by, as a share of the greatest |expected| of its column:
-     * near 0 a sum of large terms has few digits of its own. */
+    /* The most that an answer may differ by, as a share of |expected|, or of its column's median
+     * where that is greater: near 0 a sum of large terms has few digits of its own, and one huge
+     * answer excuses no other. */
     double tolerance;
 };
 

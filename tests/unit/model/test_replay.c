@@ -52,11 +52,15 @@ a_wrong_answer_is_refused_with_its_row_and_both_numbers(void)
 }
 
 static void
-the_tolerance_is_a_share_of_the_greatest_answer_of_the_column(void)
+the_tolerance_is_a_share_of_the_answer_or_of_the_columns_median(void)
 {
     const double near[] = {1.0019, 2.0, 2.0};
     const double far[] = {1.0021, 2.0, 2.0};
+    const double huge[] = {1.5, 2.0, 1e12};
     struct err err;
+
+    CHECK_INT(replay_stump(huge, 1e-3, &err), AUGURY_ERR_INVALID);
+    CHECK_TEXT(err.at, "row 0, output 0");
 
     CHECK_INT(replay_stump(near, 1e-3, &err), 0);
     CHECK_INT(replay_stump(far, 1e-3, &err), AUGURY_ERR_INVALID);
@@ -96,7 +100,7 @@ main(void)
 {
     TAP_RUN(right_answers_pass);
     TAP_RUN(a_wrong_answer_is_refused_with_its_row_and_both_numbers);
-    TAP_RUN(the_tolerance_is_a_share_of_the_greatest_answer_of_the_column);
+    TAP_RUN(the_tolerance_is_a_share_of_the_answer_or_of_the_columns_median);
     TAP_RUN(an_unknown_answer_is_not_compared_and_an_infinite_one_is);
     TAP_RUN(probabilities_that_a_model_does_not_give_are_refused);
     return tap_done();
