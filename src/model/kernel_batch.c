@@ -62,36 +62,35 @@ width_for(const struct batch_isa *isa, const struct blob_header *header, size_t 
     return width;
 }
 
-static size_t
-take(uint8_t **at, size_t bytes)
+/* So many bytes of the scratch; of no scratch it only counts. */
+static uint8_t *
+take(uint8_t *scratch, size_t *used, size_t bytes)
 {
-    *at += (bytes + BLOB_ALIGN - 1) & ~(size_t)(BLOB_ALIGN - 1);
-    return bytes;
+    size_t at = *used;
+
+    *used += (bytes + BLOB_ALIGN - 1) & ~(size_t)(BLOB_ALIGN - 1);
+    return scratch == NULL ? NULL : scratch + at;
 }
 
-/* Places all of it from `scratch` on; returns the first byte after. */
-static uint8_t *
+/* Places all of it in `scratch`, or of NULL nothing; returns how many bytes it takes. */
+static size_t
 run_place(struct batch_run *run, const struct batch_width *width, uint8_t *scratch)
 {
     const struct blob_header *header = run->view.header;
     size_t rows = 8 * width->vector_bytes;
-    uint8_t *at = scratch;
+    size_t used = 0;
 
     run->width = width;
     run->block_rows = rows;
-    run->masks = at;
-    take(&at, header->batch_mask_count * width->vector_bytes);
-    run->reach = at;
-    take(&at, header->batch_node_max * width->vector_bytes);
-    run->sums = at;
-    take(&at, header->output_count * rows * model_number_bytes(run->view.model));
-    run->ranks = at;
-    take(&at, header->rank_column_count * rows);
-    run->numbers = at;
-    take(&at, (GROUP_ITEMS + (size_t)header->batch_part_max) * rows);
-    run->room = at;
-    take(&at, STRIP_BYTES_A_ROW * rows + SET_ROWS * (size_t)header->rank_column_count);
-    return at;
+    run->masks = take(scratch, &used, header->batch_mask_count * width->vector_bytes);
+    run->reach = take(scratch, &used, header->batch_node_max * width->vector_bytes);
+    run->sums =
+        take(scratch, &used, header->output_count * rows * model_number_bytes(run->view.model));
+    run->ranks = take(scratch, &used, header->rank_column_count * rows);
+    run->numbers = take(scratch, &used, (GROUP_ITEMS + (size_t)header->batch_part_max) * rows);
+    run->room = take(scratch, &used,
+                     STRIP_BYTES_A_ROW * rows + SET_ROWS * (size_t)header->rank_column_count);
+    return used;
 }
 
 bool
@@ -105,8 +104,7 @@ batch_scratch_bytes(const struct batch_isa *isa, const struct model *model, size
 {
     struct batch_run run = {.isa = isa, .view = view_of(model)};
 
-    return (size_t)(run_place(&run, width_for(isa, run.view.header, row_count), NULL) -
-                    (uint8_t *)NULL);
+    return run_place(&run, width_for(isa, run.view.header, row_count), NULL);
 }
 
 /* ---- ranks of sets --------------------------------------------------------------------------- */

@@ -99,6 +99,11 @@ word_at(const uint8_t *at)
     return word;
 }
 
+/*
+ * A way that is longer than walk_step_count stops at a number of a record and takes it for what the
+ * leaf adds: any bits are a number, but a row of BLOB_VECTORS must be there. A tree has at least as
+ * many leaves as records, so that no record of a good model has a number past the vectors.
+ */
 static bool
 check_record(const struct blob_header *header, uint32_t number)
 {
@@ -116,7 +121,7 @@ check_record(const struct blob_header *header, uint32_t number)
         if (is_inner && (word <= number || word >= header->walk_record_count)) {
             return false;
         }
-        if (!is_inner && header->leaf_width > 1 && word >= header->vector_count) {
+        if (header->leaf_width > 1 && word >= header->vector_count) {
             return false;
         }
     }
@@ -133,7 +138,7 @@ sizes_are_sane(const struct blob_header *header)
         return header->walk_root_depth == 0 && header->walk_stride == 0 &&
                header->walk_step_count == 0;
     }
-    return has_walk(header) && header->rank_column_count > 0 &&
+    return has_walk(header) && header->tree_count > 0 && header->rank_column_count > 0 &&
            header->rank_column_count <= WALK_COLUMNS_MAX && header->walk_stride >= bytes &&
            header->walk_stride % 16 == 0 && header->walk_stride <= 256 &&
            (uint64_t)header->walk_record_count * header->walk_stride / 4 <= UINT32_MAX &&

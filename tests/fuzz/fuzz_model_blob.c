@@ -1,19 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * fuzz_model_blob.c - a compiled model with changed bytes and a checksum that fits them, as an
- * attacker who can write the file would make it. Input: a byte that picks the model (modulo 6) and
- * its calibration (of the rest: none, plain, by groups, by quantiles), then changes of four bytes
- * each (offset, offset, offset, value). Properties: refused, or every evaluation and
- * look-up stays inside the blob (the sanitizer watches).
+ * attacker who can write the file would make it. Input: a byte that picks the model (modulo 6; of
+ * 24 and more a forest), and its calibration (of the rest: none, plain, by groups, by quantiles),
+ * then changes of four bytes each (offset, offset, offset, value). Properties: refused, or every
+ * evaluation by every kernel and each look-up stays inside the blob (the sanitizer watches).
  */
-#include "../../src/model/blob.h"
+#include "../unit/model/maker.h"
 
-#include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-enum { ROWS = 9, REASONS = 4, MODELS = 6, HELD_OUT = 60 };
+enum { ROWS = 9, REASONS = 4, MODELS = 6, CHOICES = 4 * MODELS, FORESTS = 4, HELD_OUT = 60 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -79,6 +74,34 @@ make_blob(unsigned which, struct buf *out_blob)
     AUGURY_ASSERT(model_import(bytes_of_text(text), &options, out_blob, &err) == 0);
 }
 
+/* Trees of every kernel, with ranks, ways of several records and sparse trees: by `which` of both
+ * numbers, of one sum, several in turn, several by tree or vectors. */
+static void
+make_forest(unsigned which, struct buf *out_blob)
+{
+    const uint32_t outputs[FORESTS] = {1, 3, 2, 3};
+    struct maker maker = maker_init(which + 1, 4, outputs[which % FORESTS], 18);
+    struct fixture fixture;
+
+    maker.model.number = which / FORESTS % 2 == 0 ? MODEL_FLOAT32 : MODEL_FLOAT64;
+    maker.model.leaf_width = which % FORESTS == 3 ? 3 : 1;
+    maker.model.divisor = which % FORESTS == 2 ? 7.0 : 1.0;
+    for (uint32_t t = 0; t < maker.model.tree_count; t++) {
+        maker_grow(&maker, t, t % 6 == 0 ? 40 : 5,
+                   t % 6 == 0                 ? MAKER_CHAIN
+                   : which % FORESTS % 2 == 0 ? MAKER_NUMERIC
+                                              : MAKER_RULES);
+        if (which % FORESTS == 1) {
+            maker_tree(&maker, t)->output = t % 3;
+        }
+    }
+    fixture = maker_compile(&maker);
+    AUGURY_ASSERT(fixture.rc == 0);
+    *out_blob = fixture.blob;
+    free(fixture.scratch);
+    arena_fini(&maker.arena);
+}
+
 /* What the model is calibrated with; linear models have one output as the trees have. */
 static void
 calibrate(unsigned how, struct buf *blob)
@@ -107,6 +130,27 @@ calibrate(unsigned how, struct buf *blob)
     model_calibrator_free(&calibrator);
     buf_fini(blob);
     *blob = whole;
+}
+
+/* A copy of the model that was chosen; each is made once. */
+static void
+make_chosen(unsigned choice, struct buf *out_blob)
+{
+    static struct buf made[CHOICES + 2 * FORESTS];
+    struct buf *blob = &made[choice];
+
+    if (blob->len == 0 && choice >= CHOICES) {
+        make_forest(choice - CHOICES, blob);
+    } else if (blob->len == 0) {
+        buf_init(blob, (size_t)1 << 20);
+        make_blob(choice, blob);
+        if (choice / MODELS != 0) {
+            calibrate(choice / MODELS, blob);
+        }
+    }
+    buf_init(out_blob, blob->len);
+    buf_put_bytes(out_blob, buf_view(blob));
+    AUGURY_ASSERT(buf_finish(out_blob) == 0);
 }
 
 static void
@@ -175,6 +219,20 @@ evaluate(const struct model *model)
     free(answers);
     free(leaves);
     free(scratch);
+}
+
+static void
+evaluate_all(const struct model *model)
+{
+    const char *names[MODEL_KERNELS_MAX];
+    size_t count = model_kernel_names(model, names, MODEL_KERNELS_MAX);
+    struct model forced = *model;
+
+    evaluate(model);
+    for (size_t i = 0; i < count; i++) {
+        AUGURY_ASSERT(model_force_kernel(&forced, names[i], NULL) == 0);
+        evaluate(&forced);
+    }
 }
 
 static void
@@ -259,14 +317,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size < 5) {
         return 0;
     }
-    buf_init(&blob, (size_t)1 << 20);
-    make_blob(data[0], &blob);
-    if (data[0] / MODELS % 4 != 0) {
-        calibrate(data[0] / MODELS % 4, &blob);
-    }
+    make_chosen(data[0] % (CHOICES + 2 * FORESTS), &blob);
     change_and_seal(&blob, data + 1, size - 1);
     if (model_open(buf_view(&blob), MODEL_CHECK_ALL, &model, &err) == 0) {
-        evaluate(&model);
+        evaluate_all(&model);
         look_up_names(&model);
         ask_calibration(&model);
         if (model_has_contributions(&model, &err) == 0) {

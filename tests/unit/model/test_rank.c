@@ -253,6 +253,66 @@ roots_and_records_that_lead_astray_are_refused_in_spite_of_the_checksum(void)
     arena_fini(&maker.arena);
 }
 
+/* The sections are as large as the header's counts want: none grows. */
+static void
+fit_sections(struct blob_header *header)
+{
+    for (unsigned i = 0; i < BLOB_SECTION_COUNT; i++) {
+        header->sections[i].bytes = blob_section_bytes(header, i);
+    }
+}
+
+/* A way longer than the header says would end at a record's number and take it for a vector's. */
+static void
+a_record_past_the_last_vector_is_refused_in_spite_of_the_checksum(void)
+{
+    enum { RECORDS = 8 };
+    static const uint8_t room[RECORDS * 256 + 16];
+    struct maker maker = maker_init(3, 3, 2, 1);
+
+    maker.model.leaf_width = 2;
+    maker_grow(&maker, 0, 1, MAKER_NUMERIC);
+    struct fixture f = maker_compile(&maker);
+    CHECK_INT(f.rc, 0);
+    CHECK_INT(blob_header(&f.model)->vector_count, 2);
+    size_t place = (f.blob.len + 15) / 16 * 16;
+    buf_put_bytes(&f.blob, bytes_of(room, sizeof(room)));
+    CHECK_INT(buf_finish(&f.blob), 0);
+    struct blob_header *header = (struct blob_header *)f.blob.data;
+    header->total_bytes = f.blob.len;
+    header->walk_record_count = RECORDS;
+    header->sections[BLOB_WALK_RECORDS] =
+        (struct blob_range){place, (uint64_t)RECORDS * header->walk_stride};
+    struct walk_record *record = (struct walk_record *)(f.blob.data + place);
+    uint32_t *exits = (uint32_t *)(void *)(record + 1);
+    record->inner = 1;
+    exits[0] = 1;
+    CHECK(is_refused_with(&f, exits, RECORDS - 1));
+    fixture_close(&f);
+    arena_fini(&maker.arena);
+}
+
+static void
+records_of_no_tree_are_refused_in_spite_of_the_checksum(void)
+{
+    struct maker maker;
+    struct fixture f = fixture_of_rules(&maker);
+
+    CHECK_INT(f.rc, 0);
+    struct blob_header *header = (struct blob_header *)f.blob.data;
+    header->tree_count = header->node_count = header->set_words = 0;
+    header->batch_mask_count = header->batch_test_count = header->batch_list_count = 0;
+    header->batch_leaf_bytes = header->contribution_points = 0;
+    fit_sections(header);
+    CHECK_INT(open_sealed(&f), AUGURY_ERR_CORRUPT);
+    header->walk_record_count = header->walk_step_count = 0;
+    header->walk_root_depth = header->walk_stride = 0;
+    fit_sections(header);
+    CHECK_INT(open_sealed(&f), 0);
+    fixture_close(&f);
+    arena_fini(&maker.arena);
+}
+
 static void
 a_kernel_that_cannot_run_is_refused_with_the_names_of_those_that_can(void)
 {
@@ -279,6 +339,8 @@ main(void)
     TAP_RUN(sets_that_are_equal_share_a_column);
     TAP_RUN(columns_that_lead_astray_are_refused_in_spite_of_the_checksum);
     TAP_RUN(roots_and_records_that_lead_astray_are_refused_in_spite_of_the_checksum);
+    TAP_RUN(a_record_past_the_last_vector_is_refused_in_spite_of_the_checksum);
+    TAP_RUN(records_of_no_tree_are_refused_in_spite_of_the_checksum);
     TAP_RUN(a_kernel_that_cannot_run_is_refused_with_the_names_of_those_that_can);
     return tap_done();
 }
