@@ -17,16 +17,10 @@ struct batch_pass {
     uint64_t leaf_at;
 };
 
-static const void *
-section_of(const struct blob_header *header, enum blob_section section)
-{
-    return (const uint8_t *)header + header->sections[section].offset;
-}
-
 static bool
 masks_are_counted(const struct blob_header *header)
 {
-    const struct rank_column *columns = section_of(header, BLOB_RANK_COLUMNS);
+    const struct rank_column *columns = blob_section_in(header, BLOB_RANK_COLUMNS);
     uint64_t masks = 1 + (uint64_t)header->rank_column_count;
 
     for (uint32_t c = 0; c < header->rank_column_count; c++) {
@@ -134,9 +128,9 @@ batch_check(const struct blob_header *header, struct err *err)
 {
     struct batch_pass pass = {
         .header = header,
-        .trees = section_of(header, BLOB_BATCH_TREES),
-        .tests = section_of(header, BLOB_BATCH_TESTS),
-        .lists = section_of(header, BLOB_BATCH_LISTS),
+        .trees = blob_section_in(header, BLOB_BATCH_TREES),
+        .tests = blob_section_in(header, BLOB_BATCH_TESTS),
+        .lists = blob_section_in(header, BLOB_BATCH_LISTS),
     };
     bool is_good = true;
 

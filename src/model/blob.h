@@ -277,6 +277,13 @@ blob_header(const struct model *model)
     return (const struct blob_header *)model->layout;
 }
 
+/* Of a blob whose header is good. */
+static inline const void *
+blob_section_in(const struct blob_header *header, enum blob_section section)
+{
+    return (const uint8_t *)header + header->sections[section].offset;
+}
+
 static inline const void *
 blob_section(const struct model *model, enum blob_section section)
 {

@@ -20,12 +20,6 @@ corrupt(struct err *err, const char *reason)
     return err_set(err, AUGURY_ERR_CORRUPT, "corrupt_model", "%s", reason);
 }
 
-static const void *
-section_of(const struct blob_header *header, enum blob_section section)
-{
-    return (const uint8_t *)header + header->sections[section].offset;
-}
-
 static bool
 text_has(const struct blob_header *header, uint32_t offset, uint32_t bytes)
 {
@@ -265,7 +259,7 @@ check_pack_node(const struct blob_header *header, const struct pack_node *node)
 static bool
 check_set(struct tree_pass *pass, double first)
 {
-    const uint32_t *set = (const uint32_t *)section_of(pass->header, BLOB_SETS) + pass->set_at;
+    const uint32_t *set = (const uint32_t *)blob_section_in(pass->header, BLOB_SETS) + pass->set_at;
     uint64_t room = pass->header->set_words - pass->set_at;
 
     if (first != (double)pass->set_at || room < SET_HEADER_WORDS ||
@@ -289,7 +283,7 @@ static bool
 check_linear(struct tree_pass *pass, double first)
 {
     const struct blob_term *terms =
-        (const struct blob_term *)section_of(pass->header, BLOB_TERMS) + pass->term_at;
+        (const struct blob_term *)blob_section_in(pass->header, BLOB_TERMS) + pass->term_at;
     uint64_t room = pass->header->term_count - pass->term_at;
 
     if (first != (double)pass->term_at || room < BLOB_TERM_HEAD ||
@@ -332,8 +326,8 @@ static bool
 check_tree(struct tree_pass *pass)
 {
     const struct blob_header *header = pass->header;
-    const struct pack_node *pack = section_of(header, BLOB_NODES);
-    const struct wide_node *wide = section_of(header, BLOB_NODES);
+    const struct pack_node *pack = blob_section_in(header, BLOB_NODES);
+    const struct wide_node *wide = blob_section_in(header, BLOB_NODES);
     uint64_t next = (uint64_t)pass->first + 1; /* where the next inner node's children stand */
     uint64_t level_end = next;
 
@@ -359,7 +353,7 @@ check_tree(struct tree_pass *pass)
 static int
 check_trees(const struct blob_header *header, struct err *err)
 {
-    const struct blob_round *rounds = section_of(header, BLOB_ROUNDS);
+    const struct blob_round *rounds = blob_section_in(header, BLOB_ROUNDS);
     struct tree_pass pass = {.header = header};
 
     for (uint32_t t = 0; t < header->tree_count; t++) {
@@ -412,8 +406,8 @@ static int
 check_contributions(const struct blob_header *header, struct err *err)
 {
     uint64_t count = header->sections[BLOB_SHARES].bytes / number_bytes(header);
-    const float *floats = section_of(header, BLOB_SHARES);
-    const double *doubles = section_of(header, BLOB_SHARES);
+    const float *floats = blob_section_in(header, BLOB_SHARES);
+    const double *doubles = blob_section_in(header, BLOB_SHARES);
 
     for (uint64_t i = 0; i < count; i++) {
         double share = header->number == MODEL_FLOAT32 ? (double)floats[i] : doubles[i];
@@ -423,8 +417,9 @@ check_contributions(const struct blob_header *header, struct err *err)
             return AUGURY_ERR_CORRUPT;
         }
     }
-    if (!are_within(section_of(header, BLOB_QUADRATURE), 2 * header->contribution_points, 1.0) ||
-        !are_within(section_of(header, BLOB_BIASES),
+    if (!are_within(blob_section_in(header, BLOB_QUADRATURE), 2 * header->contribution_points,
+                    1.0) ||
+        !are_within(blob_section_in(header, BLOB_BIASES),
                     header->sections[BLOB_BIASES].bytes / sizeof(double), DBL_MAX)) {
         return corrupt(err, "the quadrature or an average margin is out of range");
     }
@@ -436,8 +431,8 @@ check_contributions(const struct blob_header *header, struct err *err)
 static int
 check_features(const struct blob_header *header, struct err *err)
 {
-    const struct blob_feature *features = section_of(header, BLOB_FEATURES);
-    const struct blob_level *levels = section_of(header, BLOB_LEVELS);
+    const struct blob_feature *features = blob_section_in(header, BLOB_FEATURES);
+    const struct blob_level *levels = blob_section_in(header, BLOB_LEVELS);
     uint64_t level_at = 0;
 
     for (uint32_t i = 0; i < header->feature_count; i++) {
@@ -466,7 +461,7 @@ check_features(const struct blob_header *header, struct err *err)
 static int
 check_name_slots(const struct blob_header *header, struct err *err)
 {
-    const uint32_t *slots = section_of(header, BLOB_NAME_SLOTS);
+    const uint32_t *slots = blob_section_in(header, BLOB_NAME_SLOTS);
     uint32_t used = 0;
 
     for (uint32_t i = 0; i < header->name_slot_count; i++) {

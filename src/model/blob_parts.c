@@ -208,12 +208,6 @@ corrupt(struct err *err, const char *reason)
     return err_set(err, AUGURY_ERR_CORRUPT, "corrupt_model", "%s", reason);
 }
 
-static const void *
-section_of(const struct blob_header *header, enum blob_section section)
-{
-    return (const uint8_t *)header + header->sections[section].offset;
-}
-
 /* count numbers that begin at first: there, and next in turn. */
 static bool
 take_numbers(struct parts_pass *pass, uint32_t first, uint64_t count)
@@ -236,8 +230,8 @@ static int
 check_inputs(struct parts_pass *pass, struct err *err)
 {
     const struct blob_header *header = pass->header;
-    const struct blob_input *inputs = section_of(header, BLOB_INPUTS);
-    const struct blob_step *steps = section_of(header, BLOB_STEPS);
+    const struct blob_input *inputs = blob_section_in(header, BLOB_INPUTS);
+    const struct blob_step *steps = blob_section_in(header, BLOB_STEPS);
 
     for (uint32_t i = 0; i < header->input_count; i++) {
         const struct blob_input *input = &inputs[i];
@@ -259,7 +253,7 @@ static int
 check_layers(struct parts_pass *pass, struct err *err)
 {
     const struct blob_header *header = pass->header;
-    const struct blob_layer *layers = section_of(header, BLOB_LAYERS);
+    const struct blob_layer *layers = blob_section_in(header, BLOB_LAYERS);
     uint32_t inputs = blob_width(header);
 
     for (uint32_t i = 0; i < header->layer_count; i++) {
@@ -280,7 +274,8 @@ check_layers(struct parts_pass *pass, struct err *err)
 static bool
 cuts_ascend(const struct blob_header *header, const struct blob_attribute *attribute)
 {
-    const double *cuts = (const double *)section_of(header, BLOB_NUMBERS) + attribute->cut_first;
+    const double *cuts =
+        (const double *)blob_section_in(header, BLOB_NUMBERS) + attribute->cut_first;
 
     for (uint32_t i = 1; i < attribute->cut_count; i++) {
         if (!(cuts[i] > cuts[i - 1])) {
@@ -294,8 +289,8 @@ static int
 check_attributes(struct parts_pass *pass, struct err *err)
 {
     const struct blob_header *header = pass->header;
-    const struct blob_attribute *attributes = section_of(header, BLOB_ATTRIBUTES);
-    const struct blob_bin *bins = section_of(header, BLOB_BINS);
+    const struct blob_attribute *attributes = blob_section_in(header, BLOB_ATTRIBUTES);
+    const struct blob_bin *bins = blob_section_in(header, BLOB_BINS);
 
     for (uint32_t i = 0; i < header->attribute_count; i++) {
         const struct blob_attribute *attribute = &attributes[i];
@@ -320,7 +315,7 @@ static int
 check_texts(const struct blob_header *header, enum blob_section section, uint32_t count,
             struct err *err)
 {
-    const struct blob_text *texts = section_of(header, section);
+    const struct blob_text *texts = blob_section_in(header, section);
 
     for (uint32_t i = 0; i < count; i++) {
         if (texts[i].offset > header->text_bytes ||

@@ -16,16 +16,10 @@ struct rank_pass {
     uint64_t set_at;
 };
 
-static const void *
-section_of(const struct blob_header *header, enum blob_section section)
-{
-    return (const uint8_t *)header + header->sections[section].offset;
-}
-
 static double
 threshold_at(const struct blob_header *header, uint64_t i)
 {
-    const void *numbers = section_of(header, BLOB_RANK_THRESHOLDS);
+    const void *numbers = blob_section_in(header, BLOB_RANK_THRESHOLDS);
 
     return header->number == MODEL_FLOAT32 ? (double)((const float *)numbers)[i]
                                            : ((const double *)numbers)[i];
@@ -79,7 +73,7 @@ check_group(struct rank_pass *pass, uint32_t number)
 {
     const struct rank_column *column = &pass->columns[number];
     uint64_t bytes = ((uint64_t)column->count + 1) * column->width;
-    const uint8_t *tables = section_of(pass->header, BLOB_RANK_SETS);
+    const uint8_t *tables = blob_section_in(pass->header, BLOB_RANK_SETS);
 
     if (column->width == 0 || column->width > pass->header->rank_column_count - number ||
         column->first != pass->set_at || column->count > NEUTRAL_CATEGORY_MAX + 1 ||
@@ -105,7 +99,7 @@ rank_check(const struct blob_header *header, struct err *err)
 {
     struct rank_pass pass = {
         .header = header,
-        .columns = section_of(header, BLOB_RANK_COLUMNS),
+        .columns = blob_section_in(header, BLOB_RANK_COLUMNS),
         .threshold_at = (uint64_t)header->rank_number_columns * RANK_SEGMENT,
     };
     bool is_good = header->rank_number_columns <= header->rank_column_count &&

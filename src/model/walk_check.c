@@ -6,12 +6,6 @@
  */
 #include "walk.h"
 
-static const void *
-section_of(const struct blob_header *header, enum blob_section section)
-{
-    return (const uint8_t *)header + header->sections[section].offset;
-}
-
 static uint64_t
 lane_groups(const struct blob_header *header)
 {
@@ -61,7 +55,7 @@ columns_are_there(const struct blob_header *header, const uint8_t *columns, size
 static bool
 check_roots(const struct blob_header *header)
 {
-    const struct walk_root *roots = section_of(header, BLOB_WALK_ROOTS);
+    const struct walk_root *roots = blob_section_in(header, BLOB_WALK_ROOTS);
 
     for (uint64_t i = 0; i < root_groups(header); i++) {
         if (!columns_are_there(header, roots[i].columns, WALK_ROOT_BYTES)) {
@@ -75,7 +69,7 @@ check_roots(const struct blob_header *header)
 static bool
 check_trees(const struct blob_header *header)
 {
-    const struct walk_trees *trees = section_of(header, BLOB_WALK_TREES);
+    const struct walk_trees *trees = blob_section_in(header, BLOB_WALK_TREES);
 
     for (uint64_t t = 0; t < lane_groups(header) * WALK_LANES; t++) {
         const struct walk_trees *lanes = &trees[t / WALK_LANES];
@@ -107,7 +101,7 @@ word_at(const uint8_t *at)
 static bool
 check_record(const struct blob_header *header, uint32_t number)
 {
-    const uint8_t *record = (const uint8_t *)section_of(header, BLOB_WALK_RECORDS) +
+    const uint8_t *record = (const uint8_t *)blob_section_in(header, BLOB_WALK_RECORDS) +
                             (size_t)number * header->walk_stride;
     const struct walk_record *head = (const struct walk_record *)record;
     uint32_t exit_bytes = walk_exit_bytes(header);
