@@ -14,7 +14,7 @@
 #define BLOB_MAGIC "AUGURYMD"
 
 enum {
-    BLOB_FORMAT = 6,
+    BLOB_FORMAT = 7,
     BLOB_ENDIAN_MARK = 0x01020304,
     BLOB_PAGE_OFFSET = 16, /* where the bytes of a large value start in an LMDB page */
     BLOB_ALIGN = 64,

@@ -76,7 +76,7 @@ the_bytes_of_a_small_model_are_the_documented_ones(void)
     CHECK(paged.header != NULL);
     const uint8_t *blob = paged.blob.data;
     CHECK(memcmp(blob, "AUGURYMD", 8) == 0);
-    CHECK_INT(le32_get(blob + 8), 6);           /* format */
+    CHECK_INT(le32_get(blob + 8), 7);           /* format */
     CHECK_INT(le32_get(blob + 12), 0x01020304); /* byte order */
     CHECK_INT(le64_get(blob + 16), 4096);       /* bytes in all */
     CHECK_INT(le32_get(blob + 56), 2);          /* features */
@@ -90,6 +90,31 @@ the_bytes_of_a_small_model_are_the_documented_ones(void)
         0, 0, 0x00, 0x40, 0x04, 0x00, 0, 0, /* 2.0 */
     };
     CHECK(memcmp(nodes, golden, sizeof(golden)) == 0);
+    free(paged.page);
+}
+
+/* A compiler that writes other bytes has to raise BLOB_FORMAT: what is stored would be called
+ * damaged, or answer wrongly. */
+static void
+roots_and_records_have_the_bytes_of_this_format(void)
+{
+    static const enum blob_section sections[] = {BLOB_WALK_ROOTS, BLOB_WALK_TREES,
+                                                 BLOB_WALK_RECORDS};
+    static const uint64_t golden[] = {0x96064a396f63024fULL, 0x24cd1bf5d7d31e01ULL,
+                                      0xf357b7da2f09f5b7ULL};
+    struct paged paged = paged_of_file("../nfl-wp/model.json");
+
+    CHECK(paged.header != NULL);
+    CHECK_INT(paged.header->format, 7);
+    for (size_t i = 0; i < sizeof(sections) / sizeof(sections[0]); i++) {
+        const struct blob_range *range = &paged.header->sections[sections[i]];
+        CHECK(range->bytes > 0);
+        struct digest digest = digest_of(bytes_of(section_of(&paged, sections[i]), range->bytes));
+        if (digest.lo != golden[i]) {
+            TAP_FAIL("section %d has the digest %llx", (int)sections[i],
+                     (unsigned long long)digest.lo);
+        }
+    }
     free(paged.page);
 }
 
@@ -315,6 +340,7 @@ main(void)
 {
     TAP_RUN(sections_begin_cache_lines_when_the_value_stands_in_an_lmdb_page);
     TAP_RUN(the_bytes_of_a_small_model_are_the_documented_ones);
+    TAP_RUN(roots_and_records_have_the_bytes_of_this_format);
     TAP_RUN(a_blob_answers_from_any_eight_byte_aligned_place);
     TAP_RUN(a_change_of_any_byte_is_noticed);
     TAP_RUN(every_truncation_is_noticed_by_the_header_alone);
