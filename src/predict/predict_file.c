@@ -67,6 +67,11 @@ refuse_unknown(const struct predict_file *file, struct bytes name, struct err *e
         err_set(err, AUGURY_ERR_INVALID, "unknown_feature",
                 "column \"%.*s\" is no feature of the model; did you mean \"%.*s\"?",
                 PREDICT_SHOWN(name), PREDICT_SHOWN(nearest.found));
+    } else if (file->options.extra_count > 0) {
+        err_set(err, AUGURY_ERR_INVALID, "unknown_feature",
+                "column \"%.*s\" is no feature of the model and no target (calibrate leaves such "
+                "columns out with --ignore-unknown)",
+                PREDICT_SHOWN(name));
     } else {
         err_set(err, AUGURY_ERR_INVALID, "unknown_feature",
                 "column \"%.*s\" is no feature of the model (--skip-columns N leaves out the first "
@@ -130,9 +135,6 @@ columns_from_header(struct predict_file *file, const struct bytes *names, struct
 
     for (size_t i = 0; i < file->column_count; i++) {
         int32_t place = column_find(file, names[i], hint);
-        if (place == NOWHERE && !file->options.is_ignoring_unknown) {
-            return refuse_unknown(file, names[i], err);
-        }
         for (size_t j = 0; j < i; j++) {
             if (place != NOWHERE && file->columns[j] == place) {
                 return refuse_second(file, names[i], err);
@@ -155,6 +157,17 @@ check_extras(const struct predict_file *file, struct err *err)
         }
         if (!is_there) {
             return refuse_absent(file, bytes_of_text(file->options.extras[i]), err);
+        }
+    }
+    return 0;
+}
+
+static int
+check_unknown(const struct predict_file *file, const struct bytes *names, struct err *err)
+{
+    for (size_t i = 0; i < file->column_count && !file->options.is_ignoring_unknown; i++) {
+        if (file->columns[i] == NOWHERE) {
+            return refuse_unknown(file, names[i], err);
         }
     }
     return 0;
@@ -190,8 +203,13 @@ make_columns(struct predict_file *file, struct err *err)
     for (size_t i = 0; names == NULL && i < count; i++) {
         file->columns[i] = (int32_t)i;
     }
-    int rc = names != NULL ? columns_from_header(file, names, err) : 0;
-    return rc == 0 ? check_extras(file, err) : rc;
+    if (names == NULL) {
+        return 0;
+    }
+    /* A target whose name is mistyped is told before the column that it meant. */
+    int rc = columns_from_header(file, names, err);
+    rc = rc == 0 ? check_extras(file, err) : rc;
+    return rc == 0 ? check_unknown(file, names, err) : rc;
 }
 
 /* What each value has to be, where rows bring values; and room to tell what a row has named. */

@@ -106,7 +106,9 @@ def wrong_words_and_wrong_files_are_named(folder):
     assert "not 2" in place.refused(*place.words("--tolerance", "2"), status=2)
     assert "not leaf" in place.refused(*place.words("--golden-output", "leaf"), status=2)
     said = place.refused(*golden, "--golden-target", "answre")
-    assert 'no feature of the model' in said or 'did you mean "answer"' in said, said
+    assert 'there is no column "answre"; did you mean "answer"?' in said, said
+    said = place.refused(*golden, "--golden-target", "outcome")
+    assert 'there is no column "outcome"' in said, said
     said = place.refused(*golden, "--golden-target", "answer,down")
     assert "names 2 columns, but the model has 1 values" in said, said
     place.answers[2] = "high"
