@@ -239,8 +239,11 @@ tall_walk(const struct walk *walk, unsigned depth, lanes *out_planes)
 
     for (unsigned i = 0; i < blocks; i++) {
         const uint32_t *tests = walk->tests + blocks - 1 + i * BATCH_BLOCK_NODES;
-        (walk->has_missing ? block_walk_missing : block_walk_dense)(
-            walk->masks, tests, BATCH_BLOCK_DEPTH, numbers[i].planes);
+        if (walk->has_missing) {
+            block_walk_missing(walk->masks, tests, BATCH_BLOCK_DEPTH, numbers[i].planes);
+        } else {
+            block_walk_dense(walk->masks, tests, BATCH_BLOCK_DEPTH, numbers[i].planes);
+        }
     }
     if (blocks == 4) {
         numbers[0] = numbers_join(numbers[0], numbers[1], node_mask(walk, 1), BATCH_BLOCK_DEPTH);

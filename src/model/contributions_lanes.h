@@ -16,7 +16,9 @@
 
 #include "contributions.h"
 #include "wide_node.h"
+#include <math.h>
 
+#include <math.h>
 #include <string.h>
 
 /* Inlined without asking: what a shape says must reach every line as a constant. */
@@ -142,11 +144,18 @@ leaf_of(const struct run *run, struct shape shape, uint32_t index)
                                  : run->vectors[(size_t)value * run->leaf_width + run->output]));
 }
 
+/* Every number is at least -inf; NaN is not. */
+static inline lane_mask
+lanes_missing(lanes cell)
+{
+    return ~(cell >= lanes_of(-(number)INFINITY));
+}
+
 static inline lane_mask
 pack_right(const struct pack_node *node, lanes cell)
 {
     /* The slot's low bit: a missing value goes left. */
-    lane_mask missing = (cell != cell) & mask_all((node->step & 1) == 0);
+    lane_mask missing = lanes_missing(cell) & mask_all((node->step & 1) == 0);
 
     return missing | (cell >= lanes_of((number)node->value));
 }
@@ -171,7 +180,7 @@ static inline lane_mask
 wide_right(const struct wide_node *node, lanes cell)
 {
     unsigned test = node->test;
-    lane_mask missing = cell != cell;
+    lane_mask missing = lanes_missing(cell);
 
     if ((test & WIDE_NAN_IS_ZERO) != 0) {
         cell = lanes_pick(missing, lanes_of(0), cell);

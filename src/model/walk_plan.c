@@ -67,10 +67,12 @@ static void
 exit_fill(const struct cutter *cutter, const struct neutral_tree *tree, uint32_t leaf,
           uint8_t *out_exit)
 {
+    const float single = (float)tree->value[leaf];
+
     if (cutter->model->leaf_width > 1) {
         memcpy(out_exit, &cutter->vectors[leaf], sizeof(uint32_t));
     } else if (cutter->model->number == MODEL_FLOAT32) {
-        memcpy(out_exit, &(float){(float)tree->value[leaf]}, sizeof(float));
+        memcpy(out_exit, &single, sizeof(single));
     } else {
         memcpy(out_exit, &tree->value[leaf], sizeof(double));
     }
