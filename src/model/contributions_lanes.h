@@ -16,7 +16,6 @@
 
 #include "contributions.h"
 #include "wide_node.h"
-#include <math.h>
 
 #include <math.h>
 #include <string.h>
