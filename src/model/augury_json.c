@@ -30,7 +30,8 @@ find_kind(struct reader *reader, const struct kind **out_kind)
             return 0;
         }
     }
-    return reader_refuse(reader, "kind", "expected forest, gbdt, hgb, linear, mlp or scorecard");
+    (void)reader_refuse(reader, "kind", "expected forest, gbdt, hgb, linear, mlp or scorecard");
+    return AUGURY_ERR_INVALID;
 }
 
 static int

@@ -104,14 +104,14 @@ reader_self_test(struct reader *reader)
     int32_t output = reader_choice(wire_member(value, "output"), outputs, AUGURY_COUNT(outputs));
     int rc = replay == NULL ? AUGURY_ERR_NOMEM
                             : reader_object(reader, value, names, AUGURY_COUNT(names), "self_test");
-    if (rc == 0 && (output < 0 || rows == NULL || expected == NULL || rows->type != WIRE_ARRAY ||
-                    expected->type != WIRE_ARRAY || rows->count != expected->count)) {
-        rc = reader_refuse(reader, "self_test",
-                           "expected an output (margin, prediction or probabilities) and as many "
-                           "rows as expected answers");
-    }
     if (rc != 0) {
         return rc;
+    }
+    if (output < 0 || rows == NULL || expected == NULL || rows->type != WIRE_ARRAY ||
+        expected->type != WIRE_ARRAY || rows->count != expected->count) {
+        return reader_refuse(reader, "self_test",
+                             "expected an output (margin, prediction or probabilities) and as many "
+                             "rows as expected answers");
     }
     replay->code = "self_test_failed";
     replay->output = (enum replay_output)output;

@@ -78,7 +78,8 @@ tree_refuse(struct tree_reader *tr, uint32_t node, const char *reason)
     char at[64];
 
     (void)snprintf(at, sizeof(at), "%s, node %u", tr->at, node);
-    return reader_refuse(tr->reader, at, "%s", reason);
+    (void)reader_refuse(tr->reader, at, "%s", reason);
+    return AUGURY_ERR_INVALID;
 }
 
 /* An array with an item for each node. */
@@ -88,9 +89,10 @@ need_nodes(struct tree_reader *tr, const char *key, const struct wire_value **ou
     const struct wire_value *array = wire_member(tr->tree, key);
 
     if (array == NULL || array->type != WIRE_ARRAY || array->count != tr->count) {
-        return reader_refuse(tr->reader, tr->at,
-                             "\"%s\" must be an array with an item for each of %u nodes", key,
-                             tr->count);
+        (void)reader_refuse(tr->reader, tr->at,
+                            "\"%s\" must be an array with an item for each of %u nodes", key,
+                            tr->count);
+        return AUGURY_ERR_INVALID;
     }
     *out_array = array;
     return 0;

@@ -59,7 +59,7 @@ make_bins(struct scored *rows, size_t count, uint32_t bins)
 {
     double edges[MODEL_CALIBRATION_GROUPS_MAX];
     uint32_t edge_count = 0;
-    uint32_t next = 0;
+    uint32_t next = 1; /* the first edge is under every value */
 
     edges[edge_count++] = -INFINITY;
     for (uint32_t k = 1; k < bins; k++) {
