@@ -79,11 +79,14 @@ lightgbm_read_linear_leaves(struct tree_draft *draft)
     size_t at = 0;
     int rc = read_terms(draft, &terms);
 
-    draft->linears = lightgbm_draft_alloc(draft, draft->leaf_count, sizeof(*draft->linears));
-    if (rc == 0 && draft->linears == NULL) {
-        rc = lightgbm_no_memory(draft->reader);
+    if (rc != 0) {
+        return rc;
     }
-    for (uint32_t i = 0; i < draft->leaf_count && rc == 0; i++) {
+    draft->linears = lightgbm_draft_alloc(draft, draft->leaf_count, sizeof(*draft->linears));
+    if (draft->linears == NULL) {
+        return lightgbm_no_memory(draft->reader);
+    }
+    for (uint32_t i = 0; i < draft->leaf_count; i++) {
         uint32_t count = (uint32_t)terms.counts[i];
         uint32_t *features = lightgbm_draft_alloc(draft, count, sizeof(*features));
         if (features == NULL) {
@@ -110,7 +113,7 @@ lightgbm_read_linear_leaves(struct tree_draft *draft)
         }
         at += count;
     }
-    return rc;
+    return 0;
 }
 
 /* ---- covers -------------------------------------------------------------------------------- */

@@ -225,6 +225,7 @@ lightgbm_doubles(struct lightgbm_reader *reader, const struct lightgbm_block *bl
     int rc = array_room(reader, block, key, count, &room);
     double *numbers = room;
 
+    AUGURY_ASSERT(rc != 0 || numbers != NULL);
     for (size_t i = 0; i < count && rc == 0; i++) {
         (void)lightgbm_word_next(&rest, &word);
         rc = text_to_f64(word, &numbers[i]) == 0 ? 0 : bad_word(reader, block, key, word);
@@ -259,6 +260,7 @@ lightgbm_integers(struct lightgbm_reader *reader, const struct lightgbm_block *b
     int rc = array_room(reader, block, key, count, &room);
     int64_t *numbers = room;
 
+    AUGURY_ASSERT(rc != 0 || numbers != NULL);
     for (size_t i = 0; i < count && rc == 0; i++) {
         (void)lightgbm_word_next(&rest, &word);
         rc = word_to_integer(word, &numbers[i]) ? 0 : bad_word(reader, block, key, word);

@@ -265,7 +265,7 @@ put_trees(struct ensemble *ensemble)
         arena_zalloc(arena, ensemble->order_max, sizeof(*ensemble->leaf_weights));
     if (rc == 0 && (trees == NULL || ensemble->is_reached == NULL || ensemble->order == NULL ||
                     ensemble->leaf_weights == NULL)) {
-        rc = onnx_no_memory(ensemble->forest.onnx);
+        return onnx_no_memory(ensemble->forest.onnx);
     }
     if (rc == 0) {
         rc = onnx_forest_init(&ensemble->forest, ensemble->order_max);

@@ -37,6 +37,7 @@ is_model(const struct onnx_node *node)
 int
 onnx_unknown_operator(struct onnx *onnx, const struct onnx_node *node)
 {
+    AUGURY_ASSERT(node != NULL);
     int len = (int)(node->op.len < ONNX_NAME_SHOWN ? node->op.len : ONNX_NAME_SHOWN);
 
     return onnx_unsupported(onnx, node,

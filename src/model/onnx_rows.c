@@ -61,12 +61,14 @@ single_matrix(struct onnx *onnx, const struct onnx_node *node, struct bytes tens
     uint32_t type = 0;
     int rc = follow(onnx, node, tensor, &input, &type);
 
-    if (rc == 0) {
-        rows->input_type = type;
-        rows->type = rows->type != 0 ? rows->type : type;
-        rows->width = (uint32_t)input->width;
+    if (rc != 0) {
+        return rc;
     }
-    return rc;
+    AUGURY_ASSERT(input != NULL);
+    rows->input_type = type;
+    rows->type = rows->type != 0 ? rows->type : type;
+    rows->width = (uint32_t)input->width;
+    return 0;
 }
 
 /* Columns that are inputs of their own, each with a name. */
@@ -78,7 +80,7 @@ many_columns(struct onnx *onnx, const struct onnx_node *concat, struct onnx_rows
     int rc = onnx_integer(onnx, concat, "axis", 1, &axis);
 
     if (rc == 0 && names == NULL) {
-        rc = onnx_no_memory(onnx);
+        return onnx_no_memory(onnx);
     }
     if (rc == 0 && axis != 1 && axis != -1) {
         rc = onnx_unsupported(onnx, concat, "joins rows, not columns");
@@ -87,14 +89,17 @@ many_columns(struct onnx *onnx, const struct onnx_node *concat, struct onnx_rows
         const struct onnx_input *input = NULL;
         uint32_t type = 0;
         rc = follow(onnx, concat, concat->inputs[i], &input, &type);
-        if (rc == 0 && input->width != 1) {
-            rc = onnx_unsupported(onnx, concat, "joins an input that is not said to be one column");
+        if (rc != 0) {
+            return rc;
         }
-        if (rc == 0) {
-            names[i] = input->name;
-            rows->input_type = rows->input_type != ONNX_DOUBLE ? type : rows->input_type;
-            rows->type = rows->type != 0 ? rows->type : type;
+        AUGURY_ASSERT(input != NULL);
+        if (input->width != 1) {
+            return onnx_unsupported(onnx, concat,
+                                    "joins an input that is not said to be one column");
         }
+        names[i] = input->name;
+        rows->input_type = rows->input_type != ONNX_DOUBLE ? type : rows->input_type;
+        rows->type = rows->type != 0 ? rows->type : type;
     }
     rows->names = names;
     rows->width = concat->input_count;

@@ -20,9 +20,9 @@ mode_of(struct onnx_ensemble *ensemble, struct bytes text, uint8_t *out_mode)
         [ONNX_GT] = "BRANCH_GT",   [ONNX_EQ] = "BRANCH_EQ", [ONNX_NEQ] = "BRANCH_NEQ",
         [ONNX_MEMBER] = "",        [ONNX_LEAF] = "LEAF"};
 
-    for (uint8_t i = 0; i < AUGURY_COUNT(names); i++) {
+    for (size_t i = 0; i < AUGURY_COUNT(names); i++) {
         if (text.len > 0 && bytes_equal_text(text, names[i])) {
-            *out_mode = i;
+            *out_mode = (uint8_t)i;
             return 0;
         }
     }

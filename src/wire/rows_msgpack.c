@@ -341,7 +341,7 @@ msgpack_open(struct rows_reader *reader, struct err *err)
 static int
 msgpack_next(struct rows_reader *reader, struct err *err)
 {
-    struct bytes row;
+    struct bytes row = bytes_of(NULL, 0);
     int rc = take_row(reader, &row, err);
 
     return rc == 0 ? read_row(reader, row, err) : rc;
@@ -350,7 +350,7 @@ msgpack_next(struct rows_reader *reader, struct err *err)
 static int
 msgpack_cut(struct rows_reader *reader, size_t target_bytes, struct buf *block, struct err *err)
 {
-    struct bytes row;
+    struct bytes row = bytes_of(NULL, 0);
     int rc = 0;
 
     while (rc == 0 && block->len < target_bytes) {

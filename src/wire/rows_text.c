@@ -337,7 +337,7 @@ keep_header(struct rows_reader *reader, struct err *err)
 static int
 read_header(struct rows_reader *reader, struct err *err)
 {
-    struct bytes record;
+    struct bytes record = bytes_of(NULL, 0);
 
     int rc = next_record(reader, &record, err);
     if (rc == AUGURY_END) {
@@ -365,7 +365,7 @@ static int
 text_next(struct rows_reader *reader, struct err *err)
 {
     bool is_libsvm = reader->options.format == ROWS_LIBSVM;
-    struct bytes record;
+    struct bytes record = bytes_of(NULL, 0);
     int rc;
 
     do {
