@@ -176,8 +176,10 @@ scalar_of(const uint8_t *p, size_t head_bytes)
     if (c == 0xca || c == 0xcb) {
         return (struct wire_value){.type = WIRE_REAL, .as.real = float_of(p + 1, head_bytes - 1)};
     }
-    return c == 0xc0 ? (struct wire_value){.type = WIRE_NULL}
-                     : integer_of(p + 1, head_bytes - 1, c >= 0xd0);
+    if (c == 0xc0) {
+        return (struct wire_value){.type = WIRE_NULL};
+    }
+    return integer_of(p + 1, head_bytes - 1, c >= 0xd0);
 }
 
 /* The value that *text begins with, all of which is there; *text is moved behind it. Containers
