@@ -26,17 +26,24 @@ const char *cache_class_name(enum cache_class class);
 
 enum { CACHE_KEY_TEXT_MAX = 400, CACHE_VALUE_MAX = 1 << 20 };
 
-/* ---- what crosses the fork: the rings, in shared memory ------------------------------------ */
+/* ---- what crosses the fork: the board, in shared memory ------------------------------------ */
 
-struct cache_rings;
-size_t cache_rings_bytes(size_t ring_bytes, unsigned slots);
-/* Zeroed memory becomes empty rings. wake_fd: an eventfd made before the forks, written when the
- * keeper sleeps. */
-struct cache_rings *cache_rings_attach(void *shared_memory, size_t ring_bytes, unsigned slots,
-                                       int wake_fd);
+/* Rings from the workers to the keeper, and whatever else of the cache all processes share. The
+ * memory stands at one address in all of them. */
+struct cache_board;
+struct cache_board_options {
+    size_t ring_bytes;   /* of one slot */
+    unsigned slots;      /* processes that may put: those of stats */
+    int keeper_wake_fd;  /* an eventfd made before the forks, written when the keeper sleeps */
+    const int *wake_fds; /* one eventfd a slot, or NULL: nobody is woken */
+};
+size_t cache_board_bytes(const struct cache_board_options *options);
+/* Zeroed memory becomes an empty board. */
+struct cache_board *cache_board_attach(void *shared_memory,
+                                       const struct cache_board_options *options);
 /* Process: master. The keeper has died by its own doing (a signal, not SIGKILL). If it was inside
  * LMDB, and that three times, the next one begins with a new environment. */
-void cache_rings_keeper_crashed(struct cache_rings *rings);
+void cache_board_keeper_crashed(struct cache_board *board);
 
 /* ---- a process's view ---------------------------------------------------------------------- */
 
@@ -45,8 +52,8 @@ struct cache_options {
     const char *dir;
     size_t map_bytes;
     bool is_keeper; /* supervisor: read and write; makes the environment and its secret */
-    struct cache_rings *rings; /* NULL: this process never puts (tools) */
-    unsigned slot;             /* of this process in rings and stats */
+    struct cache_board *board; /* NULL: this process never puts (tools) */
+    unsigned slot;             /* of this process on the board and in stats */
     struct stats_slot *stats;  /* or NULL */
 };
 /* A reader waits up to 2 s for the keeper to make the environment, then AUGURY_NOT_FOUND. */
@@ -62,21 +69,53 @@ struct digest cache_digest(const struct cache *cache, struct bytes data);
 AUGURY_MUST_USE int cache_snapshot_begin(struct cache *cache);
 void cache_snapshot_end(struct cache *cache);
 
-/* key: the readable text, "prediction:nfl-wp@3#1f…:9c…". 0 sets *out_value (borrowed until the
- * snapshot ends; large values are gathered into arena, which may be NULL when none are expected);
- * AUGURY_NOT_FOUND: absent, expired or another key's. Counts hits and misses of its class. */
+/* What is asked for. */
+struct cache_query {
+    enum cache_class class;
+    struct bytes key; /* the readable text, "prediction:nfl-wp@3#1f…:9c…" */
+    uint64_t now_wall_ms;
+    struct arena *arena; /* large values are gathered here; NULL when none are expected */
+    bool takes_stale;    /* an entry past its time, within its stale_s, is an answer too */
+};
 struct cache_hit {
-    struct bytes value;
+    struct bytes value; /* borrowed until the snapshot ends */
     uint64_t created_wall_ms;
     uint64_t expires_wall_ms;
+    uint64_t stamp;
+    uint32_t stale_s;
+    uint32_t cost_us;
+    bool is_stale;
 };
-AUGURY_MUST_USE int cache_get(struct cache *cache, enum cache_class class, struct bytes key,
-                              uint64_t now_wall_ms, struct arena *arena, struct cache_hit *out_hit);
+/* 0 sets *out_hit; AUGURY_NOT_FOUND: absent, expired, invalidated or another key's. Counts hits and
+ * misses of its class. */
+AUGURY_MUST_USE int cache_get(struct cache *cache, const struct cache_query *query,
+                              struct cache_hit *out_hit);
 
+/* Invalidation is a clock of its own: whoever computes something takes the stamp before the first
+ * input is read, and the entry carries it. An invalidation moves the clock on and holds for all
+ * that was stamped before. A late put of an old value is so dead on arrival. */
+uint64_t cache_stamp(const struct cache *cache);
+
+/* What an entry was made from (a model, a view, an entity), besides its class: at most so many
+ * tags, each the number of a name. */
+enum { CACHE_TAGS = 3 };
+uint16_t cache_tag(struct bytes name); /* 1 to 65535 */
+
+/* What is kept. Zero-initialise, then set class, key, value and times. */
+struct cache_item {
+    enum cache_class class;
+    struct bytes key;
+    struct bytes value;
+    uint64_t created_wall_ms;  /* now */
+    uint64_t expires_wall_ms;  /* not after created_wall_ms: not kept */
+    uint64_t stamp;            /* cache_stamp() from before the inputs were read */
+    uint32_t stale_s;          /* after its time it may answer so long where stale is taken */
+    uint32_t cost_us;          /* what it took to make; refreshed the earlier the dearer */
+    uint16_t tags[CACHE_TAGS]; /* 0: none */
+};
 /* Hands an entry to the supervisor. Never blocks; AUGURY_ERR_FULL or AUGURY_ERR_LIMIT: dropped and
- * counted. ttl_s 0: not kept. Contents that do not fit half a ring are over the limit. */
-int cache_put(struct cache *cache, enum cache_class class, struct bytes key, struct bytes value,
-              uint64_t now_wall_ms, uint32_t ttl_s);
+ * counted. Contents that do not fit half a ring are over the limit. */
+int cache_put(struct cache *cache, const struct cache_item *item);
 
 /* ---- the keeper: supervisor only ----------------------------------------------------------- */
 

@@ -26,11 +26,24 @@ struct conf_listen {
     uint32_t backlog;
 };
 
-/* One class of cache entries. */
+/* Classes of cache entries, in the order of enum cache_class. */
+enum conf_cache_class_id {
+    CONF_CACHE_PREDICTION,
+    CONF_CACHE_FEATURE,
+    CONF_CACHE_LINEUP,
+    CONF_CACHE_MODEL,
+    CONF_CACHE_RESPONSE,
+    CONF_CACHE_OBJECT,
+    CONF_CACHE_CLASS_COUNT
+};
+
 struct conf_cache_class {
     bool is_enabled;
-    uint32_t ttl_s;
-    uint32_t decimals; /* features are rounded to so many decimals for the key; 255: not at all */
+    uint32_t ttl_s;       /* in memory */
+    uint32_t redis_ttl_s; /* 0: not kept in that tier */
+    uint32_t disk_ttl_s;
+    uint32_t stale_while_revalidate_s; /* past its time an entry answers while it is made anew */
+    uint32_t stale_if_error_s;         /* and when it cannot be made anew */
 };
 
 struct conf_limits {
@@ -70,7 +83,9 @@ struct conf {
         uint64_t size_bytes; /* quota */
         uint64_t map_bytes;  /* 0: size_bytes × 4 */
         uint64_t ring_bytes; /* of one worker slot */
-        struct conf_cache_class prediction;
+        /* Features are rounded to so many decimals before they are read; 255: not at all. */
+        uint32_t prediction_decimals;
+        struct conf_cache_class classes[CONF_CACHE_CLASS_COUNT];
     } cache;
     struct {
         char socket[CONF_PATH_BYTES];

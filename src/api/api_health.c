@@ -53,7 +53,7 @@ check_rest(const struct api_options *api, struct notes *warnings)
     uint64_t heartbeat_ms = atomic_load(&supervisor->heartbeat_mono_ms);
     uint64_t now_ms = clock_mono_ms();
 
-    if (api->conf->cache.prediction.is_enabled && api->predict->cache == NULL) {
+    if (api->conf->cache.classes[CONF_CACHE_PREDICTION].is_enabled && api->predict->cache == NULL) {
         note(warnings, "the cache is off");
     }
     if (atomic_load(&supervisor->state) != PROC_STATE_READY) {

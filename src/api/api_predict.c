@@ -241,10 +241,10 @@ decode(struct api_call *call, struct predict_question *question)
 
     api_split_name(call->parameter, &question->model, &question->selector);
     question->now_wall_ms = call->now_wall_ms;
-    question->flags =
-        conf->cache.prediction.is_enabled && !wants_fresh(call->request->cache_control)
-            ? PREDICT_USE_CACHE
-            : 0;
+    question->flags = conf->cache.classes[CONF_CACHE_PREDICTION].is_enabled &&
+                              !wants_fresh(call->request->cache_control)
+                          ? PREDICT_USE_CACHE
+                          : 0;
     if (call->body.len == 0) {
         return err_set(&call->err, AUGURY_ERR_INVALID, "invalid_request",
                        "the body is empty; send {\"features\":{…}}");

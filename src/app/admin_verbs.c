@@ -201,7 +201,11 @@ verb_cache_get(struct admin_call *call, struct err *err)
     }
     int rc = cache_snapshot_begin(cache);
     if (rc == 0) {
-        rc = cache_get(cache, class, bytes_of_text(key), call->now_wall_ms, &arena, &hit);
+        struct cache_query query = {.class = class,
+                                    .key = bytes_of_text(key),
+                                    .now_wall_ms = call->now_wall_ms,
+                                    .arena = &arena};
+        rc = cache_get(cache, &query, &hit);
         if (rc == 0) {
             put_hit(call->writer, key, &hit);
         }

@@ -22,6 +22,12 @@ open_descriptors(struct heritage *heritage)
     int fds[2];
 
     heritage->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    for (unsigned slot = 0; slot < PROC_SLOTS; slot++) {
+        heritage->worker_wake_fds[slot] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        if (heritage->worker_wake_fds[slot] < 0) {
+            return AUGURY_ERR_IO;
+        }
+    }
     if (heritage->wake_fd < 0 || pipe2(fds, O_CLOEXEC | O_NONBLOCK) != 0) {
         return AUGURY_ERR_IO;
     }
@@ -33,10 +39,11 @@ open_descriptors(struct heritage *heritage)
 int
 heritage_setup(struct heritage *heritage, const struct conf *conf, struct err *err)
 {
-    size_t ring_bytes = (size_t)conf->cache.ring_bytes;
-
     heritage->conf = conf;
     heritage->wake_fd = heritage->admin_fd = -1;
+    for (unsigned slot = 0; slot < PROC_SLOTS; slot++) {
+        heritage->worker_wake_fds[slot] = -1;
+    }
     heritage->command_read_fd = heritage->command_write_fd = -1;
     heritage->cache_map_bytes = cache_map_bytes(conf);
     if (open_descriptors(heritage) != 0) {
@@ -44,12 +51,16 @@ heritage_setup(struct heritage *heritage, const struct conf *conf, struct err *e
     }
     heritage->shared = shm_map(sizeof(*heritage->shared));
     void *stats = shm_map(stats_bytes());
-    void *rings = shm_map(cache_rings_bytes(ring_bytes, PROC_SLOTS));
-    if (heritage->shared == NULL || stats == NULL || rings == NULL) {
+    struct cache_board_options board = {.ring_bytes = (size_t)conf->cache.ring_bytes,
+                                        .slots = PROC_SLOTS,
+                                        .keeper_wake_fd = heritage->wake_fd,
+                                        .wake_fds = heritage->worker_wake_fds};
+    void *memory = shm_map(cache_board_bytes(&board));
+    if (heritage->shared == NULL || stats == NULL || memory == NULL) {
         return err_set(err, AUGURY_ERR_NOMEM, "heritage", "shared memory was refused");
     }
     heritage->stats = stats_attach(stats);
-    heritage->rings = cache_rings_attach(rings, ring_bytes, PROC_SLOTS, heritage->wake_fd);
+    heritage->cache_board = cache_board_attach(memory, &board);
     return 0;
 }
 
@@ -68,8 +79,11 @@ heritage_teardown(struct heritage *heritage)
     void *shared = heritage->shared;
     void *stats = heritage->stats;
 
-    /* The rings' map ends with the process: only cache knows where it begins. */
+    /* The board's map ends with the process: only cache knows where it begins. */
     close_fd(&heritage->wake_fd);
+    for (unsigned slot = 0; slot < PROC_SLOTS; slot++) {
+        close_fd(&heritage->worker_wake_fds[slot]);
+    }
     close_fd(&heritage->admin_fd);
     close_fd(&heritage->command_read_fd);
     close_fd(&heritage->command_write_fd);
@@ -77,7 +91,7 @@ heritage_teardown(struct heritage *heritage)
     shm_unmap(&stats, stats_bytes());
     heritage->shared = NULL;
     heritage->stats = NULL;
-    heritage->rings = NULL;
+    heritage->cache_board = NULL;
 }
 
 void

@@ -15,7 +15,7 @@
 
 enum { HERITAGE_FAILURE_BYTES = 512 };
 
-/* In shared memory, beside stats and rings, which have maps of their own. */
+/* In shared memory, beside stats and the cache's board, which have maps of their own. */
 struct heritage_shared {
     struct proc_board board;
     struct net_share share; /* how workers divide the connections of their listeners */
@@ -52,17 +52,19 @@ struct heritage {
 
     struct heritage_shared *shared;
     struct stats *stats;
-    struct cache_rings *rings;
+    struct cache_board *cache_board;
     size_t cache_map_bytes; /* fixed for the life of the daemon, as is the environment */
-    int wake_fd;            /* eventfd: rings → supervisor */
-    int admin_fd;           /* listening UNIX socket */
+    int wake_fd;            /* eventfd: the cache's rings → supervisor */
+    int worker_wake_fds
+        [PROC_SLOTS]; /* eventfd of each slot: another process has something for it */
+    int admin_fd;     /* listening UNIX socket */
     int command_read_fd, command_write_fd; /* supervisor → master */
 
     struct log log;
     struct proc_title title;
 };
 
-/* Maps the shared memory, makes rings, eventfd and command pipe. title and log are left as they
+/* Maps the shared memory, makes the cache's board, eventfds and command pipe. title and log are left as they
  * are. */
 AUGURY_MUST_USE int heritage_setup(struct heritage *heritage, const struct conf *conf,
                                    struct err *err);

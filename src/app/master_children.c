@@ -343,7 +343,7 @@ on_death(struct master *master, struct child *child, int status)
         child->ready_fd = -1;
     }
     if (child->kind == CHILD_SUPERVISOR && WIFSIGNALED(status) && WTERMSIG(status) != SIGKILL) {
-        cache_rings_keeper_crashed(master->heritage.rings);
+        cache_board_keeper_crashed(master->heritage.cache_board);
     }
     child->pid = 0;
     child->kill_mono_ms = 0;

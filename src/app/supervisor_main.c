@@ -210,7 +210,7 @@ open_environments(struct supervisor *supervisor, struct err *err)
     struct cache_options cache = {.dir = conf->cache.dir,
                                   .map_bytes = heritage->cache_map_bytes,
                                   .is_keeper = true,
-                                  .rings = heritage->rings,
+                                  .board = heritage->cache_board,
                                   .slot = heritage->slot,
                                   .stats = supervisor->stats};
 

@@ -16,6 +16,10 @@
 
 enum { BEAT_MS = 500 };
 
+_Static_assert((int)CONF_CACHE_CLASS_COUNT == (int)CACHE_CLASS_COUNT &&
+                   (int)CONF_CACHE_OBJECT == (int)CACHE_OBJECT,
+               "conf and cache know the same classes in the same order");
+
 struct worker {
     struct heritage *heritage;
     struct stats_slot *stats;
@@ -109,7 +113,7 @@ open_cache(struct worker *worker)
     char quoted[400];
     struct cache_options options = {.dir = heritage->conf->cache.dir,
                                     .map_bytes = heritage->cache_map_bytes,
-                                    .rings = heritage->rings,
+                                    .board = heritage->cache_board,
                                     .slot = heritage->slot,
                                     .stats = worker->stats};
 
@@ -137,13 +141,14 @@ static int
 make_api(struct worker *worker, struct err *err)
 {
     const struct conf *conf = worker->heritage->conf;
+    const struct conf_cache_class *prediction = &conf->cache.classes[CONF_CACHE_PREDICTION];
 
     worker->predict = (struct predict_context){
         .registry = worker->registry,
-        .cache = conf->cache.prediction.is_enabled ? worker->cache : NULL,
+        .cache = prediction->is_enabled ? worker->cache : NULL,
         .stats = worker->stats,
-        .ttl_s = conf->cache.prediction.ttl_s,
-        .decimals = conf->cache.prediction.decimals,
+        .ttl_s = prediction->ttl_s,
+        .decimals = conf->cache.prediction_decimals,
         .rows_max = conf->limits.rows,
     };
     struct api_options options = {

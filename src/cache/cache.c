@@ -197,7 +197,8 @@ cache_open(const struct cache_options *options, struct cache **out_cache, bool *
     cache->map_bytes = options->map_bytes;
     cache->is_keeper = options->is_keeper;
     cache->slot = options->slot;
-    cache->rings = options->rings;
+    cache->board = options->board;
+    cache->rings = options->board == NULL ? NULL : options->board->rings;
     cache->stats = options->stats;
     cache->memo = calloc((size_t)1 << CACHE_MEMO_BITS, sizeof(*cache->memo));
     int rc = cache->dir == NULL || cache->memo == NULL ? AUGURY_ERR_NOMEM
@@ -341,28 +342,40 @@ entry_find(struct cache *cache, uint64_t lo, struct cache_entry *out_entry, bool
     return *out_is_checked ? 0 : cache_entry_find(cache->snapshot, lo, out_entry);
 }
 
+/* Whether an entry may answer at that time, fresh or not. */
+static bool
+is_in_time(const struct cache_entry *entry, const struct cache_query *query)
+{
+    uint64_t until = entry->expires_wall_ms;
+
+    if (query->takes_stale) {
+        until += (uint64_t)entry->stale_s * 1000;
+    }
+    return until > query->now_wall_ms && entry->created_wall_ms <= query->now_wall_ms + FUTURE_MS;
+}
+
 static int
-entry_get(struct cache *cache, enum cache_class class, struct bytes key, uint64_t now_wall_ms,
-          struct arena *arena, struct cache_hit *out_hit)
+entry_get(struct cache *cache, const struct cache_query *query, struct cache_hit *out_hit)
 {
     struct cache_entry entry;
     struct bytes value;
     bool is_checked;
 
-    struct digest digest = digest_with_secret(key, cache->secret);
+    struct digest digest = digest_with_secret(query->key, cache->secret);
     int rc = entry_find(cache, digest.lo, &entry, &is_checked);
     if (rc != 0) {
         return rc;
     }
-    if (entry.hi != digest.hi || entry.class != class || !bytes_equal(entry.text, key)) {
+    if (entry.hi != digest.hi || entry.class != query->class ||
+        !bytes_equal(entry.text, query->key)) {
         stats_add(cache->stats, STATS_CACHE_COLLISIONS, 1);
         return AUGURY_NOT_FOUND;
     }
-    if (entry.expires_wall_ms <= now_wall_ms || entry.created_wall_ms > now_wall_ms + FUTURE_MS) {
+    if (!is_in_time(&entry, query)) {
         stats_add(cache->stats, STATS_CACHE_EXPIRED, 1);
         return AUGURY_NOT_FOUND;
     }
-    rc = value_whole(cache, &entry, arena, &value);
+    rc = value_whole(cache, &entry, query->arena, &value);
     if (rc == 0 && !is_checked) {
         if (cache_value_check(value) != entry.value_check) {
             return AUGURY_ERR_CORRUPT;
@@ -376,27 +389,30 @@ entry_get(struct cache *cache, enum cache_class class, struct bytes key, uint64_
         .value = value,
         .created_wall_ms = entry.created_wall_ms,
         .expires_wall_ms = entry.expires_wall_ms,
+        .stamp = entry.stamp,
+        .stale_s = entry.stale_s,
+        .cost_us = entry.cost_us,
+        .is_stale = entry.expires_wall_ms <= query->now_wall_ms,
     };
     return 0;
 }
 
 int
-cache_get(struct cache *cache, enum cache_class class, struct bytes key, uint64_t now_wall_ms,
-          struct arena *arena, struct cache_hit *out_hit)
+cache_get(struct cache *cache, const struct cache_query *query, struct cache_hit *out_hit)
 {
     bool is_timed = cache->get_count++ % TIMED_ONE_IN == 0;
     uint64_t begin = is_timed ? clock_mono_ns() : 0;
     int rc = AUGURY_NOT_FOUND;
 
-    AUGURY_ASSERT(class < CACHE_CLASS_COUNT);
-    if (cache->is_reading && key.len <= CACHE_KEY_TEXT_MAX) {
-        rc = entry_get(cache, class, key, now_wall_ms, arena, out_hit);
+    AUGURY_ASSERT(query->class < CACHE_CLASS_COUNT);
+    if (cache->is_reading && query->key.len <= CACHE_KEY_TEXT_MAX) {
+        rc = entry_get(cache, query, out_hit);
     }
     if (rc == AUGURY_ERR_CORRUPT) {
         damage_tell(cache);
         rc = AUGURY_NOT_FOUND;
     }
-    stats_add(cache->stats, rc == 0 ? classes[class].hits : classes[class].misses, 1);
+    stats_add(cache->stats, rc == 0 ? classes[query->class].hits : classes[query->class].misses, 1);
     if (is_timed) {
         stats_observe(cache->stats, STATS_CACHE_GET, clock_mono_ns() - begin);
     }
@@ -405,30 +421,35 @@ cache_get(struct cache *cache, enum cache_class class, struct bytes key, uint64_
 
 /* ---- new entries --------------------------------------------------------------------------- */
 
+uint64_t
+cache_stamp(const struct cache *cache)
+{
+    return cache->board == NULL ? 0 : atomic_load(&cache->board->stamp);
+}
+
+uint16_t
+cache_tag(struct bytes name)
+{
+    return (uint16_t)(1 + hash64_of(name) % UINT16_MAX);
+}
+
 int
-cache_put(struct cache *cache, enum cache_class class, struct bytes key, struct bytes value,
-          uint64_t now_wall_ms, uint32_t ttl_s)
+cache_put(struct cache *cache, const struct cache_item *item)
 {
     int rc = AUGURY_ERR_LIMIT;
 
-    AUGURY_ASSERT(class < CACHE_CLASS_COUNT);
+    AUGURY_ASSERT(item->class < CACHE_CLASS_COUNT);
     if (cache->rings == NULL) {
         return AUGURY_ERR_STATE;
     }
-    if (ttl_s == 0) {
+    if (item->expires_wall_ms <= item->created_wall_ms) {
         return 0;
     }
     if (atomic_load_explicit(&cache->rings->off, memory_order_relaxed) != 0) {
         rc = AUGURY_ERR_FULL;
-    } else if (key.len <= CACHE_KEY_TEXT_MAX && value.len <= CACHE_VALUE_MAX) {
-        struct cache_ring_record record = {
-            .class = (uint8_t) class,
-            .created_wall_ms = now_wall_ms,
-            .expires_wall_ms = now_wall_ms + (uint64_t)ttl_s * 1000,
-            .value_check = cache_value_check(value),
-            .text = key,
-            .value = value,
-        };
+    } else if (item->key.len <= CACHE_KEY_TEXT_MAX && item->value.len <= CACHE_VALUE_MAX) {
+        struct cache_ring_record record = {.item = *item,
+                                           .value_check = cache_value_check(item->value)};
         rc = cache_ring_put(cache->rings, cache->slot, &record);
     }
     stats_add(cache->stats, rc == 0 ? STATS_CACHE_PUTS : STATS_CACHE_PUTS_DROPPED, 1);

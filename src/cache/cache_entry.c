@@ -58,7 +58,13 @@ cache_entry_decode(struct bytes stored, struct cache_entry *out_entry)
         .value_check = le32_get(p + 36),
         .class = p[42],
         .flags = p[44],
+        .stamp = le64_get(p + 48),
+        .stale_s = le32_get(p + 56),
+        .cost_us = le32_get(p + 60),
     };
+    for (size_t i = 0; i < CACHE_TAGS; i++) {
+        entry.tags[i] = le16_get(p + 64 + 2 * i);
+    }
     size_t text_len = le16_get(p + 40);
     size_t left = stored.len - CACHE_ENTRY_HEADER;
     size_t inside = (entry.flags & CACHE_ENTRY_CHUNKED) != 0 ? 0 : entry.value_len;
@@ -86,6 +92,12 @@ entry_encode(const struct cache_entry *entry, uint8_t *out)
     out[42] = entry->class;
     out[43] = CACHE_FORMAT;
     out[44] = is_inline(entry->text.len, entry->value.len) ? 0 : CACHE_ENTRY_CHUNKED;
+    le64_put(out + 48, entry->stamp);
+    le32_put(out + 56, entry->stale_s);
+    le32_put(out + 60, entry->cost_us);
+    for (size_t i = 0; i < CACHE_TAGS; i++) {
+        le16_put(out + 64 + 2 * i, entry->tags[i]);
+    }
     memcpy(out + CACHE_ENTRY_HEADER, entry->text.data, entry->text.len);
     if (out[44] == 0 && entry->value.len > 0) {
         memcpy(out + CACHE_ENTRY_HEADER + entry->text.len, entry->value.data, entry->value.len);

@@ -130,7 +130,7 @@ group_collect(struct cache *cache, struct group *group)
         struct cache_ring_record *record = &group->records[group->count];
         while (!group_is_full(group) &&
                cache_ring_peek(rings, slot, &keeper->tails[slot], record, &group->bad) == 0) {
-            group->bytes += record->text.len + record->value.len;
+            group->bytes += record->item.key.len + record->item.value.len;
             record = &group->records[++group->count];
         }
     }
@@ -154,7 +154,8 @@ is_there_already(struct store_txn *txn, uint64_t lo, const struct cache_entry *e
 
     return cache_entry_find(txn, lo, &old) == 0 && old.hi == entry->hi &&
            old.class == entry->class && old.value_check == entry->value_check &&
-           old.value_len == entry->value.len && bytes_equal(old.text, entry->text) &&
+           old.value_len == entry->value.len && old.stamp == entry->stamp &&
+           bytes_equal(old.text, entry->text) &&
            old.expires_wall_ms <= entry->expires_wall_ms + SAME_EXPIRY_MS &&
            entry->expires_wall_ms <= old.expires_wall_ms + SAME_EXPIRY_MS;
 }
@@ -164,19 +165,24 @@ record_write(struct cache *cache, struct store_txn *txn, struct cache_state *sta
              const struct cache_ring_record *record, uint64_t *written)
 {
     /* By the environment's own secret: it may be younger than the record. */
-    struct digest digest = cache_digest(cache, record->text);
+    const struct cache_item *item = &record->item;
+    struct digest digest = cache_digest(cache, item->key);
     struct cache_entry entry = {
         .lo = digest.lo,
         .hi = digest.hi,
         .seq = state->next_seq,
-        .created_wall_ms = record->created_wall_ms,
-        .expires_wall_ms = record->expires_wall_ms,
+        .created_wall_ms = item->created_wall_ms,
+        .expires_wall_ms = item->expires_wall_ms,
+        .stamp = item->stamp,
+        .stale_s = item->stale_s,
+        .cost_us = item->cost_us,
         .value_check = record->value_check,
-        .class = record->class,
-        .text = record->text,
-        .value = record->value,
+        .class = (uint8_t)item->class,
+        .text = item->key,
+        .value = item->value,
     };
 
+    memcpy(entry.tags, item->tags, sizeof(entry.tags));
     if (is_there_already(txn, digest.lo, &entry)) {
         return 0;
     }
@@ -195,7 +201,7 @@ group_need(const struct cache *cache, const struct group *group)
     uint64_t cost = 0;
 
     for (size_t i = 0; i < group->count; i++) {
-        cost += cache_entry_cost(group->records[i].text.len, group->records[i].value.len);
+        cost += cache_entry_cost(group->records[i].item.key.len, group->records[i].item.value.len);
     }
     uint64_t want = cache_used_bytes(cache) + cost + cost / 4;
     return want > limit ? want - limit : 0;
@@ -219,7 +225,7 @@ group_write(struct cache *cache, const struct group *group, uint64_t now_wall_ms
     }
     for (size_t i = 0; rc == 0 && i < group->count; i++) {
         const struct cache_ring_record *record = &group->records[i];
-        if (record->expires_wall_ms > now_wall_ms) {
+        if (record->item.expires_wall_ms > now_wall_ms) {
             rc = record_write(cache, txn, &state, record, &tally.written);
         }
     }

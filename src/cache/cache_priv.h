@@ -23,8 +23,8 @@ enum cache_table {
 };
 
 enum {
-    CACHE_FORMAT = 1,
-    CACHE_ENTRY_HEADER = 48,
+    CACHE_FORMAT = 2,
+    CACHE_ENTRY_HEADER = 72,
     CACHE_INDEX_BYTES = 16,
     CACHE_QUEUE_BYTES = 24,
     CACHE_STATE_BYTES = 80,
@@ -42,8 +42,12 @@ struct cache_entry {
     uint64_t seq;
     uint64_t created_wall_ms;
     uint64_t expires_wall_ms;
+    uint64_t stamp;
+    uint32_t stale_s;
+    uint32_t cost_us;
     uint32_t value_len;
     uint32_t value_check;
+    uint16_t tags[CACHE_TAGS];
     uint8_t class;
     uint8_t flags;
     struct bytes text;
@@ -124,14 +128,14 @@ struct cache_rings {
 
 /* A record in a ring, decoded; text and value are borrowed until its tail moves. */
 struct cache_ring_record {
-    uint8_t class;
-    uint64_t created_wall_ms;
-    uint64_t expires_wall_ms;
+    struct cache_item item;
     uint32_t value_check;
-    struct bytes text;
-    struct bytes value;
 };
 
+size_t cache_rings_bytes(size_t ring_bytes, unsigned slots);
+/* Zeroed memory becomes empty rings. wake_fd: written when the keeper sleeps. */
+struct cache_rings *cache_rings_attach(void *shared_memory, size_t ring_bytes, unsigned slots,
+                                       int wake_fd);
 /* AUGURY_ERR_FULL; AUGURY_ERR_LIMIT: larger than half a ring. */
 int cache_ring_put(struct cache_rings *rings, unsigned slot,
                    const struct cache_ring_record *record);
@@ -145,7 +149,18 @@ void cache_ring_take(struct cache_rings *rings, unsigned slot, uint64_t tail);
 void cache_rings_discard(struct cache_rings *rings);
 bool cache_rings_are_empty(struct cache_rings *rings);
 
-/* ---- a process's view: cache.c ------------------------------------------ */
+/* ---- what crosses the fork: cache_board.c -------------------------------------------------- */
+
+/* At the beginning of its shared memory; its parts follow, each on its own pages. Pointers are good
+ * in every process: the memory is inherited, not mapped anew. */
+struct cache_board {
+    struct cache_rings *rings;
+    unsigned slots;
+    int wake_fds[STATS_SLOTS];                        /* of each slot, or -1 */
+    _Alignas(CACHE_LINE) atomic_uint_least64_t stamp; /* the clock of invalidations */
+};
+
+/* ---- a process's view: cache.c ------------------------------------------------------------- */
 
 struct cache_keeper {
     struct cache_state state; /* of the last commit */
@@ -172,7 +187,8 @@ struct cache {
     size_t map_bytes;
     bool is_keeper;
     unsigned slot;
-    struct cache_rings *rings;
+    struct cache_board *board; /* or NULL */
+    struct cache_rings *rings; /* of the board, or NULL */
     struct stats_slot *stats;
     struct store *store; /* NULL while off or being replaced */
     struct store_txn *snapshot;

@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 enum {
-    RECORD_HEADER = 32,
+    RECORD_HEADER = 56,
     RECORD_ALIGN = 8,
     RECORD_MAGIC = 0xCA,
     PADDING_MAGIC = 0xFA,
@@ -58,12 +58,6 @@ cache_rings_attach(void *shared_memory, size_t ring_bytes, unsigned slots, int w
     return rings;
 }
 
-void
-cache_rings_keeper_crashed(struct cache_rings *rings)
-{
-    atomic_store(&rings->has_crashed, 1);
-}
-
 static uint8_t *
 ring_data(struct cache_rings *rings, unsigned slot)
 {
@@ -85,17 +79,26 @@ record_bytes(size_t text_len, size_t value_len)
 static void
 record_encode(const struct cache_ring_record *record, size_t bytes, uint8_t *p)
 {
+    const struct cache_item *item = &record->item;
+
     le32_put(p, (uint32_t)bytes);
     p[4] = RECORD_MAGIC;
-    p[5] = record->class;
-    le16_put(p + 6, (uint16_t)record->text.len);
-    le32_put(p + 8, (uint32_t)record->value.len);
+    p[5] = (uint8_t)item->class;
+    le16_put(p + 6, (uint16_t)item->key.len);
+    le32_put(p + 8, (uint32_t)item->value.len);
     le32_put(p + 12, record->value_check);
-    le64_put(p + 16, record->created_wall_ms);
-    le64_put(p + 24, record->expires_wall_ms);
-    memcpy(p + RECORD_HEADER, record->text.data, record->text.len);
-    if (record->value.len > 0) {
-        memcpy(p + RECORD_HEADER + record->text.len, record->value.data, record->value.len);
+    le64_put(p + 16, item->created_wall_ms);
+    le64_put(p + 24, item->expires_wall_ms);
+    le64_put(p + 32, item->stamp);
+    le32_put(p + 40, item->stale_s);
+    le32_put(p + 44, item->cost_us);
+    for (size_t i = 0; i < CACHE_TAGS; i++) {
+        le16_put(p + 48 + 2 * i, item->tags[i]);
+    }
+    le16_put(p + 54, 0);
+    memcpy(p + RECORD_HEADER, item->key.data, item->key.len);
+    if (item->value.len > 0) {
+        memcpy(p + RECORD_HEADER + item->key.len, item->value.data, item->value.len);
     }
 }
 
@@ -120,7 +123,7 @@ cache_ring_put(struct cache_rings *rings, unsigned slot, const struct cache_ring
     AUGURY_ASSERT(slot < rings->slots);
     struct cache_ring *ring = &rings->ring[slot];
     uint64_t size = rings->ring_bytes;
-    size_t need = record_bytes(record->text.len, record->value.len);
+    size_t need = record_bytes(record->item.key.len, record->item.value.len);
 
     if (need > size / 2) {
         return AUGURY_ERR_LIMIT;
@@ -155,16 +158,22 @@ record_decode(const uint8_t *p, size_t bytes, struct cache_ring_record *out_reco
     size_t text_len = le16_get(p + 6);
     size_t value_len = le32_get(p + 8);
     struct cache_ring_record record = {
-        .class = p[5],
+        .item = {.class = (enum cache_class)p[5],
+                 .key = bytes_of(p + RECORD_HEADER, text_len),
+                 .value = bytes_of(p + RECORD_HEADER + text_len, value_len),
+                 .created_wall_ms = le64_get(p + 16),
+                 .expires_wall_ms = le64_get(p + 24),
+                 .stamp = le64_get(p + 32),
+                 .stale_s = le32_get(p + 40),
+                 .cost_us = le32_get(p + 44)},
         .value_check = le32_get(p + 12),
-        .created_wall_ms = le64_get(p + 16),
-        .expires_wall_ms = le64_get(p + 24),
-        .text = bytes_of(p + RECORD_HEADER, text_len),
-        .value = bytes_of(p + RECORD_HEADER + text_len, value_len),
     };
-    if (text_len > CACHE_KEY_TEXT_MAX || value_len > CACHE_VALUE_MAX ||
-        record.class >= CACHE_CLASS_COUNT || record_bytes(text_len, value_len) != bytes ||
-        cache_value_check(record.value) != record.value_check) {
+    for (size_t i = 0; i < CACHE_TAGS; i++) {
+        record.item.tags[i] = le16_get(p + 48 + 2 * i);
+    }
+    if (text_len > CACHE_KEY_TEXT_MAX || value_len > CACHE_VALUE_MAX || p[5] >= CACHE_CLASS_COUNT ||
+        record_bytes(text_len, value_len) != bytes ||
+        cache_value_check(record.item.value) != record.value_check) {
         return false;
     }
     *out_record = record;

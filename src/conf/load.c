@@ -207,7 +207,8 @@ fail_section(struct load *load, const struct settings *settings, size_t i)
         }
     }
     err_set(&why, AUGURY_ERR_INVALID, "unknown_class",
-            "class \"%s\": there is no such class of cache entries; there is \"prediction\"",
+            "class \"%s\": there is no such class of cache entries; there are prediction, feature, "
+            "lineup, model, response, object",
             setting->title);
     fail(load, load->path, setting->line, &why);
 }

@@ -199,7 +199,7 @@ add_section(cfg_opt_t *opts, size_t n, const char *name, cfg_opt_t *subopts)
     opts[n + 1] = (cfg_opt_t)CFG_END();
 }
 
-enum { SECTIONS_MAX = 12 };
+enum { SECTIONS_MAX = 16 };
 
 struct grammar {
     cfg_opt_t root[OPTS_MAX];

@@ -7,7 +7,7 @@
 
 #include "augury/conf.h"
 
-enum { CONF_OPTION_MAX = 64, SETTING_NAME_BYTES = 64 };
+enum { CONF_OPTION_MAX = 192, SETTING_NAME_BYTES = 64 };
 
 /* One `name = value` of the file, unchecked. */
 struct setting {

@@ -17,6 +17,43 @@
 #define LISTEN(member)                                                                             \
     offsetof(struct conf_listen, member), sizeof(((struct conf_listen *)0)->member)
 
+enum { YEAR_S = 31536000 };
+
+/* The six options that every class of cache entries has. */
+#define CACHE_CLASS(name, id, memory, redis, disk, enabled_alias, ttl_alias)                       \
+    {"cache." name,                                                                                \
+     "enabled",                                                                                    \
+     CONF_BOOL,                                                                                    \
+     PLACE(cache.classes[id].is_enabled),                                                          \
+     "yes",                                                                                        \
+     0,                                                                                            \
+     1,                                                                                            \
+     NULL,                                                                                         \
+     enabled_alias,                                                                                \
+     "Whether entries of this class are cached."},                                                 \
+        {"cache." name, "ttl", CONF_SECONDS, PLACE(cache.classes[id].ttl_s), memory, 1,            \
+         YEAR_S,        NULL,  ttl_alias,    "Life of an entry in memory."},                       \
+        {"cache." name, "redis_ttl",                                                               \
+         CONF_SECONDS,  PLACE(cache.classes[id].redis_ttl_s),                                      \
+         redis,         0,                                                                         \
+         YEAR_S,        NULL,                                                                      \
+         NULL,          "Life of an entry in redis; 0: it is not kept there."},                    \
+        {"cache." name, "disk_ttl",                                                                \
+         CONF_SECONDS,  PLACE(cache.classes[id].disk_ttl_s),                                       \
+         disk,          0,                                                                         \
+         YEAR_S,        NULL,                                                                      \
+         NULL,          "Life of an entry on disk; 0: it is not kept there."},                     \
+        {"cache." name, "stale_while_revalidate",                                                  \
+         CONF_SECONDS,  PLACE(cache.classes[id].stale_while_revalidate_s),                         \
+         "0s",          0,                                                                         \
+         YEAR_S,        NULL,                                                                      \
+         NULL,          "Time past its life in which an entry answers while it is made anew."},    \
+    {                                                                                              \
+        "cache." name, "stale_if_error", CONF_SECONDS, PLACE(cache.classes[id].stale_if_error_s),  \
+            "0s", 0, YEAR_S, NULL, NULL,                                                           \
+            "Time past its life in which an entry answers when it cannot be made anew."            \
+    }
+
 /* clang-format off */
 const struct conf_option conf_options[] = {
     {"", "workers", CONF_NUMBER, PLACE(workers), "0", 0, 64, NULL, "PREDICTION_WORKERS",
@@ -59,12 +96,18 @@ const struct conf_option conf_options[] = {
     {"cache", "ring", CONF_SIZE, PLACE(cache.ring_bytes), "1MiB", 64 * KIB, 64 * MIB, NULL, NULL,
      "Room of each worker for entries on their way to the supervisor."},
 
-    {"cache.prediction", "enabled", CONF_BOOL, PLACE(cache.prediction.is_enabled), "yes", 0, 1,
-     NULL, "ENABLE_PREDICTION_CACHING", "Whether answers of models are cached."},
-    {"cache.prediction", "ttl", CONF_SECONDS, PLACE(cache.prediction.ttl_s), "60s", 1, 31536000,
-     NULL, "PREDICTION_CACHE_TTL", "Life of a cached answer."},
-    {"cache.prediction", "decimals", CONF_NUMBER, PLACE(cache.prediction.decimals), "255", 0, 255,
+    CACHE_CLASS("prediction", CONF_CACHE_PREDICTION, "60s", "1h", "1d", "ENABLE_PREDICTION_CACHING",
+                "PREDICTION_CACHE_TTL"),
+    {"cache.prediction", "decimals", CONF_NUMBER, PLACE(cache.prediction_decimals), "255", 0, 255,
      NULL, NULL, "Features are rounded to so many decimals for the key; 255: not at all."},
+
+    CACHE_CLASS("feature", CONF_CACHE_FEATURE, "5min", "1h", "1d", "ENABLE_FEATURE_CACHING",
+                "FEATURE_CACHE_TTL"),
+    CACHE_CLASS("lineup", CONF_CACHE_LINEUP, "30s", "5min", "1h", NULL, NULL),
+    CACHE_CLASS("model", CONF_CACHE_MODEL, "1h", "1d", "7d", NULL, NULL),
+    CACHE_CLASS("response", CONF_CACHE_RESPONSE, "1h", "0s", "0s", "ENABLE_RESPONSE_CACHING",
+                "RESPONSE_CACHE_TTL"),
+    CACHE_CLASS("object", CONF_CACHE_OBJECT, "1d", "1d", "1d", NULL, NULL),
 
     {"admin", "socket", CONF_PATH, PLACE(admin.socket), "/run/augury/admin.sock", 1, 107, NULL,
      NULL,

@@ -84,6 +84,7 @@ prepare_cache(struct asking *asking)
     if (asking->is_evaluated == NULL) {
         return predict_memory_is_short(asking->err);
     }
+    asking->model_tag = cache_tag(bytes_of_text(asking->found->entry.name));
     predict_part_keys(asking);
     return 0;
 }
@@ -131,6 +132,7 @@ predict_answer(struct predict_context *context, const struct predict_question *q
         .level = question->level != 0.0 ? question->level : PREDICT_LEVEL};
 
     stats_add(context->stats, STATS_PREDICT_REQUESTS, 1);
+    asking.stamp = context->cache == NULL ? 0 : cache_stamp(context->cache);
     int rc = find_model(&asking);
     if (rc == 0) {
         answer.outputs |= also_of(&asking.found->model, question->also);

@@ -36,6 +36,8 @@ struct asking {
     struct err *err;
     struct row_key *key;
     bool has_cache;
+    uint64_t stamp; /* of the cache, before the model was found */
+    uint16_t model_tag;
     uint8_t *is_evaluated; /* one a row; NULL without a cache */
     uint64_t expires_wall_ms;
 };

@@ -83,8 +83,11 @@ part_find(struct asking *asking, const struct part *part, uint32_t *out_missed, 
     }
     for (size_t row = 0; row < asking->matrix.row_count; row++) {
         struct cache_hit hit;
-        int rc = cache_get(cache, CACHE_PREDICTION, key_of_row(asking, part, row),
-                           asking->question->now_wall_ms, asking->arena, &hit);
+        struct cache_query query = {.class = CACHE_PREDICTION,
+                                    .key = key_of_row(asking, part, row),
+                                    .now_wall_ms = asking->question->now_wall_ms,
+                                    .arena = asking->arena};
+        int rc = cache_get(cache, &query, &hit);
         if (rc == 0 && hit.value.len == row_bytes) {
             memcpy(part->words + row * row_bytes, hit.value.data, row_bytes);
             expires_by(asking, hit.expires_wall_ms);
@@ -127,14 +130,20 @@ part_keep(struct asking *asking, const struct part *part, const uint32_t *missed
     struct predict_context *context = asking->context;
     size_t row_bytes = part->row_bytes;
     uint64_t now = asking->question->now_wall_ms;
+    struct cache_item item = {.class = CACHE_PREDICTION,
+                              .created_wall_ms = now,
+                              .expires_wall_ms = now + (uint64_t)context->ttl_s * 1000,
+                              .stamp = asking->stamp,
+                              .tags = {asking->model_tag}};
 
     for (size_t i = 0; i < count; i++) {
         const uint8_t *words = part->words + missed[i] * row_bytes;
         asking->is_evaluated[missed[i]] = 1;
+        item.key = key_of_row(asking, part, missed[i]);
+        item.value = bytes_of(words, row_bytes);
         /* A full ring drops the entry and counts it; the answer is not concerned. */
-        if (cache_put(context->cache, CACHE_PREDICTION, key_of_row(asking, part, missed[i]),
-                      bytes_of(words, row_bytes), now, context->ttl_s) == 0) {
-            expires_by(asking, now + (uint64_t)context->ttl_s * 1000);
+        if (cache_put(context->cache, &item) == 0) {
+            expires_by(asking, item.expires_wall_ms);
         }
     }
 }

@@ -98,13 +98,15 @@ bench_open(struct bench *b)
     snprintf(b->dir, sizeof(b->dir), "%s/augury-bench-XXXXXX",
              access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
     must(mkdtemp(b->dir) == NULL, "mkdtemp");
-    b->shared = shm_map(cache_rings_bytes(RING, 1));
+    struct cache_board_options board = {
+        .ring_bytes = RING, .slots = 1, .keeper_wake_fd = eventfd(0, EFD_NONBLOCK)};
+    b->shared = shm_map(cache_board_bytes(&board));
     must(b->shared == NULL, "shm_map");
     struct cache_options options = {
         .dir = b->dir,
         .map_bytes = (size_t)1 << 30,
         .is_keeper = true,
-        .rings = cache_rings_attach(b->shared, RING, 1, eventfd(0, EFD_NONBLOCK)),
+        .board = cache_board_attach(b->shared, &board),
     };
     must(cache_open(&options, &b->cache, NULL, NULL), "open");
     b->keys = calloc(ENTRIES, sizeof(*b->keys));
@@ -116,6 +118,18 @@ bench_open(struct bench *b)
     }
 }
 
+static int
+item_put(struct bench *b, struct bytes key, struct bytes value)
+{
+    struct cache_item item = {.class = CACHE_PREDICTION,
+                              .key = key,
+                              .value = value,
+                              .created_wall_ms = now_ms,
+                              .expires_wall_ms = now_ms + 3600 * 1000};
+
+    return cache_put(b->cache, &item);
+}
+
 static void
 entries_put(struct bench *b)
 {
@@ -123,9 +137,7 @@ entries_put(struct bench *b)
 
     memset(value, 1, sizeof(value));
     for (unsigned i = 0; i < ENTRIES; i++) {
-        must(cache_put(b->cache, CACHE_PREDICTION, bytes_of_text(b->keys[i]),
-                       bytes_of(value, sizeof(value)), now_ms, 3600),
-             "put");
+        must(item_put(b, bytes_of_text(b->keys[i]), bytes_of(value, sizeof(value))), "put");
         if (i % 100 == 0) {
             drain(b);
         }
@@ -149,8 +161,9 @@ hit_ns(struct bench *b, size_t per_snapshot)
             must(cache_snapshot_begin(b->cache), "snapshot");
             for (size_t k = i; k < i + per_snapshot; k++) {
                 const char *key = b->keys[b->order[k]];
-                must(cache_get(b->cache, CACHE_PREDICTION, bytes_of(key, KEY), now_ms, NULL, &hit),
-                     "get");
+                struct cache_query query = {
+                    .class = CACHE_PREDICTION, .key = bytes_of(key, KEY), .now_wall_ms = now_ms};
+                must(cache_get(b->cache, &query, &hit), "get");
                 memcpy(out, hit.value.data, VALUE);
                 sum += out[k % VALUE];
             }
@@ -232,9 +245,7 @@ put_rate(struct bench *b)
         size_t len = mixed % 64 == 0 ? mixed % 65536 : mixed % 3000;
         int n = snprintf(key, sizeof(key), "prediction:nfl-wp@3#1f2e3d4c5b6a7988:%020llu",
                          (unsigned long long)i);
-        must(cache_put(b->cache, CACHE_PREDICTION, bytes_of(key, (size_t)n), bytes_of(value, len),
-                       now_ms, 3600),
-             "put");
+        must(item_put(b, bytes_of(key, (size_t)n), bytes_of(value, len)), "put");
         if (i % 64 == 63) {
             drain(b);
         }

@@ -15,7 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "augury/cache.h"
+#include "../../../src/cache/cache_priv.h"
 
 enum { CASE_SLOTS = 8 };
 static const uint64_t case_now = UINT64_C(1700000000000);
@@ -27,8 +27,9 @@ struct cache_case {
     void *shared;
     size_t shared_bytes;
     int wake_fd;
-    struct cache_rings *rings;
-    void *board;
+    struct cache_board *board;
+    struct cache_rings *rings; /* of the board */
+    void *stats_memory;
     struct stats *stats;
     struct cache *cache; /* the keeper's view, or a child's */
     struct arena arena;
@@ -45,14 +46,17 @@ case_init(struct cache_case *c, size_t map_bytes, size_t ring_bytes)
              : access("/dev/shm", W_OK) == 0 ? "/dev/shm"
                                              : "/tmp");
     c->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    c->shared_bytes = cache_rings_bytes(ring_bytes, CASE_SLOTS);
+    struct cache_board_options options = {
+        .ring_bytes = ring_bytes, .slots = CASE_SLOTS, .keeper_wake_fd = c->wake_fd};
+    c->shared_bytes = cache_board_bytes(&options);
     c->shared = shm_map(c->shared_bytes);
-    c->board = shm_map(stats_bytes());
-    if (c->shared == NULL || c->board == NULL || c->wake_fd < 0 || mkdtemp(c->dir) == NULL) {
+    c->stats_memory = shm_map(stats_bytes());
+    if (c->shared == NULL || c->stats_memory == NULL || c->wake_fd < 0 || mkdtemp(c->dir) == NULL) {
         return false;
     }
-    c->rings = cache_rings_attach(c->shared, ring_bytes, CASE_SLOTS, c->wake_fd);
-    c->stats = stats_attach(c->board);
+    c->board = cache_board_attach(c->shared, &options);
+    c->rings = c->board->rings;
+    c->stats = stats_attach(c->stats_memory);
     return arena_init(&c->arena, 64u << 20) == 0;
 }
 
@@ -63,7 +67,7 @@ case_open(struct cache_case *c, bool is_keeper, unsigned slot, bool *out_was_dam
         .dir = c->dir,
         .map_bytes = c->map_bytes,
         .is_keeper = is_keeper,
-        .rings = c->rings,
+        .board = c->board,
         .slot = slot,
         .stats = stats_slot(c->stats, slot),
     };
@@ -103,7 +107,7 @@ case_fini(struct cache_case *c)
     rmdir(c->dir);
     close(c->wake_fd);
     shm_unmap(&c->shared, c->shared_bytes);
-    shm_unmap(&c->board, stats_bytes());
+    shm_unmap(&c->stats_memory, stats_bytes());
     arena_fini(&c->arena);
 }
 
@@ -156,13 +160,36 @@ case_value_is(uint64_t number, struct bytes value)
 }
 
 static inline int
+case_put_at(struct cache_case *c, enum cache_class class, struct bytes key, struct bytes value,
+            uint64_t now, uint32_t ttl_s)
+{
+    struct cache_item item = {.class = class,
+                              .key = key,
+                              .value = value,
+                              .created_wall_ms = now,
+                              .expires_wall_ms = now + (uint64_t)ttl_s * 1000};
+
+    return cache_put(c->cache, &item);
+}
+
+/* Within a snapshot. */
+static inline int
+case_look(struct cache_case *c, enum cache_class class, struct bytes key, uint64_t now,
+          struct cache_hit *out_hit)
+{
+    struct cache_query query = {.class = class, .key = key, .now_wall_ms = now, .arena = &c->arena};
+
+    return cache_get(c->cache, &query, out_hit);
+}
+
+static inline int
 case_put(struct cache_case *c, uint64_t number, size_t len, uint32_t ttl_s)
 {
     static uint8_t room[CACHE_VALUE_MAX];
     char key[64];
 
-    return cache_put(c->cache, CACHE_PREDICTION, case_key(number, key, sizeof(key)),
-                     case_value(number, len, room), case_now, ttl_s);
+    return case_put_at(c, CACHE_PREDICTION, case_key(number, key, sizeof(key)),
+                       case_value(number, len, room), case_now, ttl_s);
 }
 
 /* 0, AUGURY_NOT_FOUND, or -99 for a wrong answer. */
@@ -177,8 +204,7 @@ case_get(struct cache_case *c, uint64_t number, size_t *out_len, uint64_t now)
     if (rc != 0) {
         return rc;
     }
-    rc = cache_get(c->cache, CACHE_PREDICTION, case_key(number, key, sizeof(key)), now, &c->arena,
-                   &hit);
+    rc = case_look(c, CACHE_PREDICTION, case_key(number, key, sizeof(key)), now, &hit);
     if (rc == 0) {
         rc = case_value_is(number, hit.value) ? 0 : -99;
         *out_len = hit.value.len;

@@ -43,22 +43,20 @@ what_is_too_large_is_refused_and_counted(void)
 
     memset(text, 'k', sizeof(text));
     CHECK(case_begin(&c, 64 * MIB, 4 * MIB));
-    CHECK_INT(cache_put(c.cache, CACHE_OBJECT, bytes_of_text("object:a"),
-                        bytes_of(value, sizeof(value)), case_now, 60),
+    CHECK_INT(case_put_at(&c, CACHE_OBJECT, bytes_of_text("object:a"),
+                          bytes_of(value, sizeof(value)), case_now, 60),
               AUGURY_ERR_LIMIT);
-    CHECK_INT(cache_put(c.cache, CACHE_OBJECT, bytes_of(text, sizeof(text)), bytes_of(value, 1),
-                        case_now, 60),
+    CHECK_INT(case_put_at(&c, CACHE_OBJECT, bytes_of(text, sizeof(text)), bytes_of(value, 1),
+                          case_now, 60),
               AUGURY_ERR_LIMIT);
     CHECK_INT(stats_sum(c.stats, STATS_CACHE_PUTS_DROPPED), 2);
-    CHECK_INT(cache_put(c.cache, CACHE_OBJECT, bytes_of(text, CACHE_KEY_TEXT_MAX),
-                        bytes_of(value, CACHE_VALUE_MAX), case_now, 60),
+    CHECK_INT(case_put_at(&c, CACHE_OBJECT, bytes_of(text, CACHE_KEY_TEXT_MAX),
+                          bytes_of(value, CACHE_VALUE_MAX), case_now, 60),
               0);
     CHECK_INT(case_drain(&c), 0);
     struct cache_hit hit;
     CHECK_INT(cache_snapshot_begin(c.cache), 0);
-    CHECK_INT(cache_get(c.cache, CACHE_OBJECT, bytes_of(text, CACHE_KEY_TEXT_MAX), case_now,
-                        &c.arena, &hit),
-              0);
+    CHECK_INT(case_look(&c, CACHE_OBJECT, bytes_of(text, CACHE_KEY_TEXT_MAX), case_now, &hit), 0);
     CHECK(bytes_equal(hit.value, bytes_of(value, CACHE_VALUE_MAX)));
     cache_snapshot_end(c.cache);
     case_fini(&c);
@@ -128,14 +126,14 @@ the_last_put_of_a_key_wins_and_leaves_nothing_behind(void)
     CHECK(case_begin(&c, 64 * MIB, 4 * MIB));
     struct bytes key = bytes_of_text("object:logo");
     for (int round = 0; round < 50; round++) {
-        CHECK_INT(cache_put(c.cache, CACHE_OBJECT, key, bytes_of_text("old"), case_now, 60), 0);
-        CHECK_INT(
-            cache_put(c.cache, CACHE_OBJECT, key, bytes_of(large, sizeof(large)), case_now, 60), 0);
-        CHECK_INT(cache_put(c.cache, CACHE_OBJECT, key, bytes_of_text("new"), case_now, 60), 0);
+        CHECK_INT(case_put_at(&c, CACHE_OBJECT, key, bytes_of_text("old"), case_now, 60), 0);
+        CHECK_INT(case_put_at(&c, CACHE_OBJECT, key, bytes_of(large, sizeof(large)), case_now, 60),
+                  0);
+        CHECK_INT(case_put_at(&c, CACHE_OBJECT, key, bytes_of_text("new"), case_now, 60), 0);
         CHECK_INT(case_drain(&c), 0);
     }
     CHECK_INT(cache_snapshot_begin(c.cache), 0);
-    CHECK_INT(cache_get(c.cache, CACHE_OBJECT, key, case_now, NULL, &hit), 0);
+    CHECK_INT(case_look(&c, CACHE_OBJECT, key, case_now, &hit), 0);
     CHECK(bytes_equal_text(hit.value, "new"));
     CHECK_INT(hit.created_wall_ms, case_now);
     CHECK_INT(hit.expires_wall_ms, case_now + 60000);
@@ -326,17 +324,17 @@ an_entry_from_the_future_is_a_miss_until_it_is_made_anew(void)
     struct cache_hit hit;
 
     CHECK(case_begin(&c, 64 * MIB, 4 * MIB));
-    CHECK_INT(cache_put(c.cache, CACHE_PREDICTION, key, bytes_of_text("v"), case_now, 60), 0);
+    CHECK_INT(case_put_at(&c, CACHE_PREDICTION, key, bytes_of_text("v"), case_now, 60), 0);
     CHECK_INT(case_drain(&c), 0);
     CHECK_INT(cache_snapshot_begin(c.cache), 0);
-    CHECK_INT(cache_get(c.cache, CACHE_PREDICTION, key, case_now - 1000, NULL, &hit), 0);
-    CHECK_INT(cache_get(c.cache, CACHE_PREDICTION, key, earlier, NULL, &hit), AUGURY_NOT_FOUND);
+    CHECK_INT(case_look(&c, CACHE_PREDICTION, key, case_now - 1000, &hit), 0);
+    CHECK_INT(case_look(&c, CACHE_PREDICTION, key, earlier, &hit), AUGURY_NOT_FOUND);
     cache_snapshot_end(c.cache);
     bool more = false;
-    CHECK_INT(cache_put(c.cache, CACHE_PREDICTION, key, bytes_of_text("v"), earlier, 60), 0);
+    CHECK_INT(case_put_at(&c, CACHE_PREDICTION, key, bytes_of_text("v"), earlier, 60), 0);
     CHECK_INT(cache_keeper_turn(c.cache, earlier, &more), 0);
     CHECK_INT(cache_snapshot_begin(c.cache), 0);
-    CHECK_INT(cache_get(c.cache, CACHE_PREDICTION, key, earlier, NULL, &hit), 0);
+    CHECK_INT(case_look(&c, CACHE_PREDICTION, key, earlier, &hit), 0);
     CHECK_INT(hit.created_wall_ms, earlier);
     cache_snapshot_end(c.cache);
     case_fini(&c);
@@ -348,10 +346,10 @@ put_and_check_created(struct cache_case *c, uint64_t now, uint64_t created)
     struct bytes key = bytes_of_text("prediction:wp@3:row");
     struct cache_hit hit;
 
-    CHECK_INT(cache_put(c->cache, CACHE_PREDICTION, key, bytes_of_text("v"), now, 60), 0);
+    CHECK_INT(case_put_at(c, CACHE_PREDICTION, key, bytes_of_text("v"), now, 60), 0);
     CHECK_INT(case_drain(c), 0);
     CHECK_INT(cache_snapshot_begin(c->cache), 0);
-    CHECK_INT(cache_get(c->cache, CACHE_PREDICTION, key, now, NULL, &hit), 0);
+    CHECK_INT(case_look(c, CACHE_PREDICTION, key, now, &hit), 0);
     cache_snapshot_end(c->cache);
     CHECK_INT(hit.created_wall_ms, created);
 }
@@ -625,17 +623,15 @@ classes_are_counted_apart(void)
     CHECK(case_begin(&c, 64 * MIB, 4 * MIB));
     for (int class = 0; class < CACHE_CLASS_COUNT; class ++) {
         const char *name = cache_class_name((enum cache_class) class);
-        CHECK_INT(cache_put(c.cache, (enum cache_class) class, bytes_of_text(name),
-                            bytes_of_text(name), case_now, 60),
+        CHECK_INT(case_put_at(&c, (enum cache_class) class, bytes_of_text(name),
+                              bytes_of_text(name), case_now, 60),
                   0);
     }
     CHECK_INT(case_drain(&c), 0);
     CHECK_INT(cache_snapshot_begin(c.cache), 0);
     for (int class = 0; class < CACHE_CLASS_COUNT; class ++) {
         const char *name = cache_class_name((enum cache_class) class);
-        CHECK_INT(
-            cache_get(c.cache, (enum cache_class) class, bytes_of_text(name), case_now, NULL, &hit),
-            0);
+        CHECK_INT(case_look(&c, (enum cache_class) class, bytes_of_text(name), case_now, &hit), 0);
         CHECK(bytes_equal_text(hit.value, name));
     }
     cache_snapshot_end(c.cache);

@@ -303,7 +303,7 @@ a_keeper_that_keeps_crashing_in_lmdb_gets_a_new_environment(void)
     cache_close(&c.cache);
     for (int death = 0; death < 3; death++) {
         CHECK(keeper_dies_inside_lmdb(&c));
-        cache_rings_keeper_crashed(c.rings);
+        cache_board_keeper_crashed(c.board);
     }
     CHECK_INT(case_open(&c, true, 0, &was_damaged), 0);
     CHECK(was_damaged);

@@ -55,12 +55,14 @@ number_put(struct cache_rings *rings, unsigned slot, uint64_t number)
     int len = snprintf(text, sizeof(text), "object:%llu", (unsigned long long)number);
     memset(value, (int)(number & 255), sizeof(value));
     struct cache_ring_record record = {
-        .class = CACHE_OBJECT,
-        .created_wall_ms = number,
-        .expires_wall_ms = number + 1,
+        .item = {.class = CACHE_OBJECT,
+                 .key = bytes_of(text, (size_t)len),
+                 .value = bytes_of(value, value_len(number)),
+                 .created_wall_ms = number,
+                 .expires_wall_ms = number + 1,
+                 .stamp = number * 3,
+                 .tags = {1, 2, 65535}},
         .value_check = cache_value_check(bytes_of(value, value_len(number))),
-        .text = bytes_of(text, (size_t)len),
-        .value = bytes_of(value, value_len(number)),
     };
     return cache_ring_put(rings, slot, &record);
 }
@@ -71,12 +73,13 @@ number_is(const struct cache_ring_record *record, uint64_t number)
     char text[32];
 
     snprintf(text, sizeof(text), "object:%llu", (unsigned long long)number);
-    if (record->created_wall_ms != number || !bytes_equal_text(record->text, text) ||
-        record->value.len != value_len(number)) {
+    const struct cache_item *item = &record->item;
+    if (item->created_wall_ms != number || item->stamp != number * 3 || item->tags[2] != 65535 ||
+        !bytes_equal_text(item->key, text) || item->value.len != value_len(number)) {
         return false;
     }
-    for (size_t i = 0; i < record->value.len; i++) {
-        if (record->value.data[i] != (uint8_t)number) {
+    for (size_t i = 0; i < item->value.len; i++) {
+        if (item->value.data[i] != (uint8_t)number) {
             return false;
         }
     }
@@ -157,7 +160,7 @@ take_whole_records(struct cache_rings *rings, uint64_t *records, unsigned *bad)
     uint64_t tail = cache_ring_tail(rings, 2);
 
     while (cache_ring_peek(rings, 2, &tail, &record, bad) == 0) {
-        CHECK(number_is(&record, record.created_wall_ms));
+        CHECK(number_is(&record, record.item.created_wall_ms));
         (*records)++;
     }
     cache_ring_take(rings, 2, tail);
@@ -224,7 +227,7 @@ contents_that_no_producer_writes_are_passed_over(void)
         uint64_t tail = cache_ring_tail(c.rings, 0);
         for (int i = 0; cache_ring_peek(c.rings, 0, &tail, &record, &bad) == 0; i++) {
             CHECK(i < RING / 32);
-            CHECK(cache_value_check(record.value) == record.value_check);
+            CHECK(cache_value_check(record.item.value) == record.value_check);
         }
         cache_ring_take(c.rings, 0, tail);
         CHECK(cache_rings_are_empty(c.rings));

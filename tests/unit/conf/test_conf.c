@@ -77,7 +77,7 @@ without_a_file_the_defaults_are_in_force(void)
     CHECK_TEXT(f.conf->listen[0].name, "public");
     CHECK_TEXT(f.conf->listen[0].address, "127.0.0.1:8080");
     CHECK_INT(f.conf->cache.size_bytes, 256 << 20);
-    CHECK_INT(f.conf->cache.prediction.ttl_s, 60);
+    CHECK_INT(f.conf->cache.classes[CONF_CACHE_PREDICTION].ttl_s, 60);
     CHECK_INT(f.conf->limits.header_timeout_ms, 10000);
     CHECK(f.conf->is_daemon);
     conf_free(&f.conf);
@@ -111,9 +111,9 @@ a_file_sets_every_kind_of_value(void)
     CHECK_TEXT(f.conf->models.dir, "/srv/models");
     CHECK_INT(f.conf->models.map_bytes, 2LL << 30);
     CHECK_INT(f.conf->cache.size_bytes, 512 << 20);
-    CHECK_INT(f.conf->cache.prediction.ttl_s, 300);
-    CHECK_INT(f.conf->cache.prediction.decimals, 4);
-    CHECK(!f.conf->cache.prediction.is_enabled);
+    CHECK_INT(f.conf->cache.classes[CONF_CACHE_PREDICTION].ttl_s, 300);
+    CHECK_INT(f.conf->cache.prediction_decimals, 4);
+    CHECK(!f.conf->cache.classes[CONF_CACHE_PREDICTION].is_enabled);
     CHECK_INT(f.conf->limits.send_timeout_ms, 250);
     CHECK_INT(f.conf->limits.drain_timeout_ms, 2000);
     CHECK_INT(f.conf->limits.head_bytes, 8192);
@@ -245,8 +245,8 @@ names_that_users_already_have_are_accepted_from_the_environment(void)
     CHECK(load_with(&f, NULL, NULL, environment));
     CHECK_INT(f.rc, 0);
     CHECK_INT(f.conf->workers, 7);
-    CHECK_INT(f.conf->cache.prediction.ttl_s, 30);
-    CHECK(!f.conf->cache.prediction.is_enabled);
+    CHECK_INT(f.conf->cache.classes[CONF_CACHE_PREDICTION].ttl_s, 30);
+    CHECK(!f.conf->cache.classes[CONF_CACHE_PREDICTION].is_enabled);
     conf_free(&f.conf);
 }
 

@@ -16,6 +16,9 @@
 
 enum { WORLD_FEATURES = 11, WORLD_ROWS = 1000, WORLD_RING_BYTES = 1 << 20, WORLD_TTL_S = 60 };
 
+static const struct cache_board_options world_board = {
+    .ring_bytes = WORLD_RING_BYTES, .slots = STATS_SLOTS, .keeper_wake_fd = -1};
+
 static const char world_names[] =
     "receive_2h_ko,home,half_seconds_remaining,game_seconds_remaining,Diff_Time_Ratio,"
     "score_differential,down,ydstogo,yardline_100,posteam_timeouts_remaining,"
@@ -40,7 +43,7 @@ struct world {
     char dir[64];
     struct registry *registry;
     struct cache *cache;
-    void *ring_memory;
+    void *board_memory;
     void *stats_memory;
     struct stats *stats;
     struct stats_slot *slot;
@@ -140,15 +143,14 @@ world_open_cache(struct world *world)
     char dir[80];
     bool was_damaged = false;
     struct err err;
-    size_t bytes = cache_rings_bytes(WORLD_RING_BYTES, STATS_SLOTS);
 
     snprintf(dir, sizeof(dir), "%s/cache", world->dir);
-    world->ring_memory = shm_map(bytes);
+    world->board_memory = shm_map(cache_board_bytes(&world_board));
     struct cache_options options = {
         .dir = dir,
         .map_bytes = 64 << 20,
         .is_keeper = true,
-        .rings = cache_rings_attach(world->ring_memory, WORLD_RING_BYTES, STATS_SLOTS, -1),
+        .board = cache_board_attach(world->board_memory, &world_board),
         .slot = 2,
         .stats = world->slot,
     };
@@ -226,7 +228,7 @@ world_fini(struct world *world)
     cache_close(&world->cache);
     registry_close(&world->registry);
     shm_unmap(&world->stats_memory, stats_bytes());
-    shm_unmap(&world->ring_memory, cache_rings_bytes(WORLD_RING_BYTES, STATS_SLOTS));
+    shm_unmap(&world->board_memory, cache_board_bytes(&world_board));
     snprintf(command, sizeof(command), "rm -rf '%s'", world->dir);
     if (system(command) != 0) {
         printf("# %s was not removed\n", world->dir);

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cache_board.c - what all processes of the cache share beside the environment: one piece of shared
+ * memory, made before the forks and divided among the files of this room. A part is added by a
+ * pointer in struct cache_board, its size in parts_measure() and its attachment in
+ * cache_board_attach().
+ */
+#include "cache_priv.h"
+
+enum { PART_ALIGN = 4096 };
+
+static size_t
+part_bytes(size_t bytes)
+{
+    return (bytes + PART_ALIGN - 1) & ~(size_t)(PART_ALIGN - 1);
+}
+
+size_t
+cache_board_bytes(const struct cache_board_options *options)
+{
+    return part_bytes(sizeof(struct cache_board)) +
+           part_bytes(cache_rings_bytes(options->ring_bytes, options->slots));
+}
+
+struct cache_board *
+cache_board_attach(void *shared_memory, const struct cache_board_options *options)
+{
+    struct cache_board *board = shared_memory;
+    uint8_t *part = (uint8_t *)shared_memory + part_bytes(sizeof(*board));
+
+    AUGURY_ASSERT(options->slots > 0 && options->slots <= STATS_SLOTS);
+    board->slots = options->slots;
+    for (unsigned slot = 0; slot < STATS_SLOTS; slot++) {
+        bool has_fd = options->wake_fds != NULL && slot < options->slots;
+        board->wake_fds[slot] = has_fd ? options->wake_fds[slot] : -1;
+    }
+    board->rings =
+        cache_rings_attach(part, options->ring_bytes, options->slots, options->keeper_wake_fd);
+    return board;
+}
+
+void
+cache_board_keeper_crashed(struct cache_board *board)
+{
+    atomic_store(&board->rings->has_crashed, 1);
+}
