@@ -10,7 +10,7 @@
 
 #include "augury/base.h"
 
-enum { CONF_LISTEN_MAX = 8, CONF_PATH_BYTES = 256 };
+enum { CONF_LISTEN_MAX = 8, CONF_OBJECT_MAX = 16, CONF_PATH_BYTES = 256 };
 
 /* Where an effective value came from; shown by -T. */
 enum conf_origin {
@@ -24,6 +24,18 @@ struct conf_listen {
     char name[32];
     char address[CONF_PATH_BYTES]; /* "127.0.0.1:8080", "[::1]:8080", "*:8080" */
     uint32_t backlog;
+};
+
+/* Objects whose names begin with "NAME/": how long they live, and where missing ones come from. */
+struct conf_object {
+    char name[64];
+    char folder[CONF_PATH_BYTES]; /* "none": what is missing stays missing */
+    uint32_t ttl_s;
+    uint32_t stale_while_revalidate_s;
+    uint32_t stale_if_error_s;
+    uint32_t negative_ttl_s; /* how long "there is no such file" holds */
+    char content_type[104];  /* "auto": by the name's extension */
+    uint64_t max_bytes;      /* of a file */
 };
 
 /* Classes of cache entries, in the order of enum cache_class. */
@@ -86,7 +98,10 @@ struct conf {
         /* Features are rounded to so many decimals before they are read; 255: not at all. */
         uint32_t prediction_decimals;
         struct conf_cache_class classes[CONF_CACHE_CLASS_COUNT];
+        bool is_object_writable; /* PUT and DELETE over HTTP */
     } cache;
+    struct conf_object objects[CONF_OBJECT_MAX];
+    uint32_t object_count;
     struct {
         char socket[CONF_PATH_BYTES];
         char operator_group[64];
@@ -114,7 +129,8 @@ struct conf_option {
     const char *section; /* "" top level, "cache", "cache.prediction", "listen" */
     const char *name;
     enum conf_type type;
-    size_t offset; /* in struct conf; in struct conf_listen for section "listen" */
+    /* In struct conf; in struct conf_listen for section "listen", in conf_object for "object". */
+    size_t offset;
     size_t size;
     const char *default_text;
     uint64_t min, max;   /* of numbers, in their unit; of texts, bytes */
@@ -138,8 +154,13 @@ struct conf_source {
     char *const *environment; /* environ, or NULL */
 };
 
-/* The text of an option's value, as the file would have it ("256MiB", "10s"); base: struct conf or
- * struct conf_listen. */
+/* A time as the file has it ("90s", "5min", "1h"), 1 to max_s seconds; name: what it is called in
+ * the error. */
+AUGURY_MUST_USE int conf_read_seconds(const char *name, const char *text, uint32_t max_s,
+                                      uint32_t *out_seconds, struct err *err);
+
+/* The text of an option's value, as the file would have it ("256MiB", "10s"); base: struct conf,
+ * conf_listen or conf_object. */
 void conf_put_value(const struct conf_option *option, const void *base, struct buf *buf);
 /* "cache.size" → its row; AUGURY_NOT_FOUND. */
 AUGURY_MUST_USE int conf_option_find(const char *path, const struct conf_option **out_option);

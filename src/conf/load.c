@@ -93,36 +93,6 @@ struct load {
     const char *path;
 };
 
-/* The listener of that name, made with its defaults when there is none yet; NULL when the table is
- * full. */
-static struct conf_listen *
-listen_of(struct loaded *loaded, const char *name, struct origin origin)
-{
-    struct conf *conf = &loaded->conf;
-
-    for (uint32_t i = 0; i < conf->listen_count; i++) {
-        if (strcmp(conf->listen[i].name, name) == 0) {
-            return &conf->listen[i];
-        }
-    }
-    if (conf->listen_count == CONF_LISTEN_MAX || name[0] == '\0' ||
-        strlen(name) >= sizeof(conf->listen[0].name)) {
-        return NULL;
-    }
-    uint32_t at = conf->listen_count++;
-    struct conf_listen *made = &conf->listen[at];
-    *made = (struct conf_listen){0};
-    snprintf(made->name, sizeof(made->name), "%s", name);
-    for (size_t i = 0; i < conf_option_count; i++) {
-        if (strcmp(conf_options[i].section, "listen") == 0) {
-            int rc = value_set(&conf_options[i], made, conf_options[i].default_text, NULL);
-            AUGURY_ASSERT(rc == 0);
-        }
-        loaded->listen_origins[at][i] = (struct origin){CONF_FROM_DEFAULT, origin.line};
-    }
-    return made;
-}
-
 static void
 fail(struct load *load, const char *at, int line, const struct err *why)
 {
@@ -136,37 +106,33 @@ fail(struct load *load, const char *at, int line, const struct err *why)
     }
 }
 
-/* listener: of section "listen"; NULL for the first. at: the source, for messages. */
+/* title: of a titled section; NULL for its first. at: the source, for messages. */
 static void
-set_option(struct load *load, const struct conf_option *option, const char *listener,
-           const char *text, struct origin origin, const char *at)
+set_option(struct load *load, const struct conf_option *option, const char *title, const char *text,
+           struct origin origin, const char *at)
 {
     struct loaded *loaded = load->loaded;
-    struct err why;
+    const struct titled *titled = titled_find(option->section);
     size_t row = (size_t)(option - conf_options);
+    struct origin *place = &loaded->origins[row];
+    size_t base = 0;
+    uint32_t item = 0;
+    struct err why;
+    int rc = 0;
 
-    if (strcmp(option->section, "listen") != 0) {
-        if (value_set(option, &loaded->conf, text, &why) != 0) {
-            fail(load, at, origin.line, &why);
-            return;
-        }
-        loaded->origins[row] = origin;
-        return;
+    if (titled != NULL) {
+        rc = titled_get(loaded, titled, title, &item, &why);
+        base = titled->list + (size_t)item * titled->item_bytes;
+        place = &loaded->titled_origins[titled_number(titled)][item][row];
     }
-    struct conf_listen *listen =
-        listener == NULL ? &loaded->conf.listen[0] : listen_of(loaded, listener, origin);
-    if (listen == NULL) {
-        err_set(&why, AUGURY_ERR_LIMIT, "bad_listener",
-                "listen \"%.40s\": a name of 1 to 31 bytes, and at most %d listeners", listener,
-                CONF_LISTEN_MAX);
+    if (rc == 0) {
+        rc = value_set(option, (char *)&loaded->conf + base, text, &why);
+    }
+    if (rc != 0) {
         fail(load, at, origin.line, &why);
         return;
     }
-    if (value_set(option, listen, text, &why) != 0) {
-        fail(load, at, origin.line, &why);
-        return;
-    }
-    loaded->listen_origins[listen - loaded->conf.listen][row] = origin;
+    *place = origin;
 }
 
 /* ---- the four sources ------------------------------------------------------------------------ */
@@ -176,7 +142,7 @@ load_defaults(struct load *load)
 {
     for (size_t i = 0; i < conf_option_count; i++) {
         const struct conf_option *option = &conf_options[i];
-        if (strcmp(option->section, "listen") != 0) {
+        if (titled_find(option->section) == NULL) {
             int rc = value_set(option, &load->loaded->conf, option->default_text, NULL);
             AUGURY_ASSERT(rc == 0);
         }
@@ -217,10 +183,11 @@ static void
 load_setting(struct load *load, const struct settings *settings, size_t i)
 {
     const struct setting *setting = &settings->list[i];
-    bool is_listen = strcmp(setting->section, "listen") == 0;
+    const struct titled *titled = titled_find(setting->section);
     struct origin origin = {CONF_FROM_FILE, setting->line};
     const struct conf_option *option = NULL;
     char name[2 * SETTING_NAME_BYTES];
+    uint32_t item = 0;
     struct err why;
 
     if (!is_section(setting->section)) {
@@ -239,10 +206,7 @@ load_setting(struct load *load, const struct settings *settings, size_t i)
         }
     }
     if (setting->name[0] == '\0') {
-        if (is_listen && listen_of(load->loaded, setting->title, origin) == NULL) {
-            err_set(&why, AUGURY_ERR_LIMIT, "bad_listener",
-                    "listen \"%.40s\": a name of 1 to 31 bytes, and at most %d listeners",
-                    setting->title, CONF_LISTEN_MAX);
+        if (titled != NULL && titled_get(load->loaded, titled, setting->title, &item, &why) != 0) {
             fail(load, load->path, setting->line, &why);
         }
         return;
@@ -254,7 +218,8 @@ load_setting(struct load *load, const struct settings *settings, size_t i)
         fail(load, load->path, setting->line, &why);
         return;
     }
-    set_option(load, option, is_listen ? setting->title : NULL, setting->text, origin, load->path);
+    set_option(load, option, titled != NULL ? setting->title : NULL, setting->text, origin,
+               load->path);
 }
 
 static void
@@ -303,6 +268,9 @@ load_environment(struct load *load, char *const *environment)
     for (size_t i = 0; i < conf_option_count; i++) {
         char own[128];
         char at[160];
+        if (strcmp(conf_options[i].section, "object") == 0) {
+            continue; /* a variable cannot say which one */
+        }
         environment_name(&conf_options[i], own, sizeof(own));
         /* Our own name wins over the alias. */
         const char *name = own;
@@ -319,18 +287,21 @@ load_environment(struct load *load, char *const *environment)
     }
 }
 
-/* "listen.public.address" → its row, and the listener's name copied to out_listener. */
+/* "listen.public.address" → its row, and the section's title copied to out_title. */
 static int
-find_override(const char *path, char *out_listener, size_t size, const struct conf_option **out)
+find_override(const char *path, char *out_title, size_t size, const struct conf_option **out)
 {
+    char section[32];
     char plain[128];
-    const char *dot = strrchr(path, '.');
+    const char *first = strchr(path, '.');
+    const char *last = strrchr(path, '.');
 
-    if (strncmp(path, "listen.", 7) != 0 || dot == path + 6) {
+    snprintf(section, sizeof(section), "%.*s", first == NULL ? 0 : (int)(first - path), path);
+    if (first == last || titled_find(section) == NULL) {
         return conf_option_find(path, out);
     }
-    snprintf(out_listener, size, "%.*s", (int)(dot - path - 7), path + 7);
-    snprintf(plain, sizeof(plain), "listen%s", dot);
+    snprintf(out_title, size, "%.*s", (int)(last - first - 1), first + 1);
+    snprintf(plain, sizeof(plain), "%s%s", section, last);
     return conf_option_find(plain, out);
 }
 
@@ -341,7 +312,7 @@ load_override(struct load *load, const char *text)
     const struct conf_option *option = NULL;
     char path[128];
     char at[160];
-    char listener[SETTING_NAME_BYTES] = "";
+    char title[SETTING_NAME_BYTES] = "";
     struct err why;
 
     snprintf(at, sizeof(at), "-o %.100s", text);
@@ -351,7 +322,7 @@ load_override(struct load *load, const char *text)
         fail(load, at, 0, &why);
         return;
     }
-    if (find_override(path, listener, sizeof(listener), &option) != 0) {
+    if (find_override(path, title, sizeof(title), &option) != 0) {
         const char *near = nearest_option("", path);
         err_set(&why, AUGURY_ERR_INVALID, "unknown_option", "unknown option \"%.80s\"%s%s%s", path,
                 near == NULL ? "" : ": did you mean \"", near == NULL ? "" : near,
@@ -359,11 +330,55 @@ load_override(struct load *load, const char *text)
         fail(load, at, 0, &why);
         return;
     }
-    set_option(load, option, listener[0] == '\0' ? NULL : listener, equals + 1,
+    set_option(load, option, title[0] == '\0' ? NULL : title, equals + 1,
                (struct origin){CONF_FROM_COMMAND_LINE, 0}, at);
 }
 
 /* ---- rules between options ------------------------------------------------------------------- */
+
+/* An object's name, type and times, and the ring's own headers. */
+enum { OBJECT_MARGIN_BYTES = 4096 };
+
+static bool
+is_name_byte(char c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+           (c != '\0' && strchr("._~:-", c) != NULL);
+}
+
+/* A name that can begin an object's name, hence not hidden; a type that can stand in a header. */
+static void
+check_object(struct load *load, const struct conf_object *object, const char *at)
+{
+    const struct conf *conf = &load->loaded->conf;
+    struct err why;
+    bool is_name = object->name[0] != '.';
+    bool is_type = true;
+
+    for (const char *c = object->name; *c != '\0'; c++) {
+        is_name = is_name && is_name_byte(*c);
+    }
+    for (const char *c = object->content_type; *c != '\0'; c++) {
+        is_type = is_type && *c >= ' ' && *c <= '~';
+    }
+    if (!is_name) {
+        err_set(&why, AUGURY_ERR_INVALID, "bad_section",
+                "object \"%.63s\": a name has letters, digits and ._~:- and begins with no dot",
+                object->name);
+        fail(load, at, 0, &why);
+    }
+    if (!is_type) {
+        err_set(&why, AUGURY_ERR_INVALID, "invalid_value",
+                "object \"%.63s\": content_type: expected a type such as text/plain", object->name);
+        fail(load, at, 0, &why);
+    }
+    if (object->max_bytes + OBJECT_MARGIN_BYTES > conf->cache.ring_bytes / 2) {
+        err_set(&why, AUGURY_ERR_INVALID, "ring_too_small",
+                "object \"%.63s\": max_bytes and %d more must fit half of cache.ring", object->name,
+                OBJECT_MARGIN_BYTES);
+        fail(load, at, 0, &why);
+    }
+}
 
 static void
 check_together(struct load *load)
@@ -391,6 +406,9 @@ check_together(struct load *load)
         err_set(&why, AUGURY_ERR_INVALID, "same_dir", "cache.dir and models.dir must differ");
         fail(load, at, 0, &why);
     }
+    for (uint32_t i = 0; i < conf->object_count; i++) {
+        check_object(load, &conf->objects[i], at);
+    }
 }
 
 int
@@ -410,7 +428,9 @@ conf_load(const struct conf_source *source, struct conf **out_conf, struct conf_
         load_file(&load);
     }
     if (loaded->conf.listen_count == 0) {
-        listen_of(loaded, "public", (struct origin){CONF_FROM_DEFAULT, 0});
+        uint32_t item = 0;
+        int rc = titled_get(loaded, titled_find("listen"), "public", &item, NULL);
+        AUGURY_ASSERT(rc == 0);
     }
     if (source->environment != NULL) {
         load_environment(&load, source->environment);

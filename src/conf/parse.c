@@ -189,7 +189,7 @@ add_values(cfg_opt_t *opts, const char *section, const char *prefix)
 static void
 add_section(cfg_opt_t *opts, size_t n, const char *name, cfg_opt_t *subopts)
 {
-    bool is_titled = strcmp(name, "listen") == 0 || strcmp(name, "class") == 0;
+    bool is_titled = titled_find(name) != NULL || strcmp(name, "class") == 0;
     cfg_opt_t section = CFG_SEC(
         name, subopts, is_titled ? CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES : CFGF_NONE);
 

@@ -12,7 +12,7 @@ enum { CONF_OPTION_MAX = 192, SETTING_NAME_BYTES = 64 };
 /* One `name = value` of the file, unchecked. */
 struct setting {
     char section[SETTING_NAME_BYTES]; /* as in the table: "cache.prediction", "listen" */
-    char title[SETTING_NAME_BYTES];   /* of a listen section */
+    char title[SETTING_NAME_BYTES];   /* of a titled section */
     char name[SETTING_NAME_BYTES];    /* empty: the section itself was seen */
     char *text;
     int line;
@@ -29,6 +29,8 @@ struct settings {
 void parse_file(const char *path, struct settings *settings, struct conf_errors *errors);
 void settings_fini(struct settings *settings);
 
+enum { TITLED_COUNT = 2, TITLED_MAX = 16 };
+
 struct origin {
     enum conf_origin from;
     int line;
@@ -39,8 +41,28 @@ struct loaded {
     struct conf conf;
     char path[CONF_PATH_BYTES];
     struct origin origins[CONF_OPTION_MAX];
-    struct origin listen_origins[CONF_LISTEN_MAX][CONF_OPTION_MAX];
+    struct origin titled_origins[TITLED_COUNT][TITLED_MAX][CONF_OPTION_MAX];
 };
+
+/* ---- sections that can be there several times, each under a title: titled.c ------------------ */
+
+struct titled {
+    const char *section;
+    const char *sample; /* a title for the sample file */
+    size_t list, count; /* places in struct conf */
+    size_t item_bytes;  /* each begins with its name */
+    size_t name_bytes;
+    uint32_t max;
+};
+/* NULL: there is one such section at most. */
+const struct titled *titled_find(const char *section);
+size_t titled_number(const struct titled *titled); /* its row in titled_origins */
+uint32_t titled_count(const struct titled *titled, const struct conf *conf);
+const void *titled_at(const struct titled *titled, const struct conf *conf, uint32_t i);
+/* The item of that name, made with its defaults when there is none yet; NULL title: the first one.
+ * AUGURY_ERR_LIMIT: a name that is none, or too many. */
+AUGURY_MUST_USE int titled_get(struct loaded *loaded, const struct titled *titled,
+                               const char *title, uint32_t *out_item, struct err *err);
 
 struct err *errors_next(struct conf_errors *errors); /* the slot for one more; NULL: list is full */
 /* Parses text into the option's place in base. On failure nothing is stored and err has code and

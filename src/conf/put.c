@@ -50,12 +50,21 @@ put_rows(size_t i, put_line_fn *put_line, const void *arg, struct buf *buf)
     return i;
 }
 
-/* All sections but listen, which can be there several times. */
+/* A section that can be there several times is written by put_titled, the others by put_line. */
+typedef size_t put_titled_fn(size_t i, const struct titled *titled, const void *arg,
+                             struct buf *buf);
+
 static void
-put_sections(size_t i, put_line_fn *put_line, const void *arg, struct buf *buf)
+put_sections(size_t i, put_line_fn *put_line, put_titled_fn *put_titled, const void *arg,
+             struct buf *buf)
 {
     while (i < conf_option_count) {
         const char *section = conf_options[i].section;
+        const struct titled *titled = titled_find(section);
+        if (titled != NULL) {
+            i = put_titled(i, titled, arg, buf);
+            continue;
+        }
         put_opening(section, NULL, buf);
         i = put_rows(i, put_line, arg, buf);
         while (i < conf_option_count && has_parent(conf_options[i].section)) {
@@ -65,6 +74,17 @@ put_sections(size_t i, put_line_fn *put_line, const void *arg, struct buf *buf)
         }
         buf_put_text(buf, "}\n");
     }
+}
+
+static size_t
+rows_end(size_t i)
+{
+    const char *section = conf_options[i].section;
+
+    while (i < conf_option_count && strcmp(conf_options[i].section, section) == 0) {
+        i++;
+    }
+    return i;
 }
 
 /* ---- the effective configuration ------------------------------------------------------------- */
@@ -100,21 +120,30 @@ put_effective_line(const struct conf_option *option, const void *arg, unsigned i
     buf_put_u8(buf, '\n');
 }
 
+static size_t
+put_effective_titled(size_t i, const struct titled *titled, const void *arg, struct buf *buf)
+{
+    const struct loaded *loaded = ((const struct effective *)arg)->loaded;
+
+    for (uint32_t at = 0; at < titled_count(titled, &loaded->conf); at++) {
+        const char *item = titled_at(titled, &loaded->conf, at);
+        struct effective of_item = {loaded, item,
+                                    loaded->titled_origins[titled_number(titled)][at]};
+        put_opening(titled->section, item, buf);
+        put_rows(i, put_effective_line, &of_item, buf);
+        buf_put_text(buf, "}\n");
+    }
+    return rows_end(i);
+}
+
 void
 conf_put_effective(const struct conf *conf, struct buf *buf)
 {
     const struct loaded *loaded = (const struct loaded *)conf;
     struct effective effective = {loaded, conf, loaded->origins};
-    size_t listen = put_rows(0, put_effective_line, &effective, buf);
-    size_t next = listen;
+    size_t next = put_rows(0, put_effective_line, &effective, buf);
 
-    for (uint32_t i = 0; i < conf->listen_count; i++) {
-        struct effective of_listen = {loaded, &conf->listen[i], loaded->listen_origins[i]};
-        put_opening("listen", conf->listen[i].name, buf);
-        next = put_rows(listen, put_effective_line, &of_listen, buf);
-        buf_put_text(buf, "}\n");
-    }
-    put_sections(next, put_effective_line, &effective, buf);
+    put_sections(next, put_effective_line, put_effective_titled, &effective, buf);
 }
 
 /* ---- the sample file ------------------------------------------------------------------------- */
@@ -126,15 +155,47 @@ is_text(const struct conf_option *option)
 }
 
 static void
-put_sample_line(const struct conf_option *option, const void *arg, unsigned indent, struct buf *buf)
+put_setting(const struct conf_option *option, unsigned indent, struct buf *buf)
 {
     const char *quote = is_text(option) ? "\"" : "";
 
+    put_indent(buf, indent);
+    buf_printf(buf, "# %s = %s%s%s\n", option->name, quote, option->default_text, quote);
+}
+
+static void
+put_sample_line(const struct conf_option *option, const void *arg, unsigned indent, struct buf *buf)
+{
     (void)arg;
     put_indent(buf, indent);
     buf_printf(buf, "# %s\n", option->help);
-    put_indent(buf, indent);
-    buf_printf(buf, "# %s = %s%s%s\n", option->name, quote, option->default_text, quote);
+    put_setting(option, indent, buf);
+}
+
+static void
+put_sample_line_in_comment(const struct conf_option *option, const void *arg, unsigned indent,
+                           struct buf *buf)
+{
+    buf_printf(buf, "# %*s# %s\n# ", (int)(4 * indent), "", option->help);
+    put_setting(option, indent, buf);
+    (void)arg;
+}
+
+/* Listeners stand open, for there is one in any case; the others are a comment as a whole. */
+static size_t
+put_sample_titled(size_t i, const struct titled *titled, const void *arg, struct buf *buf)
+{
+    if (strcmp(titled->section, "listen") == 0) {
+        put_opening(titled->section, titled->sample, buf);
+        size_t next = put_rows(i, put_sample_line, arg, buf);
+        buf_put_text(buf, "}\n");
+        return next;
+    }
+    buf_printf(buf, "\n# As often as wanted, each under a name of its own:\n# %s \"%s\" {\n",
+               titled->section, titled->sample);
+    size_t next = put_rows(i, put_sample_line_in_comment, arg, buf);
+    buf_put_text(buf, "# }\n");
+    return next;
 }
 
 void
@@ -144,10 +205,7 @@ conf_put_sample(struct buf *buf)
                       "# `auguryd -t` checks the file, `auguryd -T` shows what is in force; see "
                       "augury.conf(5).\n\n");
     size_t next = put_rows(0, put_sample_line, NULL, buf);
-    put_opening("listen", "public", buf);
-    next = put_rows(next, put_sample_line, NULL, buf);
-    buf_put_text(buf, "}\n");
-    put_sections(next, put_sample_line, NULL, buf);
+    put_sections(next, put_sample_line, put_sample_titled, NULL, buf);
 }
 
 /* ---- documentation --------------------------------------------------------------------------- */

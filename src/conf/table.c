@@ -16,6 +16,8 @@
 #define PLACE(member) offsetof(struct conf, member), sizeof(((struct conf *)0)->member)
 #define LISTEN(member)                                                                             \
     offsetof(struct conf_listen, member), sizeof(((struct conf_listen *)0)->member)
+#define OBJECT(member)                                                                             \
+    offsetof(struct conf_object, member), sizeof(((struct conf_object *)0)->member)
 
 enum { YEAR_S = 31536000 };
 
@@ -108,6 +110,25 @@ const struct conf_option conf_options[] = {
     CACHE_CLASS("response", CONF_CACHE_RESPONSE, "1h", "0s", "0s", "ENABLE_RESPONSE_CACHING",
                 "RESPONSE_CACHE_TTL"),
     CACHE_CLASS("object", CONF_CACHE_OBJECT, "1d", "1d", "1d", NULL, NULL),
+    {"cache.object", "writable", CONF_BOOL, PLACE(cache.is_object_writable), "no", 0, 1, NULL, NULL,
+     "Whether whoever reaches a listener may put and delete objects."},
+
+    {"object", "folder", CONF_PATH, OBJECT(folder), "none", 1, 0, "none", NULL,
+     "Folder of the files that missing objects are read from: NAME/a/b.json is a/b.json in it; "
+     "none: what is missing stays missing."},
+    {"object", "ttl", CONF_SECONDS, OBJECT(ttl_s), "1d", 1, YEAR_S, NULL, NULL,
+     "Life of an object below this name, unless its PUT says otherwise."},
+    {"object", "stale_while_revalidate", CONF_SECONDS, OBJECT(stale_while_revalidate_s), "0s", 0,
+     YEAR_S, NULL, NULL,
+     "Time past its life in which an object answers while its file is read anew."},
+    {"object", "stale_if_error", CONF_SECONDS, OBJECT(stale_if_error_s), "0s", 0, YEAR_S, NULL,
+     NULL, "Time past its life in which an object answers when its file cannot be read."},
+    {"object", "negative_ttl", CONF_SECONDS, OBJECT(negative_ttl_s), "5s", 0, YEAR_S, NULL, NULL,
+     "Time in which an absent file is not looked for again."},
+    {"object", "content_type", CONF_TEXT, OBJECT(content_type), "auto", 1, 100, NULL, NULL,
+     "Content type of the files; auto: by the name's extension."},
+    {"object", "max_bytes", CONF_SIZE, OBJECT(max_bytes), "256KiB", 1, 1 * MIB, NULL, NULL,
+     "Largest file that becomes an object; must fit half of cache.ring."},
 
     {"admin", "socket", CONF_PATH, PLACE(admin.socket), "/run/augury/admin.sock", 1, 107, NULL,
      NULL,

@@ -4,6 +4,7 @@
 #include "private.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -140,6 +141,20 @@ set_number(const struct conf_option *option, void *place, const char *text, stru
     return 0;
 }
 
+int
+conf_read_seconds(const char *name, const char *text, uint32_t max_s, uint32_t *out_seconds,
+                  struct err *err)
+{
+    struct conf_option option = {.name = name, .type = CONF_SECONDS, .min = 1, .max = max_s};
+    uint64_t value = 0;
+
+    int rc = parse_scaled(&option, text, &value, err);
+    if (rc == 0) {
+        *out_seconds = (uint32_t)value;
+    }
+    return rc;
+}
+
 static int
 set_bool(const struct conf_option *option, void *place, const char *text, struct err *err)
 {
@@ -205,9 +220,10 @@ set_text(const struct conf_option *option, void *place, const char *text, struct
                        option->name, max, len);
     }
     if (option->type == CONF_PATH && text[0] != '/' && !is_word) {
-        return bad_value(
-            option, text,
-            option->choices == NULL ? "an absolute path" : "an absolute path or stderr", err);
+        char want[64];
+        snprintf(want, sizeof(want), "an absolute path%s%s", option->choices == NULL ? "" : " or ",
+                 option->choices == NULL ? "" : option->choices);
+        return bad_value(option, text, want, err);
     }
     if (option->type == CONF_ADDRESS && !is_address(text)) {
         return bad_value(option, text, "an address such as 127.0.0.1:8080 or [::1]:8080", err);

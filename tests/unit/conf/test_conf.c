@@ -287,6 +287,65 @@ put_text(const struct conf *conf, struct buf *buf)
 }
 
 static void
+objects_are_sections_under_a_name(void)
+{
+    struct fixture f;
+
+    CHECK(load_with(&f,
+                    "object \"players\" { folder = /srv/players ttl = 1h negative_ttl = 0 }\n"
+                    "object \"teams\" { content_type = text/csv max_bytes = 1K }\n",
+                    "object.teams.ttl=90s", NULL));
+    CHECK_INT(f.rc, 0);
+    CHECK_INT(f.conf->object_count, 2);
+    CHECK_TEXT(f.conf->objects[0].name, "players");
+    CHECK_TEXT(f.conf->objects[0].folder, "/srv/players");
+    CHECK_INT(f.conf->objects[0].ttl_s, 3600);
+    CHECK_INT(f.conf->objects[0].negative_ttl_s, 0);
+    CHECK_TEXT(f.conf->objects[0].content_type, "auto");
+    CHECK_TEXT(f.conf->objects[1].folder, "none");
+    CHECK_INT(f.conf->objects[1].ttl_s, 90);
+    CHECK_INT(f.conf->objects[1].max_bytes, 1024);
+    CHECK(!f.conf->cache.is_object_writable);
+    conf_free(&f.conf);
+}
+
+static void
+an_object_section_that_cannot_be_is_refused(void)
+{
+    struct fixture f;
+
+    CHECK(load(&f, "object \"\" { ttl = 1h }\n"));
+    CHECK(has_error(&f, 1, "object \"\": a name of 1 to 63 bytes, and at most 16 of them"));
+    CHECK(load(&f, "object \"a\" {\n folder = players\n}\n"));
+    CHECK(has_error(&f, 2, "folder: expected an absolute path or none, got \"players\""));
+    CHECK(load(&f, "object \"a/b\" { }\nobject \".b\" { }\n"
+                   "object \"c\" { content_type = \"text/\303\244\" max_bytes = 1MiB }\n"));
+    CHECK_INT(f.errors.count, 4);
+    CHECK_CONTAINS(f.errors.list[0].reason, "object \"a/b\": a name has letters");
+    CHECK_CONTAINS(f.errors.list[1].reason, "object \".b\": a name has letters");
+    CHECK_CONTAINS(f.errors.list[2].reason, "content_type: expected a type");
+    CHECK_CONTAINS(f.errors.list[3].reason, "must fit half of cache.ring");
+}
+
+static void
+a_time_is_read_as_the_file_has_it(void)
+{
+    struct err err;
+    uint32_t seconds = 7;
+
+    CHECK_INT(conf_read_seconds("ttl", "90s", 3600, &seconds, &err), 0);
+    CHECK_INT(seconds, 90);
+    CHECK_INT(conf_read_seconds("ttl", "5min", 3600, &seconds, &err), 0);
+    CHECK_INT(seconds, 300);
+    CHECK(conf_read_seconds("ttl", "2h", 3600, &seconds, &err) < 0);
+    CHECK_CONTAINS(err.reason, "ttl: 2h is outside 1s to 1h");
+    CHECK(conf_read_seconds("ttl", "0", 3600, &seconds, &err) < 0);
+    CHECK(conf_read_seconds("ttl", "soon", 3600, &seconds, &err) < 0);
+    CHECK_CONTAINS(err.reason, "ttl: expected a time such as");
+    CHECK_INT(seconds, 300);
+}
+
+static void
 the_effective_configuration_shows_origins_and_reads_back_the_same(void)
 {
     struct fixture f;
@@ -296,7 +355,9 @@ the_effective_configuration_shows_origins_and_reads_back_the_same(void)
     char *environment[] = {(char[]){"AUGURY_LIMITS_ROWS=99"}, NULL};
     char want[128];
 
-    CHECK(load_with(&f, "\nuser = \"a \\\"b\\\" \\\\c\"\ncache { size = 1536MiB }\n",
+    CHECK(load_with(&f,
+                    "\nuser = \"a \\\"b\\\" \\\\c\"\ncache { size = 1536MiB }\n"
+                    "object \"players\" { folder = /srv/p }\nobject \"teams\" { }\n",
                     "log.level=warn", environment));
     CHECK_INT(f.rc, 0);
     put_text(f.conf, &first);
@@ -307,6 +368,8 @@ the_effective_configuration_shows_origins_and_reads_back_the_same(void)
     CHECK_CONTAINS(text, "    rows = 99  # environment\n");
     CHECK_CONTAINS(text, "    level = \"warn\"  # command line\n");
     CHECK_CONTAINS(text, "        ttl = 1min  # default\n");
+    CHECK_CONTAINS(text, "\nobject \"players\" {\n    folder = \"/srv/p\"  # /tmp/");
+    CHECK_CONTAINS(text, "\nobject \"teams\" {\n    folder = \"none\"  # default\n");
     CHECK(load(&again, text));
     CHECK_INT(again.rc, 0);
     put_text(again.conf, &second);
@@ -409,6 +472,9 @@ main(void)
     TAP_RUN(names_that_users_already_have_are_accepted_from_the_environment);
     TAP_RUN(errors_of_environment_and_overrides_name_their_place);
     TAP_RUN(an_override_reaches_a_listener_by_name);
+    TAP_RUN(objects_are_sections_under_a_name);
+    TAP_RUN(an_object_section_that_cannot_be_is_refused);
+    TAP_RUN(a_time_is_read_as_the_file_has_it);
     TAP_RUN(the_effective_configuration_shows_origins_and_reads_back_the_same);
     TAP_RUN(the_sample_file_is_the_table);
     TAP_RUN(the_sample_file_with_its_comments_removed_is_the_defaults);
