@@ -110,6 +110,39 @@ AUGURY_MUST_USE int proc_raise_file_limit(unsigned wanted); /* as far as the har
  * least 1. root: prefix of /proc and /sys, "" outside tests. */
 unsigned proc_cpu_count(const char *root);
 
+/* ---- what is left of memory and CPU ---------------------------------------------------------- */
+
+enum { PROC_CGROUP_BYTES = 1024 };
+
+/* Reads what the kernel says of the machine and of our control group: limits, memory in use,
+ * pressure, CPU. Finds its files anew every 30 s, since groups can be moved and limits laid on a
+ * running process. Process: any; not shared. */
+struct proc_meter;
+
+/* One reading. What has no file, or a file that makes no sense, is not there: never an error. */
+struct proc_reading {
+    /* Machine and every group on the way up, whichever leaves least. */
+    bool has_memory;
+    uint64_t total_bytes;     /* the smallest: memory of the machine, or a group's limit */
+    uint64_t available_bytes; /* the smallest: MemAvailable, or what is left below a limit */
+    double headroom;          /* the smallest share of what is available, 0 to 1 */
+    /* Times that our group ran against its limit, and out of memory, since the group was made. */
+    uint64_t limit_events;
+    uint64_t oom_events;
+    bool has_psi;
+    double psi_full_avg10; /* % of the last 10 s in which nobody got on for want of memory */
+    bool has_cpu;
+    double cpu_percent; /* since the reading before, machine or group, whichever is busier */
+};
+
+/* proc: "/proc". cgroup: folder in which the hierarchies are mounted (v2: itself, a controller of
+ * v1: its subfolder), or "": where proc's mountinfo says. Both are copied. */
+AUGURY_MUST_USE int proc_meter_new(const char *proc, const char *cgroup,
+                                   struct proc_meter **out_meter);
+void proc_meter_free(struct proc_meter **meter);
+void proc_meter_read(struct proc_meter *meter, uint64_t now_mono_ms,
+                     struct proc_reading *out_reading);
+
 /* The memory of argv and environ, for titles. setup: once, at the start of main; it moves the
  * environment elsewhere. */
 struct proc_title {

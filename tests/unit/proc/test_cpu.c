@@ -2,57 +2,14 @@
 /* test_cpu.c - CPU counting below fake roots, laid out as real machines show them. */
 #include "../../tap.h"
 
-#include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include "augury/proc.h"
-
-struct fake {
-    char root[64];
-    bool is_good;
-};
-
-static void
-fake_file(struct fake *fake, const char *path, const char *text)
-{
-    char full[512];
-
-    snprintf(full, sizeof(full), "%s%s", fake->root, path);
-    for (char *slash = full + strlen(fake->root) + 1; (slash = strchr(slash, '/')) != NULL;
-         slash++) {
-        *slash = '\0';
-        mkdir(full, 0700);
-        *slash = '/';
-    }
-    FILE *file = fopen(full, "w");
-    fake->is_good = fake->is_good && file != NULL && fputs(text, file) >= 0;
-    if (file != NULL) {
-        fclose(file);
-    }
-}
-
-static struct fake
-fake_new(const char *cpus)
-{
-    struct fake fake = {.root = "/tmp/augury-cpu-XXXXXX"};
-    char status[128];
-
-    fake.is_good = mkdtemp(fake.root) != NULL;
-    snprintf(status, sizeof(status), "Name:\tauguryd\nCpus_allowed:\tff\nCpus_allowed_list:\t%s\n",
-             cpus);
-    fake_file(&fake, "/proc/self/status", status);
-    return fake;
-}
+#include "fake_root.h"
 
 static unsigned
 fake_count(struct fake *fake)
 {
-    char command[128];
     unsigned count = fake->is_good ? proc_cpu_count(fake->root) : 0;
 
-    snprintf(command, sizeof(command), "rm -rf '%s'", fake->root);
-    return system(command) == 0 ? count : 0;
+    return fake_remove(fake) ? count : 0;
 }
 
 static void
