@@ -63,10 +63,11 @@ struct conf_limits {
     uint32_t body_timeout_ms;   /* whole body, absolute */
     uint32_t send_timeout_ms;
     uint32_t keepalive_timeout_ms;
-    uint32_t drain_timeout_ms; /* an old generation is ended after it */
-    uint32_t hang_timeout_ms;  /* a process without a heartbeat is replaced after it */
-    uint32_t connections;      /* per worker */
-    uint32_t headers;          /* count */
+    uint32_t answer_timeout_ms; /* of an answer that waits for other work */
+    uint32_t drain_timeout_ms;  /* an old generation is ended after it */
+    uint32_t hang_timeout_ms;   /* a process without a heartbeat is replaced after it */
+    uint32_t connections;       /* per worker */
+    uint32_t headers;           /* count */
     uint64_t head_bytes;
     uint64_t target_bytes;
     uint64_t body_bytes;

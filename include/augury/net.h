@@ -60,8 +60,8 @@ AUGURY_MUST_USE int net_address_of(int fd, char *out_text, size_t out_size);
 
 struct net_limits {
     struct http_limits http;
-    uint32_t header_timeout_ms, body_timeout_ms, send_timeout_ms,
-        keepalive_timeout_ms; /* absolute deadlines, on a timer wheel */
+    uint32_t header_timeout_ms, body_timeout_ms, send_timeout_ms, keepalive_timeout_ms,
+        answer_timeout_ms; /* absolute deadlines, on a timer wheel */
     uint32_t connections;
 };
 
@@ -81,8 +81,8 @@ struct net_peer {
     const struct sockaddr *address; /* of the client */
 };
 
-/* One whole request in, one answer out, within the call. body: decoded, contiguous, borrowed
- * during the call. */
+/* One whole request in, one answer out, within the call or by net_answer_later(). body: decoded,
+ * contiguous, borrowed during the call. */
 typedef void net_handler_fn(void *arg, const struct http_request *request, struct bytes body,
                             const struct net_peer *peer, struct net_answer *answer);
 
@@ -114,6 +114,17 @@ AUGURY_MUST_USE int net_server_listen(struct net_server *server, int listen_fd, 
  * the rest; on_drained when none is left. limit_ms: connections still open then are cut. */
 void net_server_drain(struct net_server *server, uint32_t limit_ms, void (*on_drained)(void *arg),
                       void *arg);
+/* Within a handler: the answer comes later, under the ticket returned; what the handler puts into
+ * its answer is dropped. Its connection reads nothing meanwhile, and what was pipelined behind the
+ * request waits. 0: no memory, so the handler has to answer. After limits.answer_timeout_ms the
+ * client gets 504 and the ticket is void. */
+uint64_t net_answer_later(struct net_server *server);
+/* The empty answer of that ticket, to be filled before net_later_end() sends it; one at a time.
+ * NULL when the ticket is void: the client has gone or was told 504. Also within a handler, for
+ * tickets of other requests. */
+struct net_answer *net_later_begin(struct net_server *server, uint64_t ticket);
+void net_later_end(struct net_server *server, uint64_t ticket);
+
 size_t net_server_connections(const struct net_server *server);
 uint64_t net_server_now_wall_ms(const struct net_server *server); /* cached per turn */
 

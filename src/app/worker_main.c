@@ -176,6 +176,7 @@ make_server(struct worker *worker, struct err *err)
                    .body_timeout_ms = limits->body_timeout_ms,
                    .send_timeout_ms = limits->send_timeout_ms,
                    .keepalive_timeout_ms = limits->keepalive_timeout_ms,
+                   .answer_timeout_ms = limits->answer_timeout_ms,
                    .connections = limits->connections},
         .handler = api_handle,
         .handler_arg = worker->api,

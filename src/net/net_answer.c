@@ -50,7 +50,8 @@ count_status(struct net_server *server, unsigned status)
 }
 
 void
-answer_put(struct net_server *server, const struct net_answer *answer, unsigned flags)
+answer_put(struct net_server *server, struct buf *out, const struct net_answer *answer,
+           unsigned flags)
 {
     unsigned status = answer->status;
     bool has_content = status != 204 && status != 304;
@@ -59,8 +60,7 @@ answer_put(struct net_server *server, const struct net_answer *answer, unsigned 
 
     AUGURY_ASSERT(status >= 200 && status <= 599);
     count_status(server, status);
-    uint8_t *start =
-        buf_reserve(&server->out, HEAD_BYTES_MAX + type_len + answer->headers->len + body_len);
+    uint8_t *start = buf_reserve(out, HEAD_BYTES_MAX + type_len + answer->headers->len + body_len);
     if (start == NULL) {
         return; /* sticky: the connection is cut */
     }
@@ -85,7 +85,21 @@ answer_put(struct net_server *server, const struct net_answer *answer, unsigned 
     if (body_len > 0) {
         at = put(at, answer->body->data, body_len);
     }
-    buf_commit(&server->out, (size_t)(at - start));
+    buf_commit(out, (size_t)(at - start));
+}
+
+void
+answer_check(struct net_answer *answer)
+{
+    if (buf_finish(answer->body) == 0 && buf_finish(answer->headers) == 0) {
+        return;
+    }
+    buf_reset(answer->headers);
+    buf_reset(answer->body);
+    answer->status = 500;
+    answer->content_type = "application/json";
+    buf_put_text(answer->body,
+                 "{\"error\":\"the answer is too large\",\"code\":\"answer_too_large\"}");
 }
 
 static enum stats_id
@@ -119,5 +133,5 @@ answer_put_refusal(struct net_server *server, const struct http_refusal *refusal
         buf_printf(answer.body, ",\"at\":\"byte %zu\"", refusal->offset);
     }
     buf_put_text(answer.body, "}");
-    answer_put(server, &answer, ANSWER_CLOSE);
+    answer_put(server, &server->out, &answer, ANSWER_CLOSE);
 }

@@ -3,10 +3,11 @@
  * net_conn.c - one HTTP connection: read, decode, answer, send, wait, close. A turn reads once into
  * the server's scratch memory, answers every whole request in it into the server's output, and
  * sends that with one system call. What is left of an incomplete request is kept in conn->in, what
- * the socket did not take in conn->out: an idle connection owns neither.
+ * the socket did not take in conn->out: an idle connection owns neither. A request whose answer
+ * comes later (net_later.c) ends the turn; what follows it waits in conn->in.
  * Invariants:
- * 1. While conn->out has bytes or the connection is on the ready list, nothing is read: memory is
- *    bounded by the limits, whatever the client does.
+ * 1. While conn->out has bytes, an answer is to come, or the connection is on the ready list,
+ *    nothing is read: memory is bounded by the limits, whatever the client does.
  * 2. Every open connection is in the wheel with a deadline.
  * 3. Deadlines of heads and bodies are set once a request and never moved by arriving bytes.
  */
@@ -24,10 +25,11 @@ enum conn_state {
     CONN_HEAD,   /* in: a part of a head, or nothing */
     CONN_BODY,   /* in: the head and a part of its body, of need bytes together */
     CONN_CHUNKS, /* in: the head, of need bytes; what has been decoded is in chunked */
+    CONN_LATER,  /* in: what follows the request whose answer is to come */
     CONN_LINGER, /* all is sent and the sending side shut; what comes is dropped */
 };
 
-enum conn_wait { WAIT_FIRST, WAIT_IDLE, WAIT_HEAD, WAIT_BODY, WAIT_SEND, WAIT_LINGER };
+enum conn_wait { WAIT_FIRST, WAIT_IDLE, WAIT_HEAD, WAIT_BODY, WAIT_ANSWER, WAIT_SEND, WAIT_LINGER };
 
 /* A chunked body that did not arrive in one read. */
 struct chunked {
@@ -46,7 +48,7 @@ struct conn {
     struct buf in;
     struct buf out;
     size_t out_sent; /* bytes of out that are gone */
-    size_t seen;     /* CONN_HEAD: bytes of in that were parsed in vain */
+    size_t seen;     /* CONN_HEAD: bytes of in that were parsed in vain; CONN_LATER: its place */
     size_t need;     /* CONN_LINGER: bytes dropped */
     struct chunked *chunked;
     uint8_t state;     /* enum conn_state */
@@ -93,6 +95,9 @@ conn_close(struct conn *conn)
     struct net_server *server = conn->server;
 
     log_event(server->log, LOG_LEVEL_DEBUG, "connection_closed", "fd=%d", conn->fd);
+    if (conn->state == CONN_LATER) {
+        later_release(server, (uint32_t)conn->seen);
+    }
     if (conn->armed != 0) {
         event_del(&conn->event);
     }
@@ -172,12 +177,11 @@ conn_linger(struct conn *conn)
 
 /* ---- send ----------------------------------------------------------------------------------- */
 
-/* Sends the turn's output. False: the connection is gone. Afterwards conn->out has what was not
- * taken. */
+/* Sends the turn's output, or a late answer. False: the connection is gone. Afterwards conn->out
+ * has what was not taken. */
 static bool
-conn_send(struct conn *conn)
+conn_send(struct conn *conn, struct buf *out)
 {
-    struct buf *out = &conn->server->out;
     size_t sent = 0;
 
     if (buf_finish(out) != 0) {
@@ -187,7 +191,8 @@ conn_send(struct conn *conn)
     if (out->len == 0) {
         return true;
     }
-    ssize_t n = send(conn->fd, out->data, out->len, MSG_NOSIGNAL);
+    /* What the socket did not take before comes first. */
+    ssize_t n = conn->out.len > 0 ? 0 : send(conn->fd, out->data, out->len, MSG_NOSIGNAL);
     if (n < 0 && errno != EAGAIN && errno != EINTR) {
         conn_close(conn);
         return false;
@@ -211,8 +216,38 @@ conn_mark_ready(struct conn *conn)
     conn_wait(conn, WAIT_HEAD, conn->server->limits.header_timeout_ms);
     if (!net_list_is_linked(&conn->ready)) {
         net_list_add(&conn->server->ready, &conn->ready);
-        server_call_later(conn->server);
+        server_call_next_turn(conn->server);
     }
+}
+
+/* Goes on when what was answered has been sent: an answer that is to come, what has been read, or
+ * what will be. */
+static void
+conn_go_on(struct conn *conn)
+{
+    const struct net_server *server = conn->server;
+
+    if (conn->state == CONN_LATER) {
+        uint64_t until_ms = server->laters[conn->seen].until_ms;
+        uint64_t now_ms = server_now_ms(server);
+        conn_arm(conn, 0);
+        conn_wait(conn, WAIT_ANSWER, until_ms > now_ms ? (uint32_t)(until_ms - now_ms) : 0);
+    } else if (conn->is_closing) {
+        conn_finish(conn);
+    } else if (conn->in.len > 0) {
+        conn->seen = 0;
+        conn_mark_ready(conn); /* a whole request may wait in what has been read */
+    } else {
+        conn_wait(conn, WAIT_IDLE, server->limits.keepalive_timeout_ms);
+        conn_arm(conn, EV_READ);
+    }
+}
+
+static void
+conn_wait_send(struct conn *conn)
+{
+    conn_arm(conn, EV_WRITE);
+    conn_wait(conn, WAIT_SEND, conn->server->limits.send_timeout_ms);
 }
 
 /* The socket takes bytes again. */
@@ -235,17 +270,7 @@ conn_flush(struct conn *conn)
     }
     buf_fini(&conn->out);
     conn->out_sent = 0;
-    if (conn->is_closing) {
-        conn_finish(conn);
-        return;
-    }
-    conn->seen = 0;
-    if (conn->in.len > 0) {
-        conn_mark_ready(conn); /* a whole request may wait in what has been read */
-        return;
-    }
-    conn_wait(conn, WAIT_IDLE, conn->server->limits.keepalive_timeout_ms);
-    conn_arm(conn, EV_READ);
+    conn_go_on(conn);
 }
 
 /* ---- decode and answer ---------------------------------------------------------------------- */
@@ -260,7 +285,28 @@ conn_refuse(struct conn *conn, const struct http_refusal *refusal)
     conn->is_lingering = true;
 }
 
-/* server->request is whole: calls the handler and puts the answer. */
+/* Puts an answer, and decides whether the connection goes on after it. */
+static void
+conn_put_answer(struct conn *conn, struct buf *out, struct net_answer *answer, unsigned request)
+{
+    struct net_server *server = conn->server;
+    bool is_kept = (request & LATER_KEEP_ALIVE) != 0;
+    unsigned flags = (request & LATER_HEAD) != 0 ? ANSWER_HEAD : 0;
+
+    answer_check(answer);
+    if (!is_kept || answer->is_closing || server->is_draining) {
+        flags |= ANSWER_CLOSE;
+        conn->is_closing = true;
+        conn->is_lingering = is_kept; /* the client did not expect the end and may have sent more */
+    } else if ((request & LATER_MINOR_0) != 0) {
+        flags |= ANSWER_KEEP_ALIVE;
+    }
+    answer_put(server, out, answer, flags);
+    conn->state = CONN_HEAD;
+    conn->seen = 0;
+}
+
+/* server->request is whole: calls the handler and puts the answer, if there is one. */
 static void
 conn_answer(struct conn *conn, struct bytes body)
 {
@@ -273,31 +319,45 @@ conn_answer(struct conn *conn, struct bytes body)
         .headers = &server->answer_headers,
         .body = &server->answer_body,
     };
-    unsigned flags = request->method == HTTP_HEAD ? ANSWER_HEAD : 0;
-    bool is_kept = (request->flags & HTTP_KEEP_ALIVE) != 0;
 
     buf_reset(answer.headers);
     buf_reset(answer.body);
+    server->asking = conn;
     server->handler(server->handler_arg, request, body, &peer, &answer);
-    if (buf_finish(answer.body) != 0 || buf_finish(answer.headers) != 0) {
-        buf_reset(answer.headers);
-        buf_reset(answer.body);
-        answer.status = 500;
-        answer.content_type = "application/json";
-        buf_put_text(answer.body,
-                     "{\"error\":\"the answer is too large\",\"code\":\"answer_too_large\"}");
-    }
-    if (!is_kept || answer.is_closing || server->is_draining) {
-        flags |= ANSWER_CLOSE;
-        conn->is_closing = true;
-        conn->is_lingering = is_kept; /* the client did not expect the end and may have sent more */
-    } else if (request->minor == 0) {
-        flags |= ANSWER_KEEP_ALIVE;
-    }
-    answer_put(server, &answer, flags);
-    conn->state = CONN_HEAD;
-    conn->seen = 0;
+    server->asking = NULL;
     conn->has_answered = true;
+    if (conn->state != CONN_LATER) {
+        conn_put_answer(conn, &server->out, &answer, later_flags_of(request));
+    }
+}
+
+bool
+conn_wait_later(struct conn *conn, uint32_t index)
+{
+    if (conn->state == CONN_LATER) {
+        return false;
+    }
+    conn->state = CONN_LATER;
+    conn->seen = index;
+    return true;
+}
+
+void
+conn_answer_late(struct conn *conn, unsigned flags)
+{
+    struct net_server *server = conn->server;
+
+    buf_reset(&server->late_out);
+    conn_put_answer(conn, &server->late_out, &server->late_answer, flags);
+    conn->is_lingering = conn->is_lingering || conn->in.len > 0;
+    if (!conn_send(conn, &server->late_out)) {
+        return;
+    }
+    if (conn->out.len > 0) {
+        conn_wait_send(conn);
+    } else {
+        conn_go_on(conn);
+    }
 }
 
 static void
@@ -425,9 +485,10 @@ conn_step(struct conn *conn, struct bytes input, size_t *out_used)
     case CONN_HEAD: return conn_step_head(conn, input, out_used);
     case CONN_BODY: return conn_step_body(conn, input, out_used);
     case CONN_CHUNKS: return conn_step_chunks(conn, input, out_used);
+    case CONN_LATER:
     case CONN_LINGER: break;
     }
-    AUGURY_ASSERT(!"a lingering connection decodes nothing");
+    AUGURY_ASSERT(!"a connection that waits or lingers decodes nothing");
     return AUGURY_ERR_STATE;
 }
 
@@ -478,7 +539,8 @@ conn_wait_input(struct conn *conn)
 static void
 server_trim(struct net_server *server)
 {
-    struct buf *shared[] = {&server->out, &server->answer_body, &server->answer_headers,
+    struct buf *shared[] = {&server->out,         &server->answer_body, &server->answer_headers,
+                            &server->late_out,    &server->late_body,   &server->late_headers,
                             &server->chunked_body};
 
     for (size_t i = 0; i < AUGURY_COUNT(shared); i++) {
@@ -502,7 +564,7 @@ conn_process(struct conn *conn, struct bytes input)
         size_t n = 0;
         rc = conn_step(conn, bytes_of(input.data + used, input.len - used), &n);
         used += n;
-        if (conn->is_closing || server->out.len >= TURN_OUT_BYTES) {
+        if (conn->is_closing || conn->state == CONN_LATER || server->out.len >= TURN_OUT_BYTES) {
             break;
         }
     }
@@ -515,14 +577,13 @@ conn_process(struct conn *conn, struct bytes input)
         conn_close(conn);
         return;
     }
-    if (!conn_send(conn)) {
+    if (!conn_send(conn, &server->out)) {
         return;
     }
     if (conn->out.len > 0) {
-        conn_arm(conn, EV_WRITE);
-        conn_wait(conn, WAIT_SEND, server->limits.send_timeout_ms);
-    } else if (conn->is_closing) {
-        conn_finish(conn);
+        conn_wait_send(conn);
+    } else if (conn->is_closing || conn->state == CONN_LATER) {
+        conn_go_on(conn);
     } else if (rc == 0 && used < input.len) {
         conn_mark_ready(conn);
     } else {
@@ -655,13 +716,17 @@ conn_expire(struct net_server *server, struct net_deadline *deadline)
         .status = 408, .code = "timeout", .reason = "the request did not arrive in time"};
     struct conn *conn = conn_cast(NET_LIST_OWNER(deadline, struct conn, deadline));
 
+    if (conn->wait == WAIT_ANSWER) {
+        later_expire(server, (uint32_t)conn->seen);
+        return;
+    }
     if (conn->wait != WAIT_HEAD && conn->wait != WAIT_BODY) {
         conn_close(conn);
         return;
     }
     buf_reset(&server->out);
     conn_refuse(conn, &late);
-    if (conn_send(conn)) {
+    if (conn_send(conn, &server->out)) {
         conn_finish(conn);
     }
 }

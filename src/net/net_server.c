@@ -89,15 +89,15 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 }
 
 void
-server_call_later(struct net_server *server)
+server_call_next_turn(struct net_server *server)
 {
     const struct timeval now = {0, 0};
 
-    event_add(&server->later, &now);
+    event_add(&server->next_turn, &now);
 }
 
 static void
-on_later(evutil_socket_t fd, short what, void *arg)
+on_next_turn(evutil_socket_t fd, short what, void *arg)
 {
     struct net_server *server = server_cast(arg);
 
@@ -138,7 +138,7 @@ server_forget(struct net_server *server)
     if (server->connection_count == 0) {
         event_del(&server->tick);
         if (server->on_drained != NULL) {
-            server_call_later(server);
+            server_call_next_turn(server);
         }
     }
 }
@@ -304,7 +304,7 @@ net_server_drain(struct net_server *server, uint32_t limit_ms, void (*on_drained
     conn_drain_all(server, limit_ms / 2 < DRAIN_IDLE_MS ? limit_ms / 2 : DRAIN_IDLE_MS);
     event_add(&server->drain_limit, &limit);
     if (server->connection_count == 0) {
-        server_call_later(server);
+        server_call_next_turn(server);
     }
 }
 
@@ -316,7 +316,7 @@ assign_events(struct net_server *server)
     struct event_base *base = server->loop->base;
 
     if (event_assign(&server->tick, base, -1, EV_PERSIST, on_tick, server) != 0 ||
-        event_assign(&server->later, base, -1, 0, on_later, server) != 0 ||
+        event_assign(&server->next_turn, base, -1, 0, on_next_turn, server) != 0 ||
         event_assign(&server->drain_limit, base, -1, 0, on_drain_limit, server) != 0) {
         return AUGURY_ERR_IO;
     }
@@ -355,6 +355,9 @@ net_server_new(const struct net_server_options *options, struct net_server **out
     buf_init(&server->answer_headers, ANSWER_HEADERS_MAX);
     buf_init(&server->answer_body, ANSWER_BODY_MAX);
     buf_init(&server->chunked_body, options->limits.http.body_bytes);
+    buf_init(&server->late_out, SIZE_MAX);
+    buf_init(&server->late_headers, ANSWER_HEADERS_MAX);
+    buf_init(&server->late_body, ANSWER_BODY_MAX);
     server_turn(server);
     net_wheel_init(&server->wheel, server_now_ms(server));
     if (assign_events(server) != 0) {
@@ -378,7 +381,7 @@ net_server_free(struct net_server **server_ref)
     conn_close_all(server);
     stop_accepting(server);
     event_del(&server->tick);
-    event_del(&server->later);
+    event_del(&server->next_turn);
     event_del(&server->drain_limit);
     while (!net_list_is_empty(&server->listeners)) {
         free(NET_LIST_OWNER(net_list_pop(&server->listeners), struct listener, link));
@@ -390,6 +393,10 @@ net_server_free(struct net_server **server_ref)
     buf_fini(&server->answer_headers);
     buf_fini(&server->answer_body);
     buf_fini(&server->chunked_body);
+    buf_fini(&server->late_out);
+    buf_fini(&server->late_headers);
+    buf_fini(&server->late_body);
+    free(server->laters);
     free(server->scratch);
     server->magic = 0;
     free(server);

@@ -37,6 +37,15 @@ struct listener {
     struct event resume; /* ends a pause in accepting */
 };
 
+/* A request whose answer comes later; conn NULL: free, and next_free goes on. */
+struct later {
+    struct conn *conn;
+    uint64_t until_ms;
+    uint32_t generation; /* of the ticket: one more each time the place is given out */
+    uint32_t next_free;  /* index + 1, or 0 */
+    unsigned flags;      /* enum later_flags */
+};
+
 struct net_server {
     uint32_t magic;
     struct net_loop *loop;
@@ -53,9 +62,9 @@ struct net_server {
     struct net_list ready;       /* struct conn.ready: have input that this turn did not get to */
     size_t connection_count;
     struct net_wheel wheel;
-    struct event tick;  /* turns the wheel, while there are connections */
-    struct event later; /* next turn: ready connections, the end of a drain */
-    int reserve_fd;     /* given up for a moment when descriptors run out */
+    struct event tick;      /* turns the wheel, while there are connections */
+    struct event next_turn; /* ready connections, the end of a drain */
+    int reserve_fd;         /* given up for a moment when descriptors run out */
 
     bool is_draining;
     void (*on_drained)(void *arg);
@@ -68,6 +77,15 @@ struct net_server {
     struct buf answer_headers, answer_body;
     struct buf chunked_body;
     struct http_request request;
+    struct conn *asking; /* whose request the handler has; NULL between handlers */
+
+    /* Late answers have buffers of their own, as they may be given while a handler is at work. */
+    struct later *laters;
+    uint32_t later_count;  /* places, most of them free */
+    uint32_t later_free;   /* index + 1 of the first free one, or 0 */
+    uint64_t later_ticket; /* between net_later_begin and net_later_end */
+    struct net_answer late_answer;
+    struct buf late_out, late_headers, late_body;
 
     unsigned turn_count;     /* one in TURN_TIMED_ONE_IN is timed */
     uint64_t wall_offset_ms; /* wall clock less monotonic clock, of this second */
@@ -82,7 +100,7 @@ uint64_t server_now_ms(const struct net_server *server);
 /* One connection more, or less; the last one of a drain ends it. */
 void server_remember(struct net_server *server);
 void server_forget(struct net_server *server);
-void server_call_later(struct net_server *server);
+void server_call_next_turn(struct net_server *server);
 
 /* ---- net_share.c ---------------------------------------------------------------------------- */
 
@@ -100,10 +118,27 @@ enum answer_flags {
     ANSWER_HEAD = 1 << 2,       /* to HEAD: no body */
 };
 
-/* Appends a whole answer to server->out and counts its status. */
-void answer_put(struct net_server *server, const struct net_answer *answer, unsigned flags);
-/* Appends a refusal as JSON with Connection: close, and counts it. */
+/* Appends a whole answer to out and counts its status. */
+void answer_put(struct net_server *server, struct buf *out, const struct net_answer *answer,
+                unsigned flags);
+/* An answer beyond its bounds becomes status 500. */
+void answer_check(struct net_answer *answer);
+/* Appends a refusal as JSON with Connection: close to server->out, and counts it. */
 void answer_put_refusal(struct net_server *server, const struct http_refusal *refusal);
+
+/* ---- net_later.c ---------------------------------------------------------------------------- */
+
+/* What has to be known of a request when its answer comes. */
+enum later_flags {
+    LATER_HEAD = 1 << 0,       /* its method */
+    LATER_KEEP_ALIVE = 1 << 1, /* the client would go on */
+    LATER_MINOR_0 = 1 << 2,    /* HTTP/1.0 */
+};
+unsigned later_flags_of(const struct http_request *request);
+/* Voids the ticket of that place. */
+void later_release(struct net_server *server, uint32_t index);
+/* 504 for a client that has waited too long; its connection goes on. */
+void later_expire(struct net_server *server, uint32_t index);
 
 /* ---- net_conn.c ----------------------------------------------------------------------------- */
 
@@ -112,6 +147,12 @@ void conn_open(struct listener *listener, int fd, const struct sockaddr *address
 /* The same for a connection over the limit: answers 503, lingers if it may. */
 void conn_open_refused(struct listener *listener, int fd, bool may_linger);
 void conn_expire(struct net_server *server, struct net_deadline *deadline);
+/* The connection whose handler is at work waits for the answer under that place. False: it does
+ * already. */
+bool conn_wait_later(struct conn *conn, uint32_t index);
+/* Sends server->late_answer as the answer of a request with those flags (enum later_flags); the
+ * connection may be gone afterwards. */
+void conn_answer_late(struct conn *conn, unsigned flags);
 void conn_resume_ready(struct net_server *server);
 void conn_drain_all(struct net_server *server, uint32_t idle_ms);
 void conn_close_all(struct net_server *server);

@@ -19,7 +19,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { PATIENCE_MS = 20000, BIG_BYTES = 8 * 1024 * 1024 };
+enum {
+    PATIENCE_MS = 20000,
+    BIG_BYTES = 8 * 1024 * 1024,
+    PART_BYTES = 200 * 1024, /* a turn answers one more after it */
+    LATE_MAX = 256
+};
 
 /* ---- the server under test ------------------------------------------------------------------ */
 
@@ -33,6 +38,8 @@ struct bench {
     int listen_fd;
     int command_fds[2];
     uint16_t port;
+    uint64_t late_tickets[LATE_MAX]; /* of requests for /late, in order of arrival */
+    atomic_uint late_count;
     uint32_t drain_limit_ms;
     bool is_drained;
     pthread_t thread;
@@ -44,6 +51,7 @@ static const struct net_limits usual = {
     .body_timeout_ms = 3000,
     .send_timeout_ms = 3000,
     .keepalive_timeout_ms = 3000,
+    .answer_timeout_ms = 3000,
     .connections = 2000,
 };
 
@@ -74,17 +82,46 @@ put_big(struct buf *body)
     buf_commit(body, BIG_BYTES);
 }
 
+/* Answers all that waits, the last one first, each with its number. */
+static void
+answer_late(struct bench *bench)
+{
+    for (unsigned i = bench->late_count; i-- > 0;) {
+        uint64_t ticket = bench->late_tickets[i];
+        struct net_answer *answer = net_later_begin(bench->server, ticket);
+        if (answer == NULL) {
+            continue;
+        }
+        answer->status = 203;
+        buf_put_text(answer->headers, "X-Late: yes\r\n");
+        buf_printf(answer->body, "late %u", i);
+        net_later_end(bench->server, ticket);
+    }
+    bench->late_count = 0;
+}
+
 /* Fixed routes, so that each test sees one thing. */
 static void
 handle(void *arg, const struct http_request *request, struct bytes body,
        const struct net_peer *peer, struct net_answer *answer)
 {
-    (void)arg;
-    if (bytes_equal_text(request->path, "/echo")) {
+    struct bench *bench = arg;
+
+    if (bytes_equal_text(request->path, "/late")) {
+        buf_put_text(answer->body, "never sent");
+        bench->late_tickets[bench->late_count] = net_answer_later(bench->server);
+        bench->late_count++;
+    } else if (bytes_equal_text(request->path, "/release")) {
+        buf_put_text(answer->body, "released");
+        answer_late(bench);
+    } else if (bytes_equal_text(request->path, "/echo")) {
         answer->content_type = "application/octet-stream";
         buf_put_bytes(answer->body, body);
     } else if (bytes_equal_text(request->path, "/big")) {
         put_big(answer->body);
+    } else if (bytes_equal_text(request->path, "/part")) {
+        memset(buf_reserve(answer->body, PART_BYTES), 'p', PART_BYTES);
+        buf_commit(answer->body, PART_BYTES);
     } else if (bytes_equal_text(request->path, "/none")) {
         answer->status = 204;
     } else if (bytes_equal_text(request->path, "/same")) {
@@ -121,8 +158,12 @@ on_command(void *arg, int fd, enum net_watch_what what)
     char command = 0;
 
     (void)what;
-    if (read(fd, &command, 1) == 1 && command == 'd') {
+    if (read(fd, &command, 1) != 1) {
+        net_loop_stop(bench->loop);
+    } else if (command == 'd') {
         net_server_drain(bench->server, bench->drain_limit_ms, on_drained, bench);
+    } else if (command == 'l') {
+        answer_late(bench);
     } else {
         net_loop_stop(bench->loop);
     }
