@@ -8,11 +8,6 @@
 
 #include "augury/api.h"
 
-struct api {
-    struct api_options options;
-    struct arena arena; /* of the request at hand; reset after each answer */
-};
-
 struct api_call {
     struct api *api;
     const struct http_request *request;
@@ -25,7 +20,26 @@ struct api_call {
     struct err err;
 };
 
+struct api {
+    struct api_options options;
+    struct arena arena; /* of the request at hand; reset after each answer */
+    bool is_handling;   /* api_handle() is at work, and the arena its */
+    /* A late answer on its way; api_later_begin() to api_later_end(). */
+    struct http_request later_request;
+    struct api_call later_call;
+};
+
+/* Returns the status, or API_LATER. */
 typedef unsigned api_handler_fn(struct api_call *call);
+enum { API_LATER = 0 }; /* api_call_later() has been called: the answer comes by api_later_end() */
+
+/* The frame of a call: nothing decided yet, an error would be JSON. */
+void api_call_init(struct api_call *call, struct api *api, const struct http_request *request,
+                   struct net_answer *answer);
+/* The answer's form. */
+void api_call_form(struct api_call *call, enum wire_format format);
+/* What every answer gets when its document is written. */
+void api_call_finish(struct api_call *call, unsigned status);
 
 /* ---- handlers, one file a resource ----------------------------------------------------------- */
 
@@ -37,6 +51,19 @@ unsigned api_get_health(struct api_call *call);
 unsigned api_get_status(struct api_call *call);
 unsigned api_get_performance(struct api_call *call);
 unsigned api_get_metrics(struct api_call *call);
+
+/* ---- answers that come later: api_later.c ---------------------------------------------------- */
+
+/* Takes the call out of its handler, which returns API_LATER. NULL: no memory; answer at once. */
+struct api_later;
+struct api_later *api_call_later(struct api_call *call);
+/* A call to encode into, with its form, path, query, parameter, If-None-Match, Cache-Control,
+ * Accept-Encoding and id; one at a time. NULL: nobody waits any more (the client has gone, or was
+ * told 504), and api_later_free() is what is left to do. May be used while another call is being
+ * handled. */
+struct api_call *api_later_begin(struct api *api, const struct api_later *later);
+void api_later_end(struct api *api, struct api_later **later, unsigned status); /* frees it */
+void api_later_free(struct api_later **later);
 
 /* ---- errors ---------------------------------------------------------------------------------- */
 

@@ -108,6 +108,13 @@ format_of_accept(struct bytes accept, enum wire_format preferred)
     return weights[WIRE_JSON] > weights[WIRE_MSGPACK] ? WIRE_JSON : WIRE_MSGPACK;
 }
 
+void
+api_call_form(struct api_call *call, enum wire_format format)
+{
+    wire_writer_init(&call->writer, format, call->answer->body);
+    call->answer->content_type = format == WIRE_JSON ? "application/json" : "application/msgpack";
+}
+
 unsigned
 api_negotiate(struct api_call *call)
 {
@@ -123,8 +130,7 @@ api_negotiate(struct api_call *call)
     if (request->accept.len > 0 && !bytes_equal_text(request->accept, "*/*")) {
         format = format_of_accept(request->accept, format);
     }
-    wire_writer_init(&call->writer, format, call->answer->body);
-    call->answer->content_type = format == WIRE_JSON ? "application/json" : "application/msgpack";
+    api_call_form(call, format);
     if (call->body.len == 0) {
         return 0;
     }

@@ -199,30 +199,51 @@ now_wall_ms(const struct api *api)
 }
 
 void
+api_call_init(struct api_call *call, struct api *api, const struct http_request *request,
+              struct net_answer *answer)
+{
+    call->api = api; /* not cleared: err alone has half a kilobyte */
+    call->request = request;
+    call->body = bytes_of(NULL, 0);
+    call->answer = answer;
+    call->parameter = bytes_of(NULL, 0);
+    call->now_wall_ms = now_wall_ms(api);
+    api_call_form(call, WIRE_JSON);
+}
+
+void
+api_call_finish(struct api_call *call, unsigned status)
+{
+    call->answer->status = check_body(call, status);
+    echo_request_id(call);
+    if (!call->api->is_handling) {
+        arena_reset(&call->api->arena, ARENA_KEEP_BYTES);
+    }
+}
+
+void
 api_handle(void *arg, const struct http_request *request, struct bytes body,
            const struct net_peer *peer, struct net_answer *answer)
 {
     struct api *api = arg;
-    struct api_call call; /* not cleared: err alone has half a kilobyte */
+    struct api_call call;
     const struct route *route = NULL;
     struct bytes parameter = bytes_of(NULL, 0);
     enum http_method method = request->method == HTTP_HEAD ? HTTP_GET : request->method;
 
     (void)peer;
-    call.api = api;
-    call.request = request;
+    api_call_init(&call, api, request, answer);
     call.body = body;
-    call.answer = answer;
-    call.parameter = parameter;
-    call.now_wall_ms = now_wall_ms(api);
-    wire_writer_init(&call.writer, WIRE_JSON, answer->body);
-    answer->content_type = "application/json";
+    api->is_handling = true;
     unsigned methods = routes_find(method, request->path, &route, &parameter);
     unsigned status = route != NULL ? answer_route(&call, route, parameter)
                                     : answer_without_route(&call, methods);
-    answer->status = check_body(&call, status);
-    echo_request_id(&call);
-    arena_reset(&api->arena, ARENA_KEEP_BYTES);
+    api->is_handling = false;
+    if (status == API_LATER) {
+        arena_reset(&api->arena, ARENA_KEEP_BYTES);
+    } else {
+        api_call_finish(&call, status);
+    }
 }
 
 unsigned

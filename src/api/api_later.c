@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * api_later.c - a call whose answer comes later: what its encoding needs of the request is copied
+ * into one piece of memory, and becomes a call again when there is something to say. Nothing here
+ * is done for a request that is answered at once.
+ */
+#include "api_call.h"
+
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What is kept of a request. The body and the other fields are gone when the answer comes. */
+static const size_t kept[] = {
+    offsetof(struct http_request, path),          offsetof(struct http_request, query),
+    offsetof(struct http_request, if_none_match), offsetof(struct http_request, cache_control),
+    offsetof(struct http_request, request_id),    offsetof(struct http_request, accept_encoding),
+};
+
+enum { KEPT = AUGURY_COUNT(kept) };
+
+struct api_later {
+    uint64_t ticket;
+    enum wire_format format;
+    enum http_method method;
+    enum http_flags flags;
+    uint8_t minor;
+    uint32_t kept_len[KEPT];
+    uint32_t parameter_len;
+    uint8_t text[]; /* the kept ones in their order, then the parameter */
+};
+
+static const struct bytes *
+kept_of(const struct http_request *request, size_t i)
+{
+    return (const struct bytes *)(const void *)((const char *)request + kept[i]);
+}
+
+static void
+kept_set(struct http_request *request, size_t i, struct bytes value)
+{
+    memcpy((char *)request + kept[i], &value, sizeof(value));
+}
+
+static uint8_t *
+text_put(uint8_t *at, struct bytes text)
+{
+    if (text.len > 0) {
+        memcpy(at, text.data, text.len);
+    }
+    return at + text.len;
+}
+
+struct api_later *
+api_call_later(struct api_call *call)
+{
+    const struct http_request *request = call->request;
+    size_t len = call->parameter.len;
+
+    for (size_t i = 0; i < KEPT; i++) {
+        len += kept_of(request, i)->len;
+    }
+    struct api_later *later = malloc(sizeof(*later) + len);
+    uint64_t ticket = later != NULL ? net_answer_later(*call->api->options.server) : 0;
+    if (ticket == 0) {
+        free(later);
+        return NULL;
+    }
+    *later = (struct api_later){
+        .ticket = ticket,
+        .format = call->writer.format,
+        .method = request->method,
+        .flags = request->flags,
+        .minor = request->minor,
+        .parameter_len = (uint32_t)call->parameter.len,
+    };
+    uint8_t *at = later->text;
+    for (size_t i = 0; i < KEPT; i++) {
+        later->kept_len[i] = (uint32_t)kept_of(request, i)->len;
+        at = text_put(at, *kept_of(request, i));
+    }
+    text_put(at, call->parameter);
+    return later;
+}
+
+struct api_call *
+api_later_begin(struct api *api, const struct api_later *later)
+{
+    struct net_answer *answer = net_later_begin(*api->options.server, later->ticket);
+    struct http_request *request = &api->later_request;
+    const uint8_t *at = later->text;
+
+    if (answer == NULL) {
+        return NULL;
+    }
+    memset(request, 0, offsetof(struct http_request, headers));
+    request->method = later->method;
+    request->flags = later->flags;
+    request->minor = later->minor;
+    for (size_t i = 0; i < KEPT; i++) {
+        kept_set(request, i, bytes_of(at, later->kept_len[i]));
+        at += later->kept_len[i];
+    }
+    api_call_init(&api->later_call, api, request, answer);
+    api->later_call.parameter = bytes_of(at, later->parameter_len);
+    api_call_form(&api->later_call, later->format);
+    return &api->later_call;
+}
+
+void
+api_later_end(struct api *api, struct api_later **later, unsigned status)
+{
+    api_call_finish(&api->later_call, status);
+    net_later_end(*api->options.server, (*later)->ticket);
+    api_later_free(later);
+}
+
+void
+api_later_free(struct api_later **later)
+{
+    free(*later);
+    *later = NULL;
+}
