@@ -117,6 +117,34 @@ struct cache_item {
  * counted. Contents that do not fit half a ring are over the limit. */
 int cache_put(struct cache *cache, const struct cache_item *item);
 
+/* ---- orders: what only the keeper may do, asked by a worker -------------------------------- */
+
+/* An order goes through the slot's ring, in order with its puts; the keeper does it within a
+ * commit, then gives the result and writes the slot's wake descriptor. Each is done once, also when
+ * the keeper is killed meanwhile. What is put by order is stamped when it is done: no invalidation
+ * before the order touches it. */
+enum cache_order_kind {
+    CACHE_ORDER_PUT,
+    CACHE_ORDER_PUT_IF_ABSENT,
+    CACHE_ORDER_PUT_IF_MATCH, /* the entry's value has the tag match */
+    CACHE_ORDER_PURGE,
+    CACHE_ORDER_PURGE_IF_MATCH,
+    CACHE_ORDER_INVALIDATE_TAG,   /* item->key: the name that cache_tag() was taken of */
+    CACHE_ORDER_INVALIDATE_CLASS, /* item->class */
+    CACHE_ORDER_COUNT
+};
+/* item: class and key always; the rest for puts. Never blocks. 0 sets *out_ticket; AUGURY_ERR_FULL:
+ * the ring is full or 512 results are outstanding; AUGURY_ERR_LIMIT: too large; AUGURY_ERR_STATE:
+ * the cache is off. */
+int cache_order(struct cache *cache, enum cache_order_kind kind, const struct cache_item *item,
+                uint64_t match, uint64_t *out_ticket);
+/* The next result of this process's orders, in their order; false: none now. *out_rc: 0;
+ * AUGURY_NOT_FOUND: no such entry; AUGURY_ERR_EXISTS: the condition was false; AUGURY_ERR_FULL: no
+ * room; AUGURY_ERR_STATE: the cache is off; another failure. */
+bool cache_order_result(struct cache *cache, uint64_t *out_ticket, int *out_rc);
+/* What a condition compares: XXH3, 64 bits. */
+uint64_t cache_value_tag(struct bytes value);
+
 /* ---- the keeper: supervisor only ----------------------------------------------------------- */
 
 /* Drains up to one group of entries from the rings and commits them, evicting the oldest to stay
@@ -134,6 +162,9 @@ void cache_keeper_quota(struct cache *cache, uint64_t quota_bytes);
 AUGURY_MUST_USE int cache_keeper_purge(struct cache *cache,
                                        struct bytes key); /* AUGURY_NOT_FOUND */
 AUGURY_MUST_USE int cache_keeper_flush(struct cache *cache, uint64_t *out_entries);
+/* All entries of a class, or of whatever was made from the name, that were stamped before now. */
+AUGURY_MUST_USE int cache_keeper_invalidate_class(struct cache *cache, enum cache_class class);
+AUGURY_MUST_USE int cache_keeper_invalidate_tag(struct cache *cache, struct bytes name);
 
 struct cache_usage {
     uint64_t entries;

@@ -28,6 +28,7 @@ static const struct store_table_spec tables[] = {
     [CACHE_TABLE_CHUNK] = {"chunk", STORE_TABLE_U64},
     [CACHE_TABLE_QUEUE] = {"queue", STORE_TABLE_U64},
     [CACHE_TABLE_META] = {"meta", STORE_TABLE_BYTES},
+    [CACHE_TABLE_INVALID] = {"invalid", STORE_TABLE_U64},
 };
 
 static const struct {
@@ -183,6 +184,20 @@ reader_open_and_wait(struct cache *cache, struct err *err)
     }
 }
 
+/* Of the board, or of this process alone. */
+static int
+parts_attach(struct cache *cache)
+{
+    cache->rings = cache->board == NULL ? NULL : cache->board->rings;
+    cache->invalid =
+        cache->board != NULL ? cache->board->invalid : calloc(1, cache_invalid_bytes());
+    cache->memo = calloc((size_t)1 << CACHE_MEMO_BITS, sizeof(*cache->memo));
+    if (cache->dir == NULL || cache->memo == NULL || cache->invalid == NULL) {
+        return AUGURY_ERR_NOMEM;
+    }
+    return cache->board == NULL || cache->is_keeper ? 0 : cache_order_slot_begin(cache);
+}
+
 int
 cache_open(const struct cache_options *options, struct cache **out_cache, bool *out_was_damaged,
            struct err *err)
@@ -198,12 +213,14 @@ cache_open(const struct cache_options *options, struct cache **out_cache, bool *
     cache->is_keeper = options->is_keeper;
     cache->slot = options->slot;
     cache->board = options->board;
-    cache->rings = options->board == NULL ? NULL : options->board->rings;
     cache->stats = options->stats;
-    cache->memo = calloc((size_t)1 << CACHE_MEMO_BITS, sizeof(*cache->memo));
-    int rc = cache->dir == NULL || cache->memo == NULL ? AUGURY_ERR_NOMEM
-             : options->is_keeper                      ? cache_keeper_open(cache, &was_damaged, err)
-                                                       : reader_open_and_wait(cache, err);
+    int rc = parts_attach(cache);
+    if (rc != 0) {
+        err_set(err, rc, "cache_open", "cache: %s", augury_strerror(rc));
+    } else {
+        rc = options->is_keeper ? cache_keeper_open(cache, &was_damaged, err)
+                                : reader_open_and_wait(cache, err);
+    }
     if (rc != 0) {
         cache_close(&cache);
         return rc;
@@ -222,6 +239,9 @@ cache_close(struct cache **cache)
         return;
     }
     cache_store_close(*cache);
+    if ((*cache)->board == NULL) {
+        free((*cache)->invalid);
+    }
     free((*cache)->memo);
     free((*cache)->keeper.tails);
     free((*cache)->dir);
@@ -281,6 +301,12 @@ cache_snapshot_begin(struct cache *cache)
         return 0;
     }
     int rc = store_snapshot_renew(cache->snapshot);
+    if (rc == 0 && cache->board == NULL) {
+        rc = cache_invalid_follow(cache->invalid, cache->snapshot);
+        if (rc != 0) {
+            store_snapshot_reset(cache->snapshot);
+        }
+    }
     cache->is_reading = rc == 0;
     return rc;
 }
@@ -371,6 +397,10 @@ entry_get(struct cache *cache, const struct cache_query *query, struct cache_hit
         stats_add(cache->stats, STATS_CACHE_COLLISIONS, 1);
         return AUGURY_NOT_FOUND;
     }
+    if (cache_death_of(cache->invalid, &entry) != CACHE_ALIVE) {
+        stats_add(cache->stats, STATS_CACHE_INVALIDATED, 1);
+        return AUGURY_NOT_FOUND;
+    }
     if (!is_in_time(&entry, query)) {
         stats_add(cache->stats, STATS_CACHE_EXPIRED, 1);
         return AUGURY_NOT_FOUND;
@@ -420,18 +450,6 @@ cache_get(struct cache *cache, const struct cache_query *query, struct cache_hit
 }
 
 /* ---- new entries --------------------------------------------------------------------------- */
-
-uint64_t
-cache_stamp(const struct cache *cache)
-{
-    return cache->board == NULL ? 0 : atomic_load(&cache->board->stamp);
-}
-
-uint16_t
-cache_tag(struct bytes name)
-{
-    return (uint16_t)(1 + hash64_of(name) % UINT16_MAX);
-}
 
 int
 cache_put(struct cache *cache, const struct cache_item *item)

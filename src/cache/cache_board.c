@@ -19,7 +19,8 @@ size_t
 cache_board_bytes(const struct cache_board_options *options)
 {
     return part_bytes(sizeof(struct cache_board)) +
-           part_bytes(cache_rings_bytes(options->ring_bytes, options->slots));
+           part_bytes(cache_rings_bytes(options->ring_bytes, options->slots)) +
+           part_bytes(cache_invalid_bytes()) + part_bytes(cache_orders_bytes(options->slots));
 }
 
 struct cache_board *
@@ -36,6 +37,10 @@ cache_board_attach(void *shared_memory, const struct cache_board_options *option
     }
     board->rings =
         cache_rings_attach(part, options->ring_bytes, options->slots, options->keeper_wake_fd);
+    part += part_bytes(cache_rings_bytes(options->ring_bytes, options->slots));
+    board->invalid = (struct cache_invalid *)part;
+    part += part_bytes(cache_invalid_bytes());
+    board->orders = (struct cache_order_slot *)part;
     return board;
 }
 

@@ -77,6 +77,9 @@ cache_write_end(struct cache *cache, struct store_txn **txn, int rc,
                 const struct cache_state *state)
 {
     if (rc == 0) {
+        rc = cache_moves_store(cache, *txn);
+    }
+    if (rc == 0) {
         rc = cache_state_write(*txn, state);
     }
     if (rc == 0) {
@@ -85,6 +88,7 @@ cache_write_end(struct cache *cache, struct store_txn **txn, int rc,
     store_abort(txn);
     if (rc == 0) {
         cache->keeper.state = *state;
+        cache_moves_publish(cache);
         rc = cache_used_measure(cache);
     } else {
         stats_add(cache->stats, STATS_CACHE_COMMIT_FAILURES, 1);
@@ -103,6 +107,7 @@ cache_write_begin(struct cache *cache, struct store_txn **out_txn, struct cache_
         return rc;
     }
     *out_state = cache->keeper.state;
+    cache_moves_begin(cache);
     return 0;
 }
 
@@ -166,6 +171,9 @@ environment_open(struct cache *cache, bool set_aside, bool *out_was_damaged, str
         }
         if (rc == 0) {
             rc = keeper_state_read(cache);
+        }
+        if (rc == 0) {
+            rc = cache_invalid_adopt(cache);
         }
         was_damaged = was_damaged || damaged_now;
         if (rc != AUGURY_ERR_CORRUPT) {
@@ -245,7 +253,7 @@ cache_keeper_off(struct cache *cache)
     cache->keeper.retry_mono_ms = clock_mono_ms() + RETRY_MS;
     if (cache->rings != NULL) {
         atomic_store(&cache->rings->off, 1);
-        cache_rings_discard(cache->rings);
+        cache_rings_refuse(cache, AUGURY_ERR_STATE);
     }
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cache_keeper.c - the supervisor's work: rings → group commits, eviction, expiry, purge, flush.
+ * cache_keeper.c - the supervisor's work: rings → group commits, eviction, expiry.
  * Invariant: tails move only after the commit (or a decision to drop), so a keeper killed anywhere
  * loses nothing and repeats at most one group. Failures are cache_guard.c's.
  */
@@ -9,7 +9,6 @@
 #include <string.h>
 
 enum {
-    GROUP_ENTRIES = 128,
     GROUP_BYTES = 1 << 20,
     EVICT_BATCH = 64,
     /* Entries a transaction: bounds its time when the quota falls, and the dirty pages that LMDB
@@ -24,7 +23,8 @@ enum {
 
 /* One commit's worth of ring records; texts and values still lie in the rings. */
 struct group {
-    struct cache_ring_record records[GROUP_ENTRIES];
+    struct cache_ring_record records[CACHE_GROUP_ENTRIES]; /* those of a slot together, in order */
+    int results[CACHE_GROUP_ENTRIES];                      /* of orders */
     size_t count;
     size_t bytes;
     unsigned bad;
@@ -45,11 +45,13 @@ is_over_quota(const struct cache *cache)
 
 /* ---- eviction ------------------------------------------------------------------------------ */
 
-/* An empty queue with entries left: nothing would ever evict those, so they go. */
-static int
-orphans_clear(struct store_txn *txn, struct cache_state *state)
+int
+cache_entries_clear(struct store_txn *txn, struct cache_state *state)
 {
     int rc = store_clear(txn, CACHE_TABLE_INDEX);
+    if (rc == 0) {
+        rc = store_clear(txn, CACHE_TABLE_QUEUE);
+    }
     if (rc == 0) {
         rc = store_clear(txn, CACHE_TABLE_ENTRY);
     }
@@ -72,7 +74,8 @@ evict(struct store_txn *txn, struct cache_state *state, uint64_t need_bytes, uin
         size_t count = 0;
         rc = cache_queue_read(txn, 0, queued, EVICT_BATCH, &count);
         if (rc == 0 && count == 0) {
-            return orphans_clear(txn, state);
+            /* An empty queue with entries left: nothing would ever evict those, so they go. */
+            return cache_entries_clear(txn, state);
         }
         for (size_t i = 0; rc == 0 && i < count && freed < need_bytes; i++) {
             rc = cache_queued_del(txn, state, &queued[i]);
@@ -109,7 +112,7 @@ evict_alone(struct cache *cache, uint64_t need_bytes)
 static bool
 group_is_full(const struct group *group)
 {
-    return group->count == GROUP_ENTRIES || group->bytes >= GROUP_BYTES;
+    return group->count == CACHE_GROUP_ENTRIES || group->bytes >= GROUP_BYTES;
 }
 
 /* Takes records from the rings in turn; keeper.tails says how far. */
@@ -160,10 +163,11 @@ is_there_already(struct store_txn *txn, uint64_t lo, const struct cache_entry *e
            entry->expires_wall_ms <= old.expires_wall_ms + SAME_EXPIRY_MS;
 }
 
-static int
-record_write(struct cache *cache, struct store_txn *txn, struct cache_state *state,
-             const struct cache_ring_record *record, uint64_t *written)
+int
+cache_record_write(struct cache *cache, struct store_txn *txn, struct cache_state *state,
+                   const struct cache_ring_record *record, uint64_t *written)
 {
+    uint64_t newest = cache->keeper.moves.clock;
     /* By the environment's own secret: it may be younger than the record. */
     const struct cache_item *item = &record->item;
     struct digest digest = cache_digest(cache, item->key);
@@ -173,7 +177,7 @@ record_write(struct cache *cache, struct store_txn *txn, struct cache_state *sta
         .seq = state->next_seq,
         .created_wall_ms = item->created_wall_ms,
         .expires_wall_ms = item->expires_wall_ms,
-        .stamp = item->stamp,
+        .stamp = item->stamp < newest ? item->stamp : newest,
         .stale_s = item->stale_s,
         .cost_us = item->cost_us,
         .value_check = record->value_check,
@@ -183,6 +187,10 @@ record_write(struct cache *cache, struct store_txn *txn, struct cache_state *sta
     };
 
     memcpy(entry.tags, item->tags, sizeof(entry.tags));
+    if (record->order == 0 && cache_is_late(cache, &entry)) {
+        stats_add(cache->stats, STATS_CACHE_PUTS_LATE, 1);
+        return 0;
+    }
     if (is_there_already(txn, digest.lo, &entry)) {
         return 0;
     }
@@ -208,7 +216,22 @@ group_need(const struct cache *cache, const struct group *group)
 }
 
 static int
-group_write(struct cache *cache, const struct group *group, uint64_t now_wall_ms)
+record_do(struct cache *cache, struct store_txn *txn, struct cache_state *state,
+          struct group *group, size_t i, uint64_t *written)
+{
+    const struct cache_ring_record *record = &group->records[i];
+
+    if (record->order != 0) {
+        return cache_order_do(cache, txn, state, record, &group->results[i]);
+    }
+    if (record->item.expires_wall_ms <= cache->keeper.now_wall_ms) {
+        return 0;
+    }
+    return cache_record_write(cache, txn, state, record, written);
+}
+
+static int
+group_write(struct cache *cache, struct group *group)
 {
     struct store_txn *txn = NULL;
     struct cache_state state;
@@ -224,10 +247,10 @@ group_write(struct cache *cache, const struct group *group, uint64_t now_wall_ms
         rc = evict(txn, &state, need, &tally.evicted);
     }
     for (size_t i = 0; rc == 0 && i < group->count; i++) {
-        const struct cache_ring_record *record = &group->records[i];
-        if (record->item.expires_wall_ms > now_wall_ms) {
-            rc = record_write(cache, txn, &state, record, &tally.written);
-        }
+        rc = record_do(cache, txn, &state, group, i, &tally.written);
+    }
+    if (rc == 0) {
+        rc = cache_orders_store(cache, txn, group->records, group->results, group->count);
     }
     rc = cache_write_end(cache, &txn, rc, &state);
     if (rc == 0) {
@@ -241,9 +264,9 @@ group_write(struct cache *cache, const struct group *group, uint64_t now_wall_ms
 /* Once more after a full map: dead readers may hold pages, and an eighth of the quota makes
  * room. */
 static int
-group_commit(struct cache *cache, const struct group *group, uint64_t now_wall_ms)
+group_commit(struct cache *cache, struct group *group)
 {
-    int rc = group_write(cache, group, now_wall_ms);
+    int rc = group_write(cache, group);
     if (rc != AUGURY_ERR_FULL) {
         return rc;
     }
@@ -252,9 +275,19 @@ group_commit(struct cache *cache, const struct group *group, uint64_t now_wall_m
         rc = evict_alone(cache, cache->keeper.state.quota_bytes / 8);
     }
     if (rc == 0) {
-        rc = group_write(cache, group, now_wall_ms);
+        rc = group_write(cache, group);
     }
     return rc;
+}
+
+/* Before the tails move: a keeper killed here gives the results once more. */
+static void
+group_answer(struct cache *cache, struct group *group, int rc)
+{
+    for (size_t i = 0; rc != 0 && i < group->count; i++) {
+        group->results[i] = rc;
+    }
+    cache_orders_answer(cache, group->records, group->results, group->count);
 }
 
 int
@@ -266,13 +299,15 @@ cache_keeper_turn(struct cache *cache, uint64_t now_wall_ms, bool *out_more)
     AUGURY_ASSERT(cache->is_keeper && cache->rings != NULL);
     *out_more = false;
     atomic_store_explicit(&cache->rings->sleeping, 0, memory_order_relaxed);
+    cache->keeper.now_wall_ms = now_wall_ms;
     if (cache->store == NULL) {
-        cache_rings_discard(cache->rings);
+        cache_rings_refuse(cache, AUGURY_ERR_STATE);
         return 0;
     }
     group_collect(cache, &group);
     if (group.count > 0) {
-        rc = group_commit(cache, &group, now_wall_ms);
+        rc = group_commit(cache, &group);
+        group_answer(cache, &group, rc);
     } else if (is_over_quota(cache)) {
         rc = evict_alone(cache, cache_used_bytes(cache) - cache->keeper.state.quota_bytes +
                                     cache->keeper.state.quota_bytes / 64);
@@ -426,6 +461,7 @@ cache_keeper_tick(struct cache *cache, uint64_t now_wall_ms)
     int rc = 0;
 
     AUGURY_ASSERT(cache->is_keeper);
+    cache->keeper.now_wall_ms = now_wall_ms;
     if (cache->store == NULL) {
         keeper_retry(cache);
     }
@@ -451,8 +487,6 @@ cache_keeper_tick(struct cache *cache, uint64_t now_wall_ms)
     return rc;
 }
 
-/* ---- on request ---------------------------------------------------------------------------- */
-
 void
 cache_keeper_quota(struct cache *cache, uint64_t quota_bytes)
 {
@@ -462,8 +496,8 @@ cache_keeper_quota(struct cache *cache, uint64_t quota_bytes)
 
 /* What was put before the request must not appear after it. What comes in meanwhile is not waited
  * for: workers may be faster than this. */
-static int
-rings_drain(struct cache *cache, uint64_t now_wall_ms)
+int
+cache_rings_drain(struct cache *cache)
 {
     struct cache_rings *rings = cache->rings;
     bool more = true;
@@ -473,82 +507,8 @@ rings_drain(struct cache *cache, uint64_t now_wall_ms)
         uint64_t head = atomic_load_explicit(&rings->ring[slot].head, memory_order_acquire);
         /* Signed: a tail that has passed the head of then is ahead of it. */
         while (rc == 0 && more && (int64_t)(head - cache_ring_tail(rings, slot)) > 0) {
-            rc = cache_keeper_turn(cache, now_wall_ms, &more);
+            rc = cache_keeper_turn(cache, cache->keeper.now_wall_ms, &more);
         }
     }
-    return rc;
-}
-
-int
-cache_keeper_purge(struct cache *cache, struct bytes key)
-{
-    struct store_txn *txn = NULL;
-    struct cache_state state;
-    struct cache_entry entry;
-
-    AUGURY_ASSERT(cache->is_keeper);
-    int rc = rings_drain(cache, 0);
-    if (rc != 0) {
-        return rc;
-    }
-    if (cache->store == NULL) {
-        return AUGURY_ERR_STATE;
-    }
-    struct digest digest = cache_digest(cache, key);
-    rc = cache_write_begin(cache, &txn, &state);
-    if (rc != 0) {
-        return rc;
-    }
-    rc = cache_entry_find(txn, digest.lo, &entry);
-    if (rc == 0 && (entry.hi != digest.hi || !bytes_equal(entry.text, key))) {
-        rc = AUGURY_NOT_FOUND;
-    }
-    if (rc == AUGURY_NOT_FOUND) {
-        store_abort(&txn);
-        cache_keeper_leave(cache, 0);
-        return rc;
-    }
-    if (rc == 0) {
-        rc = cache_entry_del(txn, &state, &entry);
-    }
-    rc = cache_write_end(cache, &txn, rc, &state);
-    if (rc == 0) {
-        stats_add(cache->stats, STATS_CACHE_PURGED, 1);
-    }
-    cache_keeper_react(cache, rc);
-    return rc;
-}
-
-int
-cache_keeper_flush(struct cache *cache, uint64_t *out_entries)
-{
-    struct store_txn *txn = NULL;
-    struct cache_state state;
-    uint64_t entries = 0;
-
-    AUGURY_ASSERT(cache->is_keeper);
-    if (cache->store == NULL) {
-        return AUGURY_ERR_STATE;
-    }
-    if (cache->rings != NULL) {
-        cache_rings_discard(cache->rings);
-    }
-    int rc = cache_write_begin(cache, &txn, &state);
-    if (rc != 0) {
-        return rc;
-    }
-    rc = store_count(txn, CACHE_TABLE_ENTRY, &entries);
-    if (rc == 0) {
-        rc = orphans_clear(txn, &state);
-    }
-    if (rc == 0) {
-        rc = store_clear(txn, CACHE_TABLE_QUEUE);
-    }
-    rc = cache_write_end(cache, &txn, rc, &state);
-    if (rc == 0) {
-        stats_add(cache->stats, STATS_CACHE_PURGED, entries);
-        *out_entries = entries;
-    }
-    cache_keeper_react(cache, rc);
     return rc;
 }

@@ -20,6 +20,7 @@ enum cache_table {
     CACHE_TABLE_CHUNK,
     CACHE_TABLE_QUEUE,
     CACHE_TABLE_META,
+    CACHE_TABLE_INVALID, /* stamps of invalidations: cache_generation.c */
 };
 
 enum {
@@ -130,6 +131,9 @@ struct cache_rings {
 struct cache_ring_record {
     struct cache_item item;
     uint32_t value_check;
+    unsigned slot;          /* whose ring; not stored */
+    uint8_t order;          /* 0: a plain put, else 1 + enum cache_order_kind */
+    uint64_t ticket, match; /* of an order */
 };
 
 size_t cache_rings_bytes(size_t ring_bytes, unsigned slots);
@@ -146,7 +150,6 @@ int cache_ring_peek(struct cache_rings *rings, unsigned slot, uint64_t *tail,
                     struct cache_ring_record *out_record, unsigned *out_bad);
 uint64_t cache_ring_tail(struct cache_rings *rings, unsigned slot);
 void cache_ring_take(struct cache_rings *rings, unsigned slot, uint64_t tail);
-void cache_rings_discard(struct cache_rings *rings);
 bool cache_rings_are_empty(struct cache_rings *rings);
 
 /* ---- what crosses the fork: cache_board.c -------------------------------------------------- */
@@ -156,9 +159,84 @@ bool cache_rings_are_empty(struct cache_rings *rings);
 struct cache_board {
     struct cache_rings *rings;
     unsigned slots;
-    int wake_fds[STATS_SLOTS];                        /* of each slot, or -1 */
-    _Alignas(CACHE_LINE) atomic_uint_least64_t stamp; /* the clock of invalidations */
+    struct cache_invalid *invalid;
+    struct cache_order_slot *orders; /* one a slot */
+    int wake_fds[STATS_SLOTS];       /* of each slot, or -1 */
 };
+
+/* ---- what is no longer true: cache_generation.c -------------------------------------------- */
+
+enum { CACHE_TAG_COUNT = 1 << 16, CACHE_TOMBS = 1 << 12, CACHE_GROUP_ENTRIES = 128 };
+
+/* The clock of invalidations and when each generation last moved. A process without a board has one
+ * of its own, read from the environment. Stored by the keeper: generations, then the clock. */
+struct cache_invalid {
+    _Alignas(CACHE_LINE) atomic_uint_least64_t clock; /* stamp of the newest invalidation */
+    atomic_uint_least64_t classes[CACHE_CLASS_COUNT];
+    /* Stamps of purges by the highest bits of lo: a put that was stamped before comes too late. */
+    atomic_uint_least64_t tombs[CACHE_TOMBS];
+    atomic_uint_least64_t tags[CACHE_TAG_COUNT];
+};
+
+/* What a write transaction invalidates: stored with it, seen by others once it is committed. Each
+ * invalidation moves the clock, so that it holds for what was put before it in the same group. */
+struct cache_moves {
+    uint64_t clock;
+    uint64_t classes[CACHE_CLASS_COUNT]; /* 0: not moved */
+    struct {
+        uint64_t stamp;
+        uint16_t tag;
+    } tags[CACHE_GROUP_ENTRIES];
+    size_t tag_count;
+};
+
+size_t cache_invalid_bytes(void);
+enum cache_death { CACHE_ALIVE, CACHE_DEAD_BY_GENERATION };
+enum cache_death cache_death_look(const struct cache_invalid *invalid,
+                                  const struct cache_entry *entry);
+/* One compare with the newest stamp settles the usual case. */
+static inline enum cache_death
+cache_death_of(const struct cache_invalid *invalid, const struct cache_entry *entry)
+{
+    return entry->stamp >= atomic_load_explicit(&invalid->clock, memory_order_acquire)
+               ? CACHE_ALIVE
+               : cache_death_look(invalid, entry);
+}
+/* Whether a put that was stamped then comes too late; also after a purge of its key. */
+bool cache_is_late(const struct cache *cache, const struct cache_entry *entry);
+/* Whether what the open transaction invalidates is the death of it. */
+bool cache_moves_kill(const struct cache *cache, const struct cache_entry *entry);
+
+/* Process without a board: takes over what the environment knows, if it is news. */
+int cache_invalid_follow(struct cache_invalid *invalid, struct store_txn *txn);
+/* Keeper, at open: board and environment take over from each other what the other lacks. */
+int cache_invalid_adopt(struct cache *cache);
+
+/* Within a write transaction; cache_write_begin and cache_write_end do the rest. */
+void cache_move_class(struct cache *cache, enum cache_class class);
+void cache_move_tag(struct cache *cache, uint16_t tag);
+/* An entry is purged: neither a late put of its key nor an answer rendered from it may live on. */
+void cache_move_key(struct cache *cache, uint64_t lo, enum cache_class class);
+void cache_moves_begin(struct cache *cache);
+int cache_moves_store(struct cache *cache, struct store_txn *txn);
+void cache_moves_publish(struct cache *cache);
+
+/* ---- orders: cache_order.c ----------------------------------------------------------------- */
+
+size_t cache_orders_bytes(unsigned slots);
+/* A new process has the slot: results of the one before it are nobody's. */
+int cache_order_slot_begin(struct cache *cache);
+/* Within the group's transaction: 0 and *out_result, or a failure of the transaction. */
+int cache_order_do(struct cache *cache, struct store_txn *txn, struct cache_state *state,
+                   const struct cache_ring_record *record, int *out_result);
+/* Results in the transaction that makes them, so that a repeated group repeats them. */
+int cache_orders_store(struct cache *cache, struct store_txn *txn,
+                       const struct cache_ring_record *records, const int *results, size_t count);
+/* After the commit, before the tails are stored. */
+void cache_orders_answer(struct cache *cache, const struct cache_ring_record *records,
+                         const int *results, size_t count);
+/* Discards what is in the rings; orders are answered with rc. */
+void cache_rings_refuse(struct cache *cache, int rc);
 
 /* ---- a process's view: cache.c ------------------------------------------------------------- */
 
@@ -170,6 +248,8 @@ struct cache_keeper {
     uint64_t hand;            /* sequence at which the sweep goes on */
     uint64_t retry_mono_ms;   /* when off: next try to open */
     unsigned healthy_commits; /* since the start or the last death */
+    uint64_t now_wall_ms;     /* as last told */
+    struct cache_moves moves; /* of the transaction that is open */
 };
 
 enum { CACHE_MEMO_BITS = 14 };
@@ -187,8 +267,11 @@ struct cache {
     size_t map_bytes;
     bool is_keeper;
     unsigned slot;
-    struct cache_board *board; /* or NULL */
-    struct cache_rings *rings; /* of the board, or NULL */
+    struct cache_board *board;     /* or NULL */
+    struct cache_rings *rings;     /* of the board, or NULL */
+    struct cache_invalid *invalid; /* of the board, or this process's own */
+    uint64_t order_ticket;         /* of the last order */
+    uint64_t order_answered;       /* ticket of the last result taken */
     struct stats_slot *stats;
     struct store *store; /* NULL while off or being replaced */
     struct store_txn *snapshot;
@@ -200,6 +283,17 @@ struct cache {
     struct cache_memo *memo; /* 1 << CACHE_MEMO_BITS, by the highest bits of lo */
     struct cache_keeper keeper;
 };
+
+/* What lies under the key, in date and not invalidated; AUGURY_NOT_FOUND. */
+int cache_live_find(struct cache *cache, struct store_txn *txn, struct bytes key,
+                    struct cache_entry *out_entry);
+/* Writes what a ring record puts, unless it is late or there already; item->stamp counts. */
+int cache_record_write(struct cache *cache, struct store_txn *txn, struct cache_state *state,
+                       const struct cache_ring_record *record, uint64_t *written);
+/* Commits what was in the rings when it was called. */
+int cache_rings_drain(struct cache *cache);
+/* Removes all entries. */
+int cache_entries_clear(struct store_txn *txn, struct cache_state *state);
 
 int cache_store_open(struct cache *cache, bool *out_was_damaged, struct err *err);
 void cache_store_close(struct cache *cache);

@@ -17,6 +17,7 @@
 
 enum {
     RECORD_HEADER = 56,
+    ORDER_HEADER = RECORD_HEADER + 16,
     RECORD_ALIGN = 8,
     RECORD_MAGIC = 0xCA,
     PADDING_MAGIC = 0xFA,
@@ -71,9 +72,15 @@ record_align(uint64_t bytes)
 }
 
 static size_t
-record_bytes(size_t text_len, size_t value_len)
+record_header(uint8_t order)
 {
-    return record_align(RECORD_HEADER + text_len + value_len);
+    return order == 0 ? RECORD_HEADER : ORDER_HEADER;
+}
+
+static size_t
+record_bytes(uint8_t order, size_t text_len, size_t value_len)
+{
+    return record_align(record_header(order) + text_len + value_len);
 }
 
 static void
@@ -95,10 +102,18 @@ record_encode(const struct cache_ring_record *record, size_t bytes, uint8_t *p)
     for (size_t i = 0; i < CACHE_TAGS; i++) {
         le16_put(p + 48 + 2 * i, item->tags[i]);
     }
-    le16_put(p + 54, 0);
-    memcpy(p + RECORD_HEADER, item->key.data, item->key.len);
+    p[54] = record->order;
+    p[55] = 0;
+    if (record->order != 0) {
+        le64_put(p + 56, record->ticket);
+        le64_put(p + 64, record->match);
+    }
+    p += record_header(record->order);
+    if (item->key.len > 0) {
+        memcpy(p, item->key.data, item->key.len);
+    }
     if (item->value.len > 0) {
-        memcpy(p + RECORD_HEADER + item->key.len, item->value.data, item->value.len);
+        memcpy(p + item->key.len, item->value.data, item->value.len);
     }
 }
 
@@ -123,7 +138,7 @@ cache_ring_put(struct cache_rings *rings, unsigned slot, const struct cache_ring
     AUGURY_ASSERT(slot < rings->slots);
     struct cache_ring *ring = &rings->ring[slot];
     uint64_t size = rings->ring_bytes;
-    size_t need = record_bytes(record->item.key.len, record->item.value.len);
+    size_t need = record_bytes(record->order, record->item.key.len, record->item.value.len);
 
     if (need > size / 2) {
         return AUGURY_ERR_LIMIT;
@@ -155,25 +170,32 @@ record_decode(const uint8_t *p, size_t bytes, struct cache_ring_record *out_reco
     if (bytes < RECORD_HEADER || p[4] != RECORD_MAGIC) {
         return false;
     }
+    uint8_t order = p[54];
     size_t text_len = le16_get(p + 6);
     size_t value_len = le32_get(p + 8);
+    if (order > CACHE_ORDER_COUNT || text_len > CACHE_KEY_TEXT_MAX || value_len > CACHE_VALUE_MAX ||
+        p[5] >= CACHE_CLASS_COUNT || record_bytes(order, text_len, value_len) != bytes) {
+        return false;
+    }
+    const uint8_t *text = p + record_header(order);
     struct cache_ring_record record = {
         .item = {.class = (enum cache_class)p[5],
-                 .key = bytes_of(p + RECORD_HEADER, text_len),
-                 .value = bytes_of(p + RECORD_HEADER + text_len, value_len),
+                 .key = bytes_of(text, text_len),
+                 .value = bytes_of(text + text_len, value_len),
                  .created_wall_ms = le64_get(p + 16),
                  .expires_wall_ms = le64_get(p + 24),
                  .stamp = le64_get(p + 32),
                  .stale_s = le32_get(p + 40),
                  .cost_us = le32_get(p + 44)},
         .value_check = le32_get(p + 12),
+        .order = order,
+        .ticket = order == 0 ? 0 : le64_get(p + 56),
+        .match = order == 0 ? 0 : le64_get(p + 64),
     };
     for (size_t i = 0; i < CACHE_TAGS; i++) {
         record.item.tags[i] = le16_get(p + 48 + 2 * i);
     }
-    if (text_len > CACHE_KEY_TEXT_MAX || value_len > CACHE_VALUE_MAX || p[5] >= CACHE_CLASS_COUNT ||
-        record_bytes(text_len, value_len) != bytes ||
-        cache_value_check(record.item.value) != record.value_check) {
+    if (cache_value_check(record.item.value) != record.value_check) {
         return false;
     }
     *out_record = record;
@@ -205,6 +227,7 @@ cache_ring_peek(struct cache_rings *rings, unsigned slot, uint64_t *tail,
         }
         *tail += bytes;
         if (record_decode(data + at, bytes, out_record)) {
+            out_record->slot = slot;
             return 0;
         }
         *out_bad += data[at + 4] == PADDING_MAGIC && at + bytes == size ? 0 : 1;
@@ -221,15 +244,6 @@ void
 cache_ring_take(struct cache_rings *rings, unsigned slot, uint64_t tail)
 {
     atomic_store_explicit(&rings->ring[slot].tail, tail, memory_order_release);
-}
-
-void
-cache_rings_discard(struct cache_rings *rings)
-{
-    for (unsigned slot = 0; slot < rings->slots; slot++) {
-        cache_ring_take(rings, slot,
-                        atomic_load_explicit(&rings->ring[slot].head, memory_order_acquire));
-    }
 }
 
 bool

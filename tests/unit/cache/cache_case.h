@@ -167,7 +167,8 @@ case_put_at(struct cache_case *c, enum cache_class class, struct bytes key, stru
                               .key = key,
                               .value = value,
                               .created_wall_ms = now,
-                              .expires_wall_ms = now + (uint64_t)ttl_s * 1000};
+                              .expires_wall_ms = now + (uint64_t)ttl_s * 1000,
+                              .stamp = cache_stamp(c->cache)};
 
     return cache_put(c->cache, &item);
 }

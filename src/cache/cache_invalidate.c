@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cache_invalidate.c - what an administrator or another machine asks of the keeper: purge, flush,
+ * invalidate.
+ * Invariants: (1) what was handed in before the request does not appear after it: the rings are
+ * drained first, and what was stamped before comes too late; (2) the answer comes after the commit.
+ */
+#include "cache_priv.h"
+
+int
+cache_live_find(struct cache *cache, struct store_txn *txn, struct bytes key,
+                struct cache_entry *out_entry)
+{
+    struct digest digest = cache_digest(cache, key);
+
+    int rc = cache_entry_find(txn, digest.lo, out_entry);
+    if (rc != 0) {
+        return rc;
+    }
+    bool is_live = out_entry->hi == digest.hi && bytes_equal(out_entry->text, key) &&
+                   out_entry->expires_wall_ms > cache->keeper.now_wall_ms &&
+                   cache_death_of(cache->invalid, out_entry) == CACHE_ALIVE &&
+                   !cache_moves_kill(cache, out_entry);
+    return is_live ? 0 : AUGURY_NOT_FOUND;
+}
+
+static int
+request_begin(struct cache *cache, struct store_txn **out_txn, struct cache_state *out_state)
+{
+    AUGURY_ASSERT(cache->is_keeper);
+    if (cache->rings != NULL && cache->store != NULL && cache_rings_drain(cache) != 0 &&
+        cache->store != NULL) {
+        /* What was handed in is dropped, then: a full map is no reason not to flush it. */
+        cache_rings_refuse(cache, AUGURY_ERR_FULL);
+    }
+    if (cache->store == NULL) {
+        return AUGURY_ERR_STATE;
+    }
+    return cache_write_begin(cache, out_txn, out_state);
+}
+
+static int
+request_end(struct cache *cache, struct store_txn **txn, int rc, const struct cache_state *state)
+{
+    rc = cache_write_end(cache, txn, rc, state);
+    cache_keeper_react(cache, rc);
+    return rc;
+}
+
+/* An order that no worker gave. */
+static int
+order_now(struct cache *cache, const struct cache_ring_record *record, int *out_result)
+{
+    struct store_txn *txn = NULL;
+    struct cache_state state;
+
+    int rc = request_begin(cache, &txn, &state);
+    if (rc != 0) {
+        return rc;
+    }
+    rc = cache_order_do(cache, txn, &state, record, out_result);
+    return request_end(cache, &txn, rc, &state);
+}
+
+/* By the word before the colon; CACHE_RESPONSE for a word that is no class. */
+static enum cache_class
+class_of_key(struct bytes key)
+{
+    for (int i = 0; i < CACHE_CLASS_COUNT; i++) {
+        const char *name = cache_class_name((enum cache_class)i);
+        size_t len = bytes_of_text(name).len;
+        if (bytes_start_with(key, name) && key.len > len && key.data[len] == ':') {
+            return (enum cache_class)i;
+        }
+    }
+    return CACHE_RESPONSE;
+}
+
+int
+cache_keeper_purge(struct cache *cache, struct bytes key)
+{
+    struct cache_ring_record record = {.order = 1 + CACHE_ORDER_PURGE,
+                                       .item = {.class = class_of_key(key), .key = key}};
+    int result = 0;
+
+    int rc = order_now(cache, &record, &result);
+    if (rc == 0 && result == 0) {
+        stats_add(cache->stats, STATS_CACHE_PURGED, 1);
+    }
+    return rc == 0 ? result : rc;
+}
+
+int
+cache_keeper_invalidate_class(struct cache *cache, enum cache_class class)
+{
+    struct cache_ring_record record = {.order = 1 + CACHE_ORDER_INVALIDATE_CLASS,
+                                       .item = {.class = class}};
+    int result = 0;
+
+    return order_now(cache, &record, &result);
+}
+
+int
+cache_keeper_invalidate_tag(struct cache *cache, struct bytes name)
+{
+    struct cache_ring_record record = {.order = 1 + CACHE_ORDER_INVALIDATE_TAG,
+                                       .item = {.key = name}};
+    int result = 0;
+
+    return order_now(cache, &record, &result);
+}
+
+int
+cache_keeper_flush(struct cache *cache, uint64_t *out_entries)
+{
+    struct store_txn *txn = NULL;
+    struct cache_state state;
+    uint64_t entries = 0;
+
+    int rc = request_begin(cache, &txn, &state);
+    if (rc != 0) {
+        return rc;
+    }
+    rc = store_count(txn, CACHE_TABLE_ENTRY, &entries);
+    if (rc == 0) {
+        rc = cache_entries_clear(txn, &state);
+    }
+    for (int class = 0; class < CACHE_CLASS_COUNT; class ++) {
+        cache_move_class(cache, (enum cache_class) class);
+    }
+    rc = request_end(cache, &txn, rc, &state);
+    if (rc == 0) {
+        stats_add(cache->stats, STATS_CACHE_PURGED, entries);
+        *out_entries = entries;
+    }
+    return rc;
+}
