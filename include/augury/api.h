@@ -17,6 +17,7 @@ struct api;
 struct api_options {
     const struct conf *conf;
     struct predict_context *predict;
+    struct cache *cache;       /* of rendered answers; NULL: none */
     const struct stats *stats; /* the whole board */
     struct stats_slot *slot;   /* this worker's */
     const struct proc_board *board;
@@ -29,6 +30,9 @@ void api_free(struct api **api);
  * api. */
 void api_handle(void *arg, const struct http_request *request, struct bytes body,
                 const struct net_peer *peer, struct net_answer *answer);
+/* Ends what the requests of one turn share: net calls it (on_turn_end), as does whoever calls
+ * api_handle() himself. arg: struct api. */
+void api_turn_end(void *arg);
 
 /* ---- documents that more than one door shows ------------------------------------------------- */
 

@@ -73,7 +73,8 @@ struct net_answer {
     const char *content_type; /* "application/json" */
     struct buf *headers;
     struct buf *body;
-    bool is_closing; /* close after this answer */
+    struct bytes ready; /* stands for body when it has data; borrowed until the turn ends */
+    bool is_closing;    /* close after this answer */
 };
 
 struct net_peer {
@@ -99,6 +100,9 @@ struct net_server_options {
     struct net_limits limits;
     net_handler_fn *handler;
     void *handler_arg;
+    /* Or NULL. Called with handler_arg when all requests of one read are answered: what they shared
+     * (a snapshot) ends here, before anything is waited for. */
+    void (*on_turn_end)(void *arg);
     struct stats_slot *stats; /* or NULL */
     struct log *log;          /* or NULL */
     struct net_share *share;  /* or NULL: alone on its listeners */

@@ -41,6 +41,8 @@ enum predict_flags {
     PREDICT_USE_CACHE = 1 << 0,
     /* Features that the model does not know are dropped, not refused. */
     PREDICT_IGNORE_UNKNOWN = 1 << 1,
+    /* A row that is not in the cache is not evaluated but refused: "not_cached". */
+    PREDICT_ONLY_CACHED = 1 << 2,
 };
 
 enum { PREDICT_NOT_ROUNDED = 255 };
@@ -117,6 +119,7 @@ struct predict_answer {
  *   AUGURY_ERR_UNSUPPORTED    "no_such_output"
  *   AUGURY_ERR_INVALID        "invalid_level"
  *   AUGURY_ERR_LIMIT          "too_many_rows"
+ *   AUGURY_ERR_TIMEOUT        "not_cached" (PREDICT_ONLY_CACHED)
  *   AUGURY_ERR_NOMEM          "request_too_large": the arena is used up Call predict_end() in every
  *   case, after the answer has been encoded.
  */

@@ -8,6 +8,23 @@
 
 #include "augury/api.h"
 
+/* What a request's Cache-Control wants (RFC 9111 5.2.1). */
+struct api_wish {
+    bool is_no_cache;
+    bool is_no_store;
+    bool is_only_if_cached;
+    uint32_t max_age_s; /* UINT32_MAX: any */
+};
+
+/* Where a rendered answer stands in the cache; begun by api_response_find(). */
+struct api_response {
+    bool has_key;
+    uint64_t change_id; /* of the registry that the key stands for */
+    uint64_t stamp;     /* of the cache, from before anything was read */
+    size_t key_len;
+    char key[CACHE_KEY_TEXT_MAX];
+};
+
 struct api_call {
     struct api *api;
     const struct http_request *request;
@@ -17,6 +34,8 @@ struct api_call {
     enum wire_format body_format;
     struct wire_writer writer;
     uint64_t now_wall_ms;
+    struct api_wish wish;
+    struct api_response response;
     struct err err;
 };
 
@@ -24,6 +43,12 @@ struct api {
     struct api_options options;
     struct arena arena; /* of the request at hand; reset after each answer */
     bool is_handling;   /* api_handle() is at work, and the arena its */
+    /* Snapshots of registry and cache are open: the requests of one turn that repeat earlier ones
+     * share them. */
+    bool has_turn;
+    bool has_registry_print;
+    uint64_t registry_change_id; /* of the registry that registry_print stands for */
+    struct digest registry_print;
     /* A late answer on its way; api_later_begin() to api_later_end(). */
     struct http_request later_request;
     struct api_call later_call;
@@ -78,6 +103,59 @@ unsigned api_refuse_as(struct api_call *call, unsigned status, const char *code,
 /* Finds the body's and the answer's format by Content-Type and Accept. 0, or the status of a
  * refusal that has been written. */
 unsigned api_negotiate(struct api_call *call);
+
+/* What stands before the separator, without white space around it; *rest is what stands after. */
+struct bytes api_cut(struct bytes text, uint8_t separator, struct bytes *rest);
+
+/* ---- freshness: what requests and answers say to caches -------------------------------------- */
+
+struct api_wish api_wish_of(struct bytes cache_control);
+
+enum api_x_cache {
+    API_CACHE_HIT,
+    API_CACHE_MISS,
+    API_CACHE_STALE,     /* past its time, while it is made anew or cannot be */
+    API_CACHE_COALESCED, /* another request of the same was being answered */
+    API_CACHE_BYPASS,    /* nothing was looked up */
+};
+struct api_freshness {
+    enum api_x_cache x_cache;
+    bool is_not_to_store;     /* the request said so: nobody else is to keep it either */
+    uint64_t tag;             /* 0: none */
+    uint64_t created_wall_ms; /* of what was made now: now */
+    uint64_t expires_wall_ms; /* 0: nothing is said of it */
+};
+/* X-Cache, Age, Cache-Control and ETag. */
+void api_put_freshness(struct buf *headers, const struct api_freshness *freshness,
+                       uint64_t now_wall_ms);
+
+/* A strong tag of the bytes that are sent; never 0. */
+uint64_t api_tag_of(struct bytes content);
+enum api_tag_compare { API_TAG_WEAK /* If-None-Match */, API_TAG_STRONG /* If-Match */ };
+/* Whether a list of tags, or "*", has this one. */
+bool api_tag_matches(struct bytes list, uint64_t tag, enum api_tag_compare compare);
+
+/* ---- rendered answers: api_response.c -------------------------------------------------------- */
+
+/* Opens the snapshots that the requests of one turn share; api_turn_end() closes them, as does
+ * api_handle() before a handler that opens its own. False: not possible now. */
+bool api_turn_begin(struct api *api);
+/* Answers an exact repeat of an earlier request from the bytes of its answer: true, and the answer
+ * is whole. Else call->response knows where api_response_keep() is to put it, and the turn's
+ * snapshots are closed. */
+bool api_response_find(struct api_call *call);
+/* What has been rendered is kept until expires_wall_ms at the latest; the registry's snapshot that
+ * it was made from is open. */
+struct api_made {
+    struct bytes content;
+    uint64_t content_tag;     /* api_tag_of() */
+    uint64_t created_wall_ms; /* of its oldest part */
+    uint64_t expires_wall_ms; /* of the part that ends first */
+    uint32_t row_count;
+    uint32_t cost_us;
+    uint16_t tag; /* what it was made from: cache_tag() */
+};
+void api_response_keep(struct api_call *call, const struct api_made *made);
 
 /* ---- documents ------------------------------------------------------------------------------- */
 

@@ -35,9 +35,8 @@ trim(struct bytes text)
     return text;
 }
 
-/* What stands before the separator; *rest is what stands after it. */
-static struct bytes
-cut(struct bytes text, uint8_t separator, struct bytes *rest)
+struct bytes
+api_cut(struct bytes text, uint8_t separator, struct bytes *rest)
 {
     size_t len = 0;
 
@@ -65,7 +64,7 @@ static unsigned
 weight_of(struct bytes parameters)
 {
     while (parameters.len > 0) {
-        struct bytes parameter = cut(parameters, ';', &parameters);
+        struct bytes parameter = api_cut(parameters, ';', &parameters);
         if (!bytes_start_with(parameter, "q=") && !bytes_start_with(parameter, "Q=")) {
             continue;
         }
@@ -90,7 +89,7 @@ format_of_accept(struct bytes accept, enum wire_format preferred)
 
     while (accept.len > 0) {
         struct bytes parameters;
-        struct bytes range = cut(cut(accept, ',', &accept), ';', &parameters);
+        struct bytes range = api_cut(api_cut(accept, ',', &accept), ';', &parameters);
         unsigned weight = weight_of(parameters);
         enum wire_format format;
         if (bytes_equal_text(range, "*/*") || bytes_equal_nocase(range, "application/*")) {
@@ -124,7 +123,7 @@ api_negotiate(struct api_call *call)
     /* What nearly every request says is compared before it is taken apart. */
     bool is_known = request->content_type.len == 0 ||
                     bytes_equal_text(request->content_type, "application/json") ||
-                    format_of_type(cut(request->content_type, ';', &parameters), &format);
+                    format_of_type(api_cut(request->content_type, ';', &parameters), &format);
 
     call->body_format = format;
     if (request->accept.len > 0 && !bytes_equal_text(request->accept, "*/*")) {

@@ -211,21 +211,17 @@ question_from_document(const struct wire_value *document, struct predict_questio
     return rc;
 }
 
-/* Cache-Control: no-cache and no-store both mean: compute it now. */
-static bool
-wants_fresh(struct bytes cache_control)
+/* Whether cached rows may answer: the request may want none, or none so old. What is in the cache
+ * was never older than its class allows, so that a limit beyond that is no limit. */
+static unsigned
+flags_of_wish(const struct api_call *call)
 {
-    static const char *const words[] = {"no-cache", "no-store"};
+    const struct api_wish *wish = &call->wish;
+    uint32_t ttl_s = call->api->options.predict->ttl_s;
+    bool wants_new = wish->is_no_cache || wish->is_no_store || wish->max_age_s < ttl_s;
 
-    for (size_t i = 0; i < AUGURY_COUNT(words); i++) {
-        size_t len = strlen(words[i]);
-        for (size_t at = 0; at + len <= cache_control.len; at++) {
-            if (bytes_equal_nocase(bytes_of(cache_control.data + at, len), words[i])) {
-                return true;
-            }
-        }
-    }
-    return false;
+    return (wants_new ? 0 : PREDICT_USE_CACHE) |
+           (wish->is_only_if_cached ? PREDICT_ONLY_CACHED : 0);
 }
 
 static int
@@ -241,10 +237,7 @@ decode(struct api_call *call, struct predict_question *question)
 
     api_split_name(call->parameter, &question->model, &question->selector);
     question->now_wall_ms = call->now_wall_ms;
-    question->flags = conf->cache.classes[CONF_CACHE_PREDICTION].is_enabled &&
-                              !wants_fresh(call->request->cache_control)
-                          ? PREDICT_USE_CACHE
-                          : 0;
+    question->flags = flags_of_wish(call);
     if (call->body.len == 0) {
         return err_set(&call->err, AUGURY_ERR_INVALID, "invalid_request",
                        "the body is empty; send {\"features\":{…}}");
@@ -261,13 +254,78 @@ decode(struct api_call *call, struct predict_question *question)
 
 /* ---- encode ---------------------------------------------------------------------------------- */
 
-static const char *
-x_cache_header(const struct predict_answer *answer)
+/* How rows and rendered answers were looked up, in one word. */
+static enum api_x_cache
+x_cache_of(const struct api_call *call, const struct predict_answer *answer, bool may_keep)
 {
-    if (!answer->has_used_cache) {
-        return "X-Cache: BYPASS\r\n";
+    if (answer->has_used_cache) {
+        return answer->hits == answer->row_count ? API_CACHE_HIT : API_CACHE_MISS;
     }
-    return answer->hits == answer->row_count ? "X-Cache: HIT\r\n" : "X-Cache: MISS\r\n";
+    return call->response.has_key && may_keep ? API_CACHE_MISS : API_CACHE_BYPASS;
+}
+
+/* Cached rows are as old as the oldest of them: what is left of its time tells. */
+static uint64_t
+created_of(const struct api_call *call, const struct predict_answer *answer)
+{
+    uint64_t ttl_ms = (uint64_t)call->api->options.predict->ttl_s * 1000;
+
+    if (answer->hits == 0 || answer->expires_wall_ms <= ttl_ms) {
+        return call->now_wall_ms;
+    }
+    uint64_t created = answer->expires_wall_ms - ttl_ms;
+    return created < call->now_wall_ms ? created : call->now_wall_ms;
+}
+
+/* The earliest of what an answer was made from, whether that was kept or not: rows live as long as
+ * their class says, the whole as long as its own. 0: neither class is in use. */
+static uint64_t
+expires_of(const struct api_call *call, const struct predict_answer *answer)
+{
+    const struct predict_context *predict = call->api->options.predict;
+    uint64_t rows_ms = predict->cache != NULL ? (uint64_t)predict->ttl_s * 1000 : 0;
+    uint64_t whole_ms =
+        call->response.has_key
+            ? (uint64_t)call->api->options.conf->cache.classes[CONF_CACHE_RESPONSE].ttl_s * 1000
+            : 0;
+    uint64_t least_ms = rows_ms == 0 || (whole_ms > 0 && whole_ms < rows_ms) ? whole_ms : rows_ms;
+    uint64_t expires = least_ms == 0 ? 0 : call->now_wall_ms + least_ms;
+
+    return answer->expires_wall_ms != 0 && answer->expires_wall_ms < expires
+               ? answer->expires_wall_ms
+               : expires;
+}
+
+/* The rendered answer's headers; and it is kept for the next request of the same bytes. */
+static void
+finish(struct api_call *call, const struct predict_answer *answer, bool may_keep, uint64_t begin_ns)
+{
+    struct bytes content = buf_view(call->answer->body);
+    const struct api_wish *wish = &call->wish;
+
+    if (buf_finish(call->answer->body) != 0) {
+        return;
+    }
+    struct api_freshness freshness = {
+        .x_cache = x_cache_of(call, answer, may_keep),
+        .is_not_to_store = !may_keep && !wish->is_no_cache && wish->max_age_s == UINT32_MAX,
+        .tag = api_tag_of(content),
+        .created_wall_ms = created_of(call, answer),
+        .expires_wall_ms = may_keep ? expires_of(call, answer) : 0,
+    };
+    api_put_freshness(call->answer->headers, &freshness, call->now_wall_ms);
+    if (may_keep) {
+        struct api_made made = {
+            .content = content,
+            .content_tag = freshness.tag,
+            .created_wall_ms = freshness.created_wall_ms,
+            .expires_wall_ms = freshness.expires_wall_ms,
+            .row_count = (uint32_t)answer->row_count,
+            .cost_us = (uint32_t)((clock_mono_ns() - begin_ns) / 1000),
+            .tag = cache_tag(bytes_of_text(answer->model->entry.name)),
+        };
+        api_response_keep(call, &made);
+    }
 }
 
 /* ---- the handler ----------------------------------------------------------------------------- */
@@ -276,12 +334,16 @@ unsigned
 api_post_predict(struct api_call *call)
 {
     const struct api_options *api = &call->api->options;
-    uint64_t begin_ns = clock_mono_ns();
     struct predict_question question = {0};
     struct predict_answer answer;
     unsigned status = 200;
-    int rc = decode(call, &question);
 
+    call->wish = api_wish_of(call->request->cache_control);
+    if (api_response_find(call)) {
+        return 200;
+    }
+    uint64_t begin_ns = clock_mono_ns();
+    int rc = decode(call, &question);
     if (rc == 0) {
         rc = predict_answer(api->predict, &question, &call->api->arena, &answer, &call->err);
     } else {
@@ -291,7 +353,7 @@ api_post_predict(struct api_call *call)
     }
     if (rc == 0) {
         api_put_answer(&call->writer, &answer);
-        buf_put_text(call->answer->headers, x_cache_header(&answer));
+        finish(call, &answer, (question.flags & PREDICT_USE_CACHE) != 0, begin_ns);
     } else {
         status = api_refuse(call, rc);
     }

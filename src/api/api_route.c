@@ -171,7 +171,13 @@ answer_route(struct api_call *call, const struct route *route, struct bytes para
     }
     call->parameter = parameter;
     unsigned status = api_negotiate(call);
-    return status != 0 ? status : route->handler(call);
+    if (status != 0) {
+        return status;
+    }
+    if (route->handler != api_post_predict) {
+        api_turn_end(call->api); /* other handlers open snapshots of their own */
+    }
+    return route->handler(call);
 }
 
 /* A document that did not fit is replaced by an error that does. */
@@ -208,6 +214,7 @@ api_call_init(struct api_call *call, struct api *api, const struct http_request 
     call->answer = answer;
     call->parameter = bytes_of(NULL, 0);
     call->now_wall_ms = now_wall_ms(api);
+    call->response.has_key = false;
     api_call_form(call, WIRE_JSON);
 }
 

@@ -154,6 +154,7 @@ make_api(struct worker *worker, struct err *err)
     struct api_options options = {
         .conf = conf,
         .predict = &worker->predict,
+        .cache = worker->cache,
         .stats = worker->heritage->stats,
         .slot = worker->stats,
         .board = &worker->heritage->shared->board,
@@ -180,6 +181,7 @@ make_server(struct worker *worker, struct err *err)
                    .connections = limits->connections},
         .handler = api_handle,
         .handler_arg = worker->api,
+        .on_turn_end = api_turn_end,
         .stats = worker->stats,
         .log = &worker->heritage->log,
         .share = &worker->heritage->shared->share,

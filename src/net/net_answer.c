@@ -56,7 +56,8 @@ answer_put(struct net_server *server, struct buf *out, const struct net_answer *
     unsigned status = answer->status;
     bool has_content = status != 204 && status != 304;
     size_t type_len = strlen(answer->content_type);
-    size_t body_len = has_content && (flags & ANSWER_HEAD) == 0 ? answer->body->len : 0;
+    struct bytes body = answer->ready.data != NULL ? answer->ready : buf_view(answer->body);
+    size_t body_len = has_content && (flags & ANSWER_HEAD) == 0 ? body.len : 0;
 
     AUGURY_ASSERT(status >= 200 && status <= 599);
     count_status(server, status);
@@ -70,7 +71,7 @@ answer_put(struct net_server *server, struct buf *out, const struct net_answer *
         at = PUT_LITERAL(at, "Content-Type: ");
         at = put(at, answer->content_type, type_len);
         at = PUT_LITERAL(at, "\r\nContent-Length: ");
-        at = put_u64(at, answer->body->len);
+        at = put_u64(at, body.len);
         at = PUT_LITERAL(at, "\r\n");
     }
     if ((flags & ANSWER_CLOSE) != 0) {
@@ -83,7 +84,7 @@ answer_put(struct net_server *server, struct buf *out, const struct net_answer *
     }
     at = PUT_LITERAL(at, "\r\n");
     if (body_len > 0) {
-        at = put(at, answer->body->data, body_len);
+        at = put(at, body.data, body_len);
     }
     buf_commit(out, (size_t)(at - start));
 }
@@ -96,6 +97,7 @@ answer_check(struct net_answer *answer)
     }
     buf_reset(answer->headers);
     buf_reset(answer->body);
+    answer->ready = bytes_of(NULL, 0);
     answer->status = 500;
     answer->content_type = "application/json";
     buf_put_text(answer->body,

@@ -568,6 +568,9 @@ conn_process(struct conn *conn, struct bytes input)
             break;
         }
     }
+    if (conn->has_answered && server->on_turn_end != NULL) {
+        server->on_turn_end(server->handler_arg);
+    }
     if (conn->is_closing) {
         conn->is_lingering = conn->is_lingering || used < input.len;
         used = input.len;

@@ -342,6 +342,7 @@ net_server_new(const struct net_server_options *options, struct net_server **out
     server->limits = options->limits;
     server->handler = options->handler;
     server->handler_arg = options->handler_arg;
+    server->on_turn_end = options->on_turn_end;
     server->stats = options->stats;
     server->log = options->log;
     server->share = options->share;

@@ -52,6 +52,7 @@ struct net_server {
     struct net_limits limits;
     net_handler_fn *handler;
     void *handler_arg;
+    void (*on_turn_end)(void *arg); /* or NULL */
     struct stats_slot *stats;
     struct log *log;
     struct net_share *share; /* or NULL */

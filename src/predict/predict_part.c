@@ -171,6 +171,12 @@ predict_part_answer(struct asking *asking, struct part *part)
         }
         asking->has_cache = part_find(asking, part, missed, &missed_count) == 0;
     }
+    if (missed_count > 0 && (asking->question->flags & PREDICT_ONLY_CACHED) != 0) {
+        return err_set(asking->err, AUGURY_ERR_TIMEOUT, "not_cached",
+                       "%zu of %zu rows are not in the cache, and the request wants no others "
+                       "(only-if-cached)",
+                       missed_count, rows);
+    }
     if (missed_count == rows) {
         part->evaluate(&asking->found->model, asking->matrix.values, rows, scratch, part->words);
     } else if (missed_count > 0) {

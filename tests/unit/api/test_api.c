@@ -4,15 +4,7 @@
  * read as text. The bytes that docs/protocol.md shows are checked here as well.
  */
 #include "../predict/world_f64.h"
-#include "augury/api.h"
-
-static struct world world;
-static struct api *api;
-static struct proc_board board;
-static struct conf *conf;
-static struct net_server *no_server;
-static struct buf headers;
-static struct buf body;
+#include "api_case.h"
 
 /* ---- counting allocations -------------------------------------------------------------------- */
 
@@ -49,78 +41,6 @@ realloc(void *room, size_t size)
     return __libc_realloc(room, size);
 }
 #endif
-
-/* ---- one request ----------------------------------------------------------------------------- */
-
-struct fake {
-    enum http_method method;
-    const char *path, *type, *accept, *cache_control, *id, *encoding;
-    struct bytes body;
-};
-
-struct reply {
-    unsigned status;
-    const char *type;
-    const char *headers;
-    const char *body;
-    size_t body_len;
-};
-
-static struct bytes
-text_or_none(const char *text)
-{
-    return text != NULL ? bytes_of_text(text) : bytes_of(NULL, 0);
-}
-
-/* Valid until the next send(). */
-static struct reply
-send_request(struct fake fake)
-{
-    static struct http_request request;
-    struct net_peer peer = {.listener = "test"};
-    struct net_answer answer = {.status = 200, .headers = &headers, .body = &body};
-
-    request.method = fake.method;
-    request.minor = 1;
-    request.path = bytes_of_text(fake.path);
-    request.content_type = text_or_none(fake.type);
-    request.accept = text_or_none(fake.accept);
-    request.cache_control = text_or_none(fake.cache_control);
-    request.request_id = text_or_none(fake.id);
-    request.content_encoding = text_or_none(fake.encoding);
-    buf_reset(&headers);
-    buf_reset(&body);
-    api_handle(api, &request, fake.body, &peer, &answer);
-    struct reply reply = {.status = answer.status, .type = answer.content_type};
-    reply.body_len = body.len;
-    buf_put_u8(&headers, 0);
-    buf_put_u8(&body, 0);
-    reply.headers = (const char *)headers.data;
-    reply.body = (const char *)body.data;
-    return reply;
-}
-
-static struct reply
-get(const char *path)
-{
-    return send_request((struct fake){.method = HTTP_GET, .path = path});
-}
-
-static struct reply
-post(const char *path, const char *text)
-{
-    return send_request((struct fake){.method = HTTP_POST,
-                                      .path = path,
-                                      .type = "application/json",
-                                      .body = bytes_of_text(text)});
-}
-
-#define PREDICT_PATH "/api/v1/predict/nfl-wp"
-#define ROW_ZERO                                                                                   \
-    "{\"features\":{\"receive_2h_ko\":1,\"home\":0,\"half_seconds_remaining\":900,"                \
-    "\"game_seconds_remaining\":2700,\"Diff_Time_Ratio\":3.5,\"score_differential\":3,"            \
-    "\"down\":3,\"ydstogo\":7,\"yardline_100\":45,\"posteam_timeouts_remaining\":3,"               \
-    "\"defteam_timeouts_remaining\":2}}"
 
 /* ---- numbers --------------------------------------------------------------------------------- */
 
@@ -551,39 +471,6 @@ wrong_words_of_a_verb_are_named(void)
     CHECK_INT(VERB("list", "x"), AUGURY_ERR_INVALID);
 }
 
-/* ---- the room set up ------------------------------------------------------------------------- */
-
-static void
-set_up(void)
-{
-    static const char *const overrides[] = {"limits.request_memory=1MiB"};
-    struct conf_source source = {.overrides = overrides, .override_count = 1};
-    static struct conf_errors errors;
-    struct err err;
-
-    world_init(&world);
-    WORLD_MUST(conf_load(&source, &conf, &errors));
-    snprintf(board.kind_names[2], sizeof(board.kind_names[2]), "worker");
-    struct proc_slot *slot = &board.slots[PROC_SLOT_WORKER_FIRST];
-    atomic_store(&slot->kind, 2);
-    atomic_store(&slot->pid, getpid());
-    atomic_store(&slot->state, PROC_STATE_READY);
-    atomic_store(&board.slots[PROC_SLOT_SUPERVISOR].pid, getpid());
-    atomic_store(&board.started_wall_ms, clock_wall_ms());
-    struct api_options options = {
-        .conf = conf,
-        .predict = &world.context,
-        .stats = world.stats,
-        .slot = world.slot,
-        .board = &board,
-        .server = &no_server,
-    };
-    world.context.rows_max = conf->limits.rows;
-    WORLD_MUST(api_new(&options, &api, &err));
-    buf_init(&headers, 4096);
-    buf_init(&body, 16 << 20);
-}
-
 int
 main(void)
 {
@@ -607,10 +494,6 @@ main(void)
     TAP_RUN(wrong_words_of_a_verb_are_named);
     TAP_RUN(a_class_is_answered_by_its_number);
     TAP_RUN(a_model_of_float64_answers_with_the_shortest_double);
-    buf_fini(&headers);
-    buf_fini(&body);
-    api_free(&api);
-    conf_free(&conf);
-    world_fini(&world);
+    tear_down();
     return tap_done();
 }
