@@ -18,7 +18,7 @@ part_bytes(size_t bytes)
 size_t
 cache_board_bytes(const struct cache_board_options *options)
 {
-    return part_bytes(sizeof(struct cache_board)) +
+    return part_bytes(sizeof(struct cache_board)) + part_bytes(cache_size_log_bytes()) +
            part_bytes(cache_rings_bytes(options->ring_bytes, options->slots)) +
            part_bytes(cache_invalid_bytes()) + part_bytes(cache_orders_bytes(options->slots));
 }
@@ -35,6 +35,8 @@ cache_board_attach(void *shared_memory, const struct cache_board_options *option
         bool has_fd = options->wake_fds != NULL && slot < options->slots;
         board->wake_fds[slot] = has_fd ? options->wake_fds[slot] : -1;
     }
+    board->size_log = cache_size_log_attach(part);
+    part += part_bytes(cache_size_log_bytes());
     board->rings =
         cache_rings_attach(part, options->ring_bytes, options->slots, options->keeper_wake_fd);
     part += part_bytes(cache_rings_bytes(options->ring_bytes, options->slots));

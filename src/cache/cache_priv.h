@@ -152,12 +152,20 @@ uint64_t cache_ring_tail(struct cache_rings *rings, unsigned slot);
 void cache_ring_take(struct cache_rings *rings, unsigned slot, uint64_t tail);
 bool cache_rings_are_empty(struct cache_rings *rings);
 
+/* ---- the controller's history: cache_size_log.c ---------------------------------------------- */
+
+struct cache_size_log;
+size_t cache_size_log_bytes(void);
+/* Zeroed memory becomes an empty history. */
+struct cache_size_log *cache_size_log_attach(void *shared_memory);
+
 /* ---- what crosses the fork: cache_board.c -------------------------------------------------- */
 
 /* At the beginning of its shared memory; its parts follow, each on its own pages. Pointers are good
  * in every process: the memory is inherited, not mapped anew. */
 struct cache_board {
     struct cache_rings *rings;
+    struct cache_size_log *size_log;
     unsigned slots;
     struct cache_invalid *invalid;
     struct cache_order_slot *orders; /* one a slot */
