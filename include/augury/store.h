@@ -65,11 +65,20 @@ struct store_usage {
     uint64_t used_pages; /* pages that hold data or structure: last page + 1 - free pages */
     uint64_t free_pages;
     uint64_t page_bytes;
+    uint64_t live_bytes;        /* used_pages in bytes */
     uint64_t file_blocks_bytes; /* what the file really takes from the system */
     unsigned reader_slots; /* most in use at once; grows for ever if dead readers are not cleared */
     uint64_t txn_id;       /* of the last commit: changes whenever anyone writes */
 };
 AUGURY_MUST_USE int store_usage(struct store *store, struct store_usage *out_usage);
+
+/* Gives blocks of free pages back to the file system: a slice of up to max_bytes and about max_ns,
+ * in which no commit can happen. Only pages that no reader and no older commit can reach. 0: there
+ * may be more, the next slice goes on below; AUGURY_END: a round over the whole file is complete.
+ * Both set *out_punched_bytes, by how much the file's blocks fell. AUGURY_ERR_UNSUPPORTED, then and
+ * ever after: the file system cannot; no harm done. Process: the one that writes. */
+AUGURY_MUST_USE int store_punch(struct store *store, uint64_t max_bytes, uint64_t max_ns,
+                                uint64_t *out_punched_bytes);
 
 /* ---- snapshots: reads ---------------------------------------------------------------------- */
 

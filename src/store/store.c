@@ -268,6 +268,7 @@ usage_read(struct store *store, MDB_txn *txn, struct store_usage *usage)
     usage->map_bytes = info.me_mapsize;
     usage->used_pages = pages > usage->free_pages ? pages - usage->free_pages : 0;
     usage->page_bytes = stat.ms_psize;
+    usage->live_bytes = usage->used_pages * usage->page_bytes;
     usage->reader_slots = info.me_numreaders;
     usage->txn_id = info.me_last_txnid;
     return 0;

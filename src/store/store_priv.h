@@ -18,6 +18,10 @@ struct store {
     /* Snapshots between renew and reset and open write transactions: the map may move only when
      * there is none. */
     atomic_uint active;
+    /* store_punch.c: the page below which its next slice goes on, 0: a new round begins; and
+     * whether the file system has refused. */
+    uint64_t punch_hand;
+    bool cannot_punch;
 };
 
 struct store_txn {
