@@ -2,11 +2,13 @@
 # SPDX-License-Identifier: MIT
 """Cached and uncached predictions over HTTP against the servers that people use, in one run on one machine.
 
-usage: bench_http.py [--seconds S] [--rounds N] [--connections C]
+usage: bench_http.py [--seconds S] [--rounds N] [--connections C] [--only WORD]
 Environment: AUGURY_SOURCE, AUGURY_BUILD. Prints one TSV line a figure:
 name, ours, unit, peer, peer's figure, ratio. Each server has one worker on CPU 0, the client runs on CPU 1;
 targets alternate within each round and the medians of all rounds are compared.
-nginx answers from proxy_cache in its best configuration: sendfile off, no access log, keyed by the body.
+nginx answers from proxy_cache in its best configuration: sendfile off, no access log, keyed by the body, Vary not
+looked at. Varnish hashes the body with vmod_bodyaccess and logs nothing. The origin of both is the augury that is
+measured; a run in which more than one request in a hundred went through to it is no run.
 """
 import argparse
 import json
@@ -30,6 +32,8 @@ FEATURES = ("receive_2h_ko,home,half_seconds_remaining,game_seconds_remaining,Di
 ROW = [0, 1, 912, 912, 1.645, 3, 3, 7, 48, 3, 2]
 PATH = "/api/v1/predict/nfl-wp"
 SERVER_CPU, CLIENT_CPU = "0", "1"
+FEATURE_VALUES = dict(zip(FEATURES.split(","), ROW))
+KEYS = 100000
 
 NGINX_CONF = """
 worker_processes 1;
@@ -47,7 +51,7 @@ http {{
     client_body_temp_path {dir}/body;
     proxy_temp_path {dir}/proxy;
     fastcgi_temp_path {dir}/f; uwsgi_temp_path {dir}/u; scgi_temp_path {dir}/s;
-    proxy_cache_path {dir}/cache keys_zone=hits:64m max_size=1g inactive=1h use_temp_path=off;
+    proxy_cache_path {dir}/cache keys_zone=hits:64m max_size=2g inactive=1h use_temp_path=off;
     upstream origin {{ server 127.0.0.1:{origin}; keepalive 128; }}
     server {{
         listen 127.0.0.1:{port};
@@ -59,9 +63,31 @@ http {{
             proxy_cache_methods GET HEAD POST;
             proxy_cache_key "$request_uri|$request_body";
             proxy_cache_valid 200 1h;
-            proxy_ignore_headers Cache-Control Expires;
+            proxy_ignore_headers Cache-Control Expires Vary;
         }}
     }}
+}}
+"""
+
+VARNISH_VCL = """
+vcl 4.1;
+import std;
+import bodyaccess;
+backend origin {{ .host = "127.0.0.1"; .port = "{origin}"; }}
+sub vcl_recv {{
+    if (req.method == "POST") {{
+        std.cache_req_body(64KB);
+        set req.http.X-Method = "POST";
+    }}
+    return (hash);
+}}
+sub vcl_hash {{ bodyaccess.hash_req_body(); }}
+sub vcl_backend_fetch {{
+    if (bereq.http.X-Method == "POST") {{ set bereq.method = "POST"; }}
+}}
+sub vcl_backend_response {{
+    set beresp.ttl = 1h;
+    unset beresp.http.Vary;
 }}
 """
 
@@ -70,7 +96,7 @@ workers = 1
 pidfile = "{dir}/auguryd.pid"
 listen "public" {{ address = "127.0.0.1:{port}" }}
 models {{ dir = "{dir}/models" }}
-cache {{ dir = "{dir}/cache" size = "256MiB" class "prediction" {{ ttl = "1h" }} }}
+cache {{ dir = "{dir}/cache" size = "512MiB" class "prediction" {{ ttl = "1h" }} }}
 admin {{ socket = "{dir}/admin.sock" }}
 log {{ file = "{dir}/augury.log" }}
 """
@@ -122,6 +148,18 @@ def start_nginx(folder, origin):
     return process, port
 
 
+def start_varnish(folder, origin):
+    port = free_port()
+    vcl = os.path.join(folder, "bench.vcl")
+    with open(vcl, "w") as f:
+        f.write(VARNISH_VCL.format(origin=origin))
+    process = start(["varnishd", "-F", "-j", "none", "-n", os.path.join(folder, "varnish"), "-a", f"127.0.0.1:{port}",
+                     "-f", vcl, "-s", "malloc,1g", "-p", "thread_pools=1", "-p", "vsl_mask=-ReqHeader,-RespHeader"],
+                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_for(port, process)
+    return process, port
+
+
 def start_fastapi():
     port = free_port()
     env = dict(os.environ, PEER_MODEL=MODEL, PEER_FEATURES=FEATURES, OMP_NUM_THREADS="1")
@@ -138,28 +176,59 @@ def post(port, path, body):
         return json.loads(answer.read())
 
 
-def blast(target, args):
-    """What the client measured: requests a second and the server's CPU time a request; an error ends the run."""
-    port, path, body_file, pid = target
-    run = subprocess.run(["taskset", "-c", CLIENT_CPU, os.path.join(BUILD, "tests/bench/blast"), "-c", str(args.connections),
-                          "-t", str(args.seconds), "-b", body_file, "-p", path, "-P", str(pid), "127.0.0.1", str(port)],
-                         capture_output=True, text=True)
-    if run.returncode != 0:
-        sys.exit(f"bench_http: port {port}: {run.stdout}{run.stderr}")
-    return {key: float(value) for key, value in re.findall(r"(\w+)=([\d.]+)", run.stdout)}
+class Target:
+    """What is asked of whom: a port, the process that works, and the client's options."""
+
+    def __init__(self, name, port, pid, path, body=None, depth=1, keys=0):
+        self.name, self.port, self.pid = name, port, pid
+        self.options = ["-p", path, "-d", str(depth)]
+        if body is not None:
+            self.options += ["-b", body]
+        if keys:
+            self.options += ["-k", str(keys)]
+        self.keys = keys
+
+    def blast(self, args, *options):
+        """What the client measured: requests a second, the server's CPU time a request; an error ends the run."""
+        run = subprocess.run(["taskset", "-c", CLIENT_CPU, os.path.join(BUILD, "tests/bench/blast"), "-c",
+                              str(args.connections), "-t", str(args.seconds), "-P", str(self.pid), *self.options, *options,
+                              "127.0.0.1", str(self.port)], capture_output=True, text=True)
+        if run.returncode != 0:
+            sys.exit(f"bench_http: {self.name}: {run.stdout}{run.stderr}")
+        return {key: float(value) for key, value in re.findall(r"(\w+)=([\d.]+)", run.stdout)}
+
+    def warm(self, args):
+        """Every key in turn until it is cached."""
+        if self.keys:
+            seconds = args.seconds
+            args.seconds = max(4.0, seconds)
+            asked = 0
+            while asked < 3 * self.keys:
+                asked += self.blast(args)["requests"]
+            args.seconds = seconds
+
+    def measure(self, args):
+        return self.blast(args, *(["-z", "0.99"] if self.keys else []))
 
 
-def compare(name, ours, peer_name, peer, args):
-    """ours and peer: (port, path, body file, pid of the process that works)."""
-    runs = {"ours": [], "peer": []}
+def origin_misses(port):
+    """Requests that the augury behind everything could not answer from rendered answers."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        text = answer.read().decode()
+    found = dict(re.findall(r"^(augury_\S+) (\d+)$", text, re.M))
+    asked = int(found["augury_predict_requests_total"])
+    return asked, asked - int(found['augury_cache_hits_total{class="response",tier="memory"}'])
+
+
+def compare(name, ours, peer, args):
+    runs = {ours: [], peer: []}
     for turn in range(args.rounds):
-        order = (("ours", ours), ("peer", peer)) if turn % 2 == 0 else (("peer", peer), ("ours", ours))
-        for side, target in order:
-            runs[side].append(blast(target, args))
-    rate = {side: statistics.median(run["rps"] for run in runs[side]) for side in runs}
-    cpu = {side: statistics.median(run["server_cpu_us"] for run in runs[side]) for side in runs}
-    print(f"{name}\t{rate['ours']:.0f}\trequests/s\t{peer_name}\t{rate['peer']:.0f}\t{rate['ours'] / rate['peer']:.2f}")
-    print(f"{name}_cpu\t{cpu['ours']:.2f}\tus/request\t{peer_name}\t{cpu['peer']:.2f}\t{cpu['peer'] / cpu['ours']:.2f}",
+        for target in (ours, peer) if turn % 2 == 0 else (peer, ours):
+            runs[target].append(target.measure(args))
+    rate = {target: statistics.median(run["rps"] for run in runs[target]) for target in runs}
+    cpu = {target: statistics.median(run["server_cpu_us"] for run in runs[target]) for target in runs}
+    print(f"{name}\t{rate[ours]:.0f}\trequests/s\t{peer.name}\t{rate[peer]:.0f}\t{rate[ours] / rate[peer]:.2f}")
+    print(f"{name}_cpu\t{cpu[ours]:.2f}\tus/request\t{peer.name}\t{cpu[peer]:.2f}\t{cpu[peer] / cpu[ours]:.2f}",
           flush=True)
 
 
@@ -176,47 +245,110 @@ def working_child(pid, word):
     sys.exit(f"bench_http: process {pid} has no child called {word}")
 
 
+class Bench:
+    def __init__(self, args, folder):
+        self.args, self.folder, self.servers = args, folder, []
+        self.hit = self.body_file("hit.json", {"features": FEATURE_VALUES})
+        # Anything but the one body of the hot key; half_seconds_remaining takes the number of the key.
+        self.many = self.body_file("many.json", {"features": dict(FEATURE_VALUES, half_seconds_remaining=0)})
+        with open(self.many, "r+") as f:
+            text = f.read().replace('"half_seconds_remaining":0', '"half_seconds_remaining":@@@@@@@')
+            f.seek(0)
+            f.write(text)
+        self.miss = self.body_file("row.json", {"features": FEATURE_VALUES, "use_cache": False})
+
+    def body_file(self, name, body):
+        path = os.path.join(self.folder, name)
+        with open(path, "w") as f:
+            json.dump(body, f, separators=(",", ":"))
+        return path
+
+    def start(self, server, *words):
+        process, port = server(*words)
+        self.servers.append(process)
+        return process.pid, port
+
+    def wants(self, name):
+        return self.args.only is None or self.args.only in name
+
+    def run(self):
+        augury_pid, augury_port = self.start(start_augury, self.folder)
+        augury_pid = working_child(augury_pid, b"worker")
+        self.augury = augury_port, augury_pid
+        body = open(self.hit, "rb").read()
+        ours = post(augury_port, PATH, body)["predictions"][0]["prediction"]
+        for peer, program, server, child in (("nginx", "nginx", start_nginx, b"worker"),
+                                             ("varnish", "varnishd", start_varnish, b"")):
+            if not self.wants(peer):
+                continue
+            if shutil.which(program) is None:
+                print(f"bench_http: {peer} is not installed", file=sys.stderr)
+                continue
+            pid, port = self.start(server, self.folder, augury_port)
+            pid = working_child(pid, child)
+            assert post(port, PATH, body)["predictions"][0]["prediction"] == ours
+            self.compare_hits(peer, port, pid)
+        if self.wants("depth16"):
+            self.measure_depth()
+        if self.wants("fastapi"):
+            pid, port = self.start(start_fastapi)
+            assert abs(post(port, "/predict", body)["prediction"] - ours) < 1e-6
+            self.compare_fastapi(port, pid)
+
+    def compare_hits(self, peer, port, pid):
+        for name, body, keys in (("post_hit", self.hit, 0), ("post_hit_zipf", self.many, KEYS)):
+            if peer == "varnish" and keys:
+                continue
+            ours = Target("augury", *self.augury, PATH, body, keys=keys)
+            theirs = Target(f"{peer} hit", port, pid, PATH, body, keys=keys)
+            ours.warm(self.args)
+            theirs.warm(self.args)
+            asked, missed = origin_misses(self.augury[0])
+            compare(f"http.{name}_vs_{peer}", ours, theirs, self.args)
+            self.check_misses(asked, missed)
+
+    def check_misses(self, asked, missed):
+        asked_now, missed_now = origin_misses(self.augury[0])
+        if (missed_now - missed) * 100 > asked_now - asked:
+            sys.exit(f"bench_http: {missed_now - missed} of {asked_now - asked} requests were no hits")
+
+    def compare_fastapi(self, port, pid):
+        for name, path, body in (("post_hit", "hit", self.hit), ("row", "xgboost", self.miss)):
+            compare(f"http.{name}_vs_fastapi", Target("augury", *self.augury, PATH, body),
+                    Target(f"FastAPI + {path}", port, pid, "/predict", body), self.args)
+
+    def measure_depth(self):
+        target = Target("augury", *self.augury, PATH, self.hit, depth=16)
+        runs = [target.measure(self.args) for _ in range(self.args.rounds)]
+        rate = statistics.median(run["rps"] for run in runs)
+        cpu = statistics.median(run["server_cpu_us"] for run in runs)
+        print(f"http.depth16_post_hits\t{rate:.0f}\trequests/s\t\t\t")
+        print(f"http.depth16_post_hits_cpu\t{cpu:.3f}\tus/request\t\t\t")
+
+    def stop(self):
+        for process in reversed(self.servers):
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+        for process in self.servers:
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--seconds", type=float, default=2)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--connections", type=int, default=64)
+    parser.add_argument("--only")
     args = parser.parse_args()
     folder = tempfile.mkdtemp(prefix="augury-bench-", dir="/dev/shm")
-    servers = []
+    bench = Bench(args, folder)
     try:
-        features = dict(zip(FEATURES.split(","), ROW))
-        hit = os.path.join(folder, "hit.json")
-        miss = os.path.join(folder, "row.json")
-        for path, body in ((hit, {"features": features}), (miss, {"features": features, "use_cache": False})):
-            with open(path, "w") as f:
-                json.dump(body, f, separators=(",", ":"))
-        augury, augury_port = start_augury(folder)
-        servers.append(augury)
-        nginx, nginx_port = start_nginx(folder, augury_port)
-        servers.append(nginx)
-        fastapi, fastapi_port = start_fastapi()
-        servers.append(fastapi)
-        body = open(hit, "rb").read()
-        ours = post(augury_port, PATH, body)["predictions"][0]["prediction"]
-        assert post(nginx_port, PATH, body)["predictions"][0]["prediction"] == ours
-        assert abs(post(fastapi_port, "/predict", body)["prediction"] - ours) < 1e-6
-        time.sleep(0.3)  # the supervisor commits the first answer
-        augury_pid, nginx_pid = working_child(augury.pid, b"worker"), working_child(nginx.pid, b"worker")
-        hits = (augury_port, PATH, hit, augury_pid)
-        rows = (augury_port, PATH, miss, augury_pid)
-        compare("http.post_hit_vs_nginx", hits, "nginx proxy_cache hit", (nginx_port, PATH, hit, nginx_pid), args)
-        compare("http.post_hit_vs_fastapi", hits, "FastAPI + dict hit", (fastapi_port, "/predict", hit, fastapi.pid), args)
-        compare("http.row_vs_fastapi", rows, "FastAPI + xgboost", (fastapi_port, "/predict", miss, fastapi.pid), args)
+        bench.run()
     finally:
-        for process in servers:
-            if process.poll() is None:
-                process.send_signal(signal.SIGTERM)
-        for process in servers:
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
+        bench.stop()
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -6,9 +6,11 @@
  * the server's processes spent on the CPU, the figure that a shared machine disturbs least. A close
  * that the server announced (Connection: close) is followed by a new connection and no error;
  * unanswered requests behind the announcement are sent again. A request that is neither answered
- * nor announced is lost.
+ * nor announced is lost. With -k one request stands for many: a marker in its path or body becomes
+ * the number of a key.
  */
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -27,6 +29,8 @@
 #include <unistd.h>
 
 enum { DEPTH_MAX = 256, FILES_MAX = 4096, PIDS_MAX = 64, STEPS = 64, BUCKETS = STEPS * 40 };
+enum { MARK_DIGITS = 7, MARKS_MAX = 8, KEYS_MAX = 1000000 };
+static const char mark[MARK_DIGITS + 1] = "@@@@@@@"; /* becomes 1000000 and more */
 
 struct text {
     char *data;
@@ -36,7 +40,7 @@ struct text {
 struct options {
     const char *host;
     uint16_t port;
-    unsigned connections, depth;
+    unsigned connections, depth, keys;
     double seconds, warmup, zipf;
     const char *method, *path, *content_type;
     const char *bodies[FILES_MAX], *wanted[FILES_MAX];
@@ -67,6 +71,8 @@ struct blast {
     struct options options;
     struct text *requests; /* one a body */
     struct text *wanted;
+    size_t marks[MARKS_MAX]; /* with keys: where in the one request */
+    unsigned mark_count;
     double *zipf_sums;
     uint64_t random;
     unsigned next; /* round robin */
@@ -158,9 +164,11 @@ build_requests(struct blast *blast)
     struct options *options = &blast->options;
     unsigned count = options->body_count > 0 ? options->body_count : 1;
 
+    if (options->keys > 0 && count > 1) {
+        fail("-k", "goes with one body, or none");
+    }
     blast->requests = must(calloc(count, sizeof(*blast->requests)));
     blast->wanted = must(calloc(count, sizeof(*blast->wanted)));
-    blast->zipf_sums = must(calloc(count, sizeof(*blast->zipf_sums)));
     for (unsigned i = 0; i < count; i++) {
         struct text body = {NULL, 0};
         if (options->body_count > 0) {
@@ -171,15 +179,48 @@ build_requests(struct blast *blast)
         if (i < options->wanted_count) {
             blast->wanted[i] = read_file(options->wanted[i]);
         }
-        blast->zipf_sums[i] = (i > 0 ? blast->zipf_sums[i - 1] : 0) + pow(i + 1.0, -options->zipf);
     }
     options->body_count = count;
+}
+
+static void
+find_marks(struct blast *blast)
+{
+    const struct text *request = &blast->requests[0];
+
+    for (size_t i = 0; i + MARK_DIGITS <= request->len && blast->mark_count < MARKS_MAX; i++) {
+        if (memcmp(request->data + i, mark, MARK_DIGITS) == 0) {
+            blast->marks[blast->mark_count++] = i;
+        }
+    }
+    if (blast->mark_count == 0) {
+        fail("-k", "the request has no @@@@@@@");
+    }
+}
+
+/* What choose() chooses from: bodies, or keys. */
+static unsigned
+choices(const struct blast *blast)
+{
+    return blast->options.keys > 0 ? blast->options.keys : blast->options.body_count;
+}
+
+static void
+sum_zipf(struct blast *blast)
+{
+    unsigned count = choices(blast);
+
+    blast->zipf_sums = must(calloc(count, sizeof(*blast->zipf_sums)));
+    for (unsigned i = 0; i < count; i++) {
+        blast->zipf_sums[i] =
+            (i > 0 ? blast->zipf_sums[i - 1] : 0) + pow(i + 1.0, -blast->options.zipf);
+    }
 }
 
 static unsigned
 choose(struct blast *blast)
 {
-    unsigned count = blast->options.body_count;
+    unsigned count = choices(blast);
 
     if (blast->options.zipf <= 0) {
         blast->next = blast->next + 1 < count ? blast->next + 1 : 0;
@@ -251,13 +292,22 @@ flush(struct blast *blast, struct conn *conn)
 }
 
 static void
-put_request(struct conn *conn, struct text request)
+put_request(const struct blast *blast, struct conn *conn, unsigned choice)
 {
+    bool has_keys = blast->options.keys > 0;
+    struct text request = blast->requests[has_keys ? 0 : choice];
+
     if (conn->tx_len + request.len > conn->tx_cap) {
         conn->tx_cap = (conn->tx_len + request.len) * 2;
         conn->tx = must(realloc(conn->tx, conn->tx_cap));
     }
     memcpy(conn->tx + conn->tx_len, request.data, request.len);
+    for (unsigned i = 0; has_keys && i < blast->mark_count; i++) {
+        char *digit = conn->tx + conn->tx_len + blast->marks[i] + MARK_DIGITS;
+        for (unsigned n = KEYS_MAX + choice, left = MARK_DIGITS; left > 0; left--, n /= 10) {
+            *--digit = (char)('0' + n % 10);
+        }
+    }
     conn->tx_len += request.len;
 }
 
@@ -273,7 +323,7 @@ send_batch(struct blast *blast, struct conn *conn, unsigned again)
         if (again == 0) {
             conn->batch[i] = choose(blast);
         }
-        put_request(conn, blast->requests[conn->batch[i]]);
+        put_request(blast, conn, conn->batch[i]);
     }
     conn->outstanding = again > 0 ? again : depth;
     conn->sent_ns = now_ns();
@@ -355,7 +405,7 @@ static void
 judge(struct blast *blast, struct conn *conn, const char *answer, size_t head_len, size_t len)
 {
     unsigned which = conn->batch[blast->options.depth - conn->outstanding];
-    const struct text *wanted = &blast->wanted[which];
+    const struct text *wanted = &blast->wanted[blast->options.keys > 0 ? 0 : which];
 
     conn->outstanding--;
     blast->totals.requests++;
@@ -430,22 +480,38 @@ run_for(struct blast *blast, double seconds)
 
 /* ---- report --------------------------------------------------------------------------------- */
 
-/* Nanoseconds on a CPU, from the scheduler. */
+static uint64_t
+task_cpu_ns(const char *path)
+{
+    unsigned long long ns = 0;
+    FILE *file = fopen(path, "r");
+
+    if (file != NULL) {
+        if (fscanf(file, "%llu", &ns) != 1) {
+            ns = 0;
+        }
+        fclose(file);
+    }
+    return ns;
+}
+
+/* Nanoseconds on a CPU of all threads, from the scheduler. */
 static uint64_t
 cpu_ns(const struct options *options)
 {
     uint64_t sum = 0;
 
     for (unsigned i = 0; i < options->pid_count; i++) {
-        char path[64];
-        unsigned long long ns = 0;
-        snprintf(path, sizeof(path), "/proc/%d/schedstat", options->pids[i]);
-        FILE *file = fopen(path, "r");
-        if (file != NULL && fscanf(file, "%llu", &ns) == 1) {
-            sum += ns;
+        char path[512];
+        snprintf(path, sizeof(path), "/proc/%d/task", options->pids[i]);
+        DIR *tasks = opendir(path);
+        for (struct dirent *task; tasks != NULL && (task = readdir(tasks)) != NULL;) {
+            snprintf(path, sizeof(path), "/proc/%d/task/%s/schedstat", options->pids[i],
+                     task->d_name);
+            sum += task->d_name[0] != '.' ? task_cpu_ns(path) : 0;
         }
-        if (file != NULL) {
-            fclose(file);
+        if (tasks != NULL) {
+            closedir(tasks);
         }
     }
     return sum;
@@ -490,15 +556,17 @@ report(const struct blast *blast, double seconds, uint64_t spent_ns)
 static _Noreturn void
 usage(int code)
 {
-    fprintf(code == 0 ? stdout : stderr,
-            "usage: blast [options] HOST PORT\n"
-            "  -c N     connections (64)          -d N     requests in flight on each (1)\n"
-            "  -t S     seconds measured (5)      -w S     seconds before that (0.5)\n"
-            "  -m WORD  method (GET; POST with -b) -p PATH  target (/)\n"
-            "  -b FILE  a body; many are sent in turn, or by zipf with -z EXPONENT\n"
-            "  -x FILE  what the body before must be answered with, byte for byte\n"
-            "  -T TYPE  content type (application/json)\n"
-            "  -P PID   a server process whose CPU time counts; may be repeated\n");
+    fprintf(
+        code == 0 ? stdout : stderr,
+        "usage: blast [options] HOST PORT\n"
+        "  -c N     connections (64)          -d N     requests in flight on each (1)\n"
+        "  -t S     seconds measured (5)      -w S     seconds before that (0.5)\n"
+        "  -m WORD  method (GET; POST with -b) -p PATH  target (/)\n"
+        "  -b FILE  a body; many are sent in turn, or by zipf with -z EXPONENT\n"
+        "  -x FILE  what the body before must be answered with, byte for byte\n"
+        "  -k N     the @@@@@@@ in path or body is 1000000 to 1000000 + N - 1, in turn or by -z\n"
+        "  -T TYPE  content type (application/json)\n"
+        "  -P PID   a server process whose CPU time counts; may be repeated\n");
     exit(code);
 }
 
@@ -523,13 +591,14 @@ parse_options(int argc, char **argv, struct options *out)
                             .warmup = 0.5,
                             .path = "/",
                             .content_type = "application/json"};
-    for (int c; (c = getopt(argc, argv, "c:d:t:w:m:p:b:x:z:T:P:h")) != -1;) {
+    for (int c; (c = getopt(argc, argv, "c:d:t:w:m:p:b:x:z:k:T:P:h")) != -1;) {
         switch (c) {
         case 'c': out->connections = (unsigned)number(optarg); break;
         case 'd': out->depth = (unsigned)number(optarg); break;
         case 't': out->seconds = number(optarg); break;
         case 'w': out->warmup = number(optarg); break;
         case 'z': out->zipf = number(optarg); break;
+        case 'k': out->keys = (unsigned)number(optarg); break;
         case 'm': out->method = optarg; break;
         case 'p': out->path = optarg; break;
         case 'T': out->content_type = optarg; break;
@@ -555,7 +624,8 @@ parse_options(int argc, char **argv, struct options *out)
         default: usage(2);
         }
     }
-    if (argc - optind != 2 || out->depth < 1 || out->depth > DEPTH_MAX || out->connections < 1) {
+    if (argc - optind != 2 || out->depth < 1 || out->depth > DEPTH_MAX || out->connections < 1 ||
+        out->keys > KEYS_MAX) {
         usage(2);
     }
     out->host = argv[optind];
@@ -575,6 +645,10 @@ main(int argc, char **argv)
         fail(blast.options.host, "not an IPv4 address");
     }
     build_requests(&blast);
+    if (blast.options.keys > 0) {
+        find_marks(&blast);
+    }
+    sum_zipf(&blast);
     blast.epoll = epoll_create1(EPOLL_CLOEXEC);
     blast.conns = must(calloc(blast.options.connections, sizeof(*blast.conns)));
     for (unsigned i = 0; i < blast.options.connections; i++) {
