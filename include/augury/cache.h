@@ -96,8 +96,8 @@ AUGURY_MUST_USE int cache_get(struct cache *cache, const struct cache_query *que
  * that was stamped before. A late put of an old value is so dead on arrival. */
 uint64_t cache_stamp(const struct cache *cache);
 
-/* What an entry was made from (a model, a view, an entity), besides its class: at most so many
- * tags, each the number of a name. */
+/* What an entry was made from, besides its class: at most so many tags, each the number of a name:
+ * a model's name as it is, "view:NAME", "entity:NAME". */
 enum { CACHE_TAGS = 3 };
 uint16_t cache_tag(struct bytes name); /* 1 to 65535 */
 
@@ -165,6 +165,34 @@ AUGURY_MUST_USE int cache_keeper_flush(struct cache *cache, uint64_t *out_entrie
 /* All entries of a class, or of whatever was made from the name, that were stamped before now. */
 AUGURY_MUST_USE int cache_keeper_invalidate_class(struct cache *cache, enum cache_class class);
 AUGURY_MUST_USE int cache_keeper_invalidate_tag(struct cache *cache, struct bytes name);
+/* All entries stamped before now whose key matches: * any bytes, ? one, [a-z] one of a set, [!a-z]
+ * none of it, \\ takes what follows as it is. AUGURY_ERR_INVALID: no pattern; AUGURY_ERR_LIMIT:
+ * CACHE_BANS are being swept. */
+AUGURY_MUST_USE int cache_keeper_ban(struct cache *cache, struct bytes pattern, struct err *err);
+
+enum { CACHE_BANS = 64, CACHE_BAN_BYTES = 256 };
+struct cache_ban {
+    uint64_t stamp;
+    uint64_t created_wall_ms;
+    uint64_t swept; /* entries removed by it so far */
+    size_t len;
+    uint8_t pattern[CACHE_BAN_BYTES];
+};
+/* Those that hold, until the sweep has passed all entries. out_bans: room for CACHE_BANS. */
+size_t cache_bans(const struct cache *cache, struct cache_ban *out_bans);
+int cache_ban_check(struct bytes pattern, struct err *err);
+
+/* What has just been invalidated here, for those who tell other machines. Called by the keeper
+ * after the commit; a put by order invalidates what others keep under its key. */
+enum cache_news_kind {
+    CACHE_NEWS_KEY,   /* text: the key */
+    CACHE_NEWS_TAG,   /* text: the name */
+    CACHE_NEWS_CLASS, /* text: the class's name */
+    CACHE_NEWS_BAN,   /* text: the pattern */
+    CACHE_NEWS_FLUSH
+};
+typedef void cache_news_fn(void *arg, enum cache_news_kind kind, struct bytes text);
+void cache_keeper_on_news(struct cache *cache, cache_news_fn *fn, void *arg);
 
 struct cache_usage {
     uint64_t entries;

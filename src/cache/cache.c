@@ -397,8 +397,11 @@ entry_get(struct cache *cache, const struct cache_query *query, struct cache_hit
         stats_add(cache->stats, STATS_CACHE_COLLISIONS, 1);
         return AUGURY_NOT_FOUND;
     }
-    if (cache_death_of(cache->invalid, &entry) != CACHE_ALIVE) {
-        stats_add(cache->stats, STATS_CACHE_INVALIDATED, 1);
+    enum cache_death death = cache_death_of(cache->invalid, &entry);
+    if (death != CACHE_ALIVE) {
+        stats_add(cache->stats,
+                  death == CACHE_DEAD_BY_BAN ? STATS_CACHE_DEAD_BAN : STATS_CACHE_DEAD_GENERATION,
+                  1);
         return AUGURY_NOT_FOUND;
     }
     if (!is_in_time(&entry, query)) {

@@ -12,9 +12,6 @@
 
 #include <string.h>
 
-/* Keys of CACHE_TABLE_INVALID; each value is a stamp. */
-enum { KEY_CLASS = 0, KEY_CLOCK = 256, KEY_TAG = 1 << 16, STAMP_BYTES = 8 };
-
 enum { TOMB_SHIFT = 64 - 12 };
 _Static_assert(CACHE_TOMBS == 1 << (64 - TOMB_SHIFT), "a tomb for each value of the highest bits");
 
@@ -55,6 +52,8 @@ stamp_raise(atomic_uint_least64_t *stamp, uint64_t to)
 enum cache_death
 cache_death_look(const struct cache_invalid *invalid, const struct cache_entry *entry)
 {
+    size_t slot;
+
     if (stamp_of(&invalid->classes[entry->class]) > entry->stamp) {
         return CACHE_DEAD_BY_GENERATION;
     }
@@ -64,7 +63,7 @@ cache_death_look(const struct cache_invalid *invalid, const struct cache_entry *
             return CACHE_DEAD_BY_GENERATION;
         }
     }
-    return CACHE_ALIVE;
+    return cache_ban_find(invalid, entry, &slot) ? CACHE_DEAD_BY_BAN : CACHE_ALIVE;
 }
 
 bool
@@ -73,6 +72,7 @@ cache_is_late(const struct cache *cache, const struct cache_entry *entry)
     const struct cache_invalid *invalid = cache->invalid;
 
     return cache_death_of(invalid, entry) != CACHE_ALIVE ||
+           stamp_of(&invalid->retired) > entry->stamp ||
            stamp_of(&invalid->tombs[entry->lo >> TOMB_SHIFT]) > entry->stamp;
 }
 
@@ -86,6 +86,8 @@ cache_moves_begin(struct cache *cache)
     moves->clock = cache_stamp(cache);
     memset(moves->classes, 0, sizeof(moves->classes));
     moves->tag_count = 0;
+    moves->ban_len = 0;
+    moves->retire = 0;
 }
 
 void
@@ -95,17 +97,22 @@ cache_move_class(struct cache *cache, enum cache_class class)
 
     AUGURY_ASSERT(class < CACHE_CLASS_COUNT);
     moves->classes[class] = ++moves->clock;
+    moves->classes[CACHE_RESPONSE] = moves->clock;
 }
 
 void
-cache_move_tag(struct cache *cache, uint16_t tag)
+cache_move_tag(struct cache *cache, struct bytes name)
 {
     struct cache_moves *moves = &cache->keeper.moves;
 
     /* A group has no more records than there is room for. */
-    AUGURY_ASSERT(tag != 0 && moves->tag_count < AUGURY_COUNT(moves->tags));
+    AUGURY_ASSERT(moves->tag_count < AUGURY_COUNT(moves->tags));
     moves->tags[moves->tag_count].stamp = ++moves->clock;
-    moves->tags[moves->tag_count++].tag = tag;
+    moves->tags[moves->tag_count++].tag = cache_tag(name);
+    /* A rendered answer carries its model's tag, not those of views and entities. */
+    if (name.len > 0 && memchr(name.data, ':', name.len) != NULL) {
+        moves->classes[CACHE_RESPONSE] = moves->clock;
+    }
 }
 
 void
@@ -139,7 +146,7 @@ cache_moves_kill(const struct cache *cache, const struct cache_entry *entry)
 static int
 row_put(struct store_txn *txn, uint64_t key, uint64_t stamp)
 {
-    uint8_t value[STAMP_BYTES];
+    uint8_t value[CACHE_STAMP_BYTES];
 
     le64_put(value, stamp);
     return store_put_u64(txn, CACHE_TABLE_INVALID, key, bytes_of(value, sizeof(value)),
@@ -152,18 +159,24 @@ cache_moves_store(struct cache *cache, struct store_txn *txn)
     const struct cache_moves *moves = &cache->keeper.moves;
     int rc = 0;
 
-    if (moves->clock == cache_stamp(cache)) {
+    if (moves->clock == cache_stamp(cache) && moves->retire == 0) {
         return 0;
+    }
+    if (moves->retire != 0) {
+        rc = row_put(txn, CACHE_KEY_RETIRED, moves->retire);
+    }
+    if (rc == 0) {
+        rc = cache_bans_store(cache, txn);
     }
     for (uint64_t class = 0; rc == 0 && class < CACHE_CLASS_COUNT; class ++) {
         if (moves->classes[class] != 0) {
-            rc = row_put(txn, KEY_CLASS + class, moves->classes[class]);
+            rc = row_put(txn, CACHE_KEY_CLASS + class, moves->classes[class]);
         }
     }
     for (size_t i = 0; rc == 0 && i < moves->tag_count; i++) {
-        rc = row_put(txn, KEY_TAG + (uint64_t)moves->tags[i].tag, moves->tags[i].stamp);
+        rc = row_put(txn, CACHE_KEY_TAG + (uint64_t)moves->tags[i].tag, moves->tags[i].stamp);
     }
-    return rc == 0 ? row_put(txn, KEY_CLOCK, moves->clock) : rc;
+    return rc == 0 ? row_put(txn, CACHE_KEY_CLOCK, moves->clock) : rc;
 }
 
 void
@@ -178,6 +191,10 @@ cache_moves_publish(struct cache *cache)
     for (size_t i = 0; i < moves->tag_count; i++) {
         stamp_raise(&invalid->tags[moves->tags[i].tag], moves->tags[i].stamp);
     }
+    stamp_raise(&invalid->retired, moves->retire);
+    if (moves->ban_len > 0 || moves->retire != 0) {
+        cache_bans_publish(cache);
+    }
     stamp_raise(&invalid->clock, moves->clock);
 }
 
@@ -188,18 +205,24 @@ clock_read(struct store_txn *txn, uint64_t *out_clock)
 {
     struct bytes stored;
 
-    int rc = store_find_u64(txn, CACHE_TABLE_INVALID, KEY_CLOCK, &stored);
-    *out_clock = rc == 0 && stored.len == STAMP_BYTES ? le64_get(stored.data) : 0;
+    int rc = store_find_u64(txn, CACHE_TABLE_INVALID, CACHE_KEY_CLOCK, &stored);
+    *out_clock = rc == 0 && stored.len == CACHE_STAMP_BYTES ? le64_get(stored.data) : 0;
     return rc == AUGURY_NOT_FOUND ? 0 : rc;
 }
 
 static void
-row_take(struct cache_invalid *invalid, uint64_t key, uint64_t stamp)
+row_take(struct cache_invalid *invalid, uint64_t key, struct bytes value)
 {
-    if (key < CACHE_CLASS_COUNT) {
+    uint64_t stamp = value.len == CACHE_STAMP_BYTES ? le64_get(value.data) : 0;
+
+    if (key >= CACHE_KEY_BAN && key < CACHE_KEY_BAN + CACHE_BANS) {
+        cache_ban_take(invalid, key - CACHE_KEY_BAN, value);
+    } else if (key == CACHE_KEY_RETIRED) {
+        stamp_raise(&invalid->retired, stamp);
+    } else if (key < CACHE_CLASS_COUNT) {
         stamp_raise(&invalid->classes[key], stamp);
-    } else if (key >= KEY_TAG && key < KEY_TAG + CACHE_TAG_COUNT) {
-        stamp_raise(&invalid->tags[key - KEY_TAG], stamp);
+    } else if (key >= CACHE_KEY_TAG && key < CACHE_KEY_TAG + CACHE_TAG_COUNT) {
+        stamp_raise(&invalid->tags[key - CACHE_KEY_TAG], stamp);
     }
 }
 
@@ -215,9 +238,9 @@ rows_take(struct cache_invalid *invalid, struct store_txn *txn)
         rc = store_cursor_seek(cursor, bytes_of(&number, sizeof(number)), &key, &value);
     }
     while (rc == 0) {
-        if (key.len == sizeof(number) && value.len == STAMP_BYTES) {
+        if (key.len == sizeof(number)) {
             memcpy(&number, key.data, sizeof(number));
-            row_take(invalid, number, le64_get(value.data));
+            row_take(invalid, number, value);
         }
         rc = store_cursor_next(cursor, &key, &value);
     }
@@ -246,13 +269,19 @@ rows_give(const struct cache_invalid *invalid, struct store_txn *txn)
 
     for (uint64_t class = 0; rc == 0 && class < CACHE_CLASS_COUNT; class ++) {
         uint64_t stamp = stamp_of(&invalid->classes[class]);
-        rc = stamp == 0 ? 0 : row_put(txn, KEY_CLASS + class, stamp);
+        rc = stamp == 0 ? 0 : row_put(txn, CACHE_KEY_CLASS + class, stamp);
     }
     for (uint64_t tag = 0; rc == 0 && tag < CACHE_TAG_COUNT; tag++) {
         uint64_t stamp = stamp_of(&invalid->tags[tag]);
-        rc = stamp == 0 ? 0 : row_put(txn, KEY_TAG + tag, stamp);
+        rc = stamp == 0 ? 0 : row_put(txn, CACHE_KEY_TAG + tag, stamp);
     }
-    return rc == 0 ? row_put(txn, KEY_CLOCK, stamp_of(&invalid->clock)) : rc;
+    if (rc == 0) {
+        rc = cache_bans_give(invalid, txn);
+    }
+    if (rc == 0 && stamp_of(&invalid->retired) != 0) {
+        rc = row_put(txn, CACHE_KEY_RETIRED, stamp_of(&invalid->retired));
+    }
+    return rc == 0 ? row_put(txn, CACHE_KEY_CLOCK, stamp_of(&invalid->clock)) : rc;
 }
 
 int
@@ -261,6 +290,8 @@ cache_invalid_adopt(struct cache *cache)
     struct store_txn *txn = NULL;
     uint64_t clock = 0;
 
+    cache->keeper.dead = (struct cache_dead_round){.done = 0};
+    cache_bans_repair(cache->invalid);
     int rc = store_begin(cache->store, &txn);
     if (rc == 0) {
         rc = clock_read(txn, &clock);

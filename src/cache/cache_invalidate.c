@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * cache_invalidate.c - what an administrator or another machine asks of the keeper: purge, flush,
- * invalidate.
+ * invalidate, ban.
  * Invariants: (1) what was handed in before the request does not appear after it: the rings are
  * drained first, and what was stamped before comes too late; (2) the answer comes after the commit.
  */
@@ -22,6 +22,22 @@ cache_live_find(struct cache *cache, struct store_txn *txn, struct bytes key,
                    cache_death_of(cache->invalid, out_entry) == CACHE_ALIVE &&
                    !cache_moves_kill(cache, out_entry);
     return is_live ? 0 : AUGURY_NOT_FOUND;
+}
+
+void
+cache_keeper_on_news(struct cache *cache, cache_news_fn *fn, void *arg)
+{
+    AUGURY_ASSERT(cache->is_keeper);
+    cache->keeper.news_fn = fn;
+    cache->keeper.news_arg = arg;
+}
+
+void
+cache_news_tell(struct cache *cache, enum cache_news_kind kind, struct bytes text)
+{
+    if (cache->keeper.news_fn != NULL) {
+        cache->keeper.news_fn(cache->keeper.news_arg, kind, text);
+    }
 }
 
 static int
@@ -59,7 +75,11 @@ order_now(struct cache *cache, const struct cache_ring_record *record, int *out_
         return rc;
     }
     rc = cache_order_do(cache, txn, &state, record, out_result);
-    return request_end(cache, &txn, rc, &state);
+    rc = request_end(cache, &txn, rc, &state);
+    if (rc == 0) {
+        cache_order_tell(cache, record, *out_result);
+    }
+    return rc;
 }
 
 /* By the word before the colon; CACHE_RESPONSE for a word that is no class. */
@@ -111,6 +131,35 @@ cache_keeper_invalidate_tag(struct cache *cache, struct bytes name)
 }
 
 int
+cache_keeper_ban(struct cache *cache, struct bytes pattern, struct err *err)
+{
+    struct store_txn *txn = NULL;
+    struct cache_state state;
+
+    int rc = cache_ban_check(pattern, err);
+    if (rc != 0) {
+        return rc;
+    }
+    rc = request_begin(cache, &txn, &state);
+    if (rc == 0 && !cache_move_ban(cache, pattern)) {
+        store_abort(&txn);
+        cache_keeper_leave(cache, 0);
+        return err_set(err, AUGURY_ERR_LIMIT, "too_many_bans",
+                       "%d bans hold until the sweep has passed all entries; try again later, or "
+                       "flush a class",
+                       (int)CACHE_BANS);
+    }
+    if (rc == 0) {
+        rc = request_end(cache, &txn, rc, &state);
+    }
+    if (rc != 0) {
+        return err_set(err, rc, "ban_failed", "the ban is not in force: %s", augury_strerror(rc));
+    }
+    cache_news_tell(cache, CACHE_NEWS_BAN, pattern);
+    return 0;
+}
+
+int
 cache_keeper_flush(struct cache *cache, uint64_t *out_entries)
 {
     struct store_txn *txn = NULL;
@@ -132,6 +181,7 @@ cache_keeper_flush(struct cache *cache, uint64_t *out_entries)
     if (rc == 0) {
         stats_add(cache->stats, STATS_CACHE_PURGED, entries);
         *out_entries = entries;
+        cache_news_tell(cache, CACHE_NEWS_FLUSH, bytes_of(NULL, 0));
     }
     return rc;
 }

@@ -287,6 +287,11 @@ group_answer(struct cache *cache, struct group *group, int rc)
     for (size_t i = 0; rc != 0 && i < group->count; i++) {
         group->results[i] = rc;
     }
+    for (size_t i = 0; rc == 0 && i < group->count; i++) {
+        if (group->records[i].order != 0) {
+            cache_order_tell(cache, &group->records[i], group->results[i]);
+        }
+    }
     cache_orders_answer(cache, group->records, group->results, group->count);
 }
 
@@ -421,6 +426,7 @@ static void
 gauges_set(struct cache *cache)
 {
     stats_set(cache->stats, STATS_CACHE_ENTRIES, cache_entries_of(&cache->keeper.state));
+    stats_set(cache->stats, STATS_CACHE_BANS, cache_bans_due(cache, UINT64_MAX));
     stats_set(cache->stats, STATS_CACHE_USED_BYTES, cache_used_bytes(cache));
     stats_set(cache->stats, STATS_CACHE_QUOTA_BYTES, cache->keeper.state.quota_bytes);
 }
@@ -481,6 +487,10 @@ cache_keeper_tick(struct cache *cache, uint64_t now_wall_ms)
     }
     if (rc == 0) {
         rc = sweep(cache, now_wall_ms);
+        cache_keeper_react(cache, rc);
+    }
+    if (rc == 0) {
+        rc = cache_dead_sweep(cache);
         cache_keeper_react(cache, rc);
     }
     gauges_set(cache);

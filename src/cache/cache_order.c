@@ -368,7 +368,7 @@ order_do(struct cache *cache, struct store_txn *txn, struct cache_state *state,
         return rc == 0 ? put_do(cache, txn, state, record) : is_answer(rc) ? 0 : rc;
     case CACHE_ORDER_PURGE:
     case CACHE_ORDER_PURGE_IF_MATCH: return purge_do(cache, txn, state, record, out_result);
-    case CACHE_ORDER_INVALIDATE_TAG: cache_move_tag(cache, cache_tag(record->item.key)); return 0;
+    case CACHE_ORDER_INVALIDATE_TAG: cache_move_tag(cache, record->item.key); return 0;
     case CACHE_ORDER_INVALIDATE_CLASS: cache_move_class(cache, record->item.class); return 0;
     case CACHE_ORDER_COUNT: break;
     }
@@ -383,4 +383,23 @@ cache_order_do(struct cache *cache, struct store_txn *txn, struct cache_state *s
         return 0;
     }
     return order_do(cache, txn, state, record, out_result);
+}
+
+void
+cache_order_tell(struct cache *cache, const struct cache_ring_record *record, int result)
+{
+    if (result != 0 &&
+        !(result == AUGURY_NOT_FOUND && record->order == 1 + (int)CACHE_ORDER_PURGE)) {
+        return;
+    }
+    switch ((enum cache_order_kind)(record->order - 1)) {
+    case CACHE_ORDER_INVALIDATE_TAG:
+        cache_news_tell(cache, CACHE_NEWS_TAG, record->item.key);
+        break;
+    case CACHE_ORDER_INVALIDATE_CLASS:
+        cache_news_tell(cache, CACHE_NEWS_CLASS,
+                        bytes_of_text(cache_class_name(record->item.class)));
+        break;
+    default: cache_news_tell(cache, CACHE_NEWS_KEY, record->item.key); break;
+    }
 }

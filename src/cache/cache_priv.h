@@ -176,6 +176,28 @@ struct cache_board {
 
 enum { CACHE_TAG_COUNT = 1 << 16, CACHE_TOMBS = 1 << 12, CACHE_GROUP_ENTRIES = 128 };
 
+/* Keys of CACHE_TABLE_INVALID. The value is a stamp; of a ban its stamp, when it was made (ms), and
+ * its pattern. */
+enum {
+    CACHE_KEY_CLASS = 0,
+    CACHE_KEY_CLOCK = 256,
+    CACHE_KEY_RETIRED = 257,
+    CACHE_KEY_BAN = 512,
+    CACHE_KEY_TAG = 1 << 16,
+    CACHE_STAMP_BYTES = 8,
+    CACHE_BAN_ROW = 16
+};
+
+/* Written by the keeper alone; an odd version: just now. */
+struct cache_ban_slot {
+    atomic_uint_least64_t version;
+    atomic_uint_least64_t stamp; /* 0: free */
+    atomic_uint_least64_t created_wall_ms;
+    atomic_uint_least64_t swept;
+    atomic_uint_least64_t len;
+    atomic_uint_least64_t pattern[CACHE_BAN_BYTES / 8];
+};
+
 /* The clock of invalidations and when each generation last moved. A process without a board has one
  * of its own, read from the environment. Stored by the keeper: generations, then the clock. */
 struct cache_invalid {
@@ -183,6 +205,9 @@ struct cache_invalid {
     atomic_uint_least64_t classes[CACHE_CLASS_COUNT];
     /* Stamps of purges by the highest bits of lo: a put that was stamped before comes too late. */
     atomic_uint_least64_t tombs[CACHE_TOMBS];
+    atomic_uint_least64_t retired;    /* stamp of the newest ban that has ended */
+    atomic_uint_least64_t ban_newest; /* stamp of the newest ban that holds, or 0 */
+    struct cache_ban_slot bans[CACHE_BANS];
     atomic_uint_least64_t tags[CACHE_TAG_COUNT];
 };
 
@@ -196,10 +221,15 @@ struct cache_moves {
         uint16_t tag;
     } tags[CACHE_GROUP_ENTRIES];
     size_t tag_count;
+    /* One ban; len 0: none. */
+    size_t ban_slot, ban_len;
+    uint64_t ban_stamp;
+    uint8_t ban_pattern[CACHE_BAN_BYTES];
+    uint64_t retire; /* bans up to this stamp end */
 };
 
 size_t cache_invalid_bytes(void);
-enum cache_death { CACHE_ALIVE, CACHE_DEAD_BY_GENERATION };
+enum cache_death { CACHE_ALIVE, CACHE_DEAD_BY_GENERATION, CACHE_DEAD_BY_BAN };
 enum cache_death cache_death_look(const struct cache_invalid *invalid,
                                   const struct cache_entry *entry);
 /* One compare with the newest stamp settles the usual case. */
@@ -221,13 +251,36 @@ int cache_invalid_follow(struct cache_invalid *invalid, struct store_txn *txn);
 int cache_invalid_adopt(struct cache *cache);
 
 /* Within a write transaction; cache_write_begin and cache_write_end do the rest. */
+/* Answers rendered from them go with them. */
 void cache_move_class(struct cache *cache, enum cache_class class);
-void cache_move_tag(struct cache *cache, uint16_t tag);
+void cache_move_tag(struct cache *cache, struct bytes name);
 /* An entry is purged: neither a late put of its key nor an answer rendered from it may live on. */
 void cache_move_key(struct cache *cache, uint64_t lo, enum cache_class class);
 void cache_moves_begin(struct cache *cache);
 int cache_moves_store(struct cache *cache, struct store_txn *txn);
 void cache_moves_publish(struct cache *cache);
+
+/* ---- bans: cache_ban.c --------------------------------------------------------------------- */
+
+bool cache_glob_match(struct bytes pattern, struct bytes text);
+/* Whether a ban that is newer than the entry matches its text. */
+bool cache_ban_find(const struct cache_invalid *invalid, const struct cache_entry *entry,
+                    size_t *out_slot);
+void cache_ban_count(struct cache_invalid *invalid, size_t slot); /* one entry more is swept */
+/* Within a write transaction, one. false: all slots hold. */
+bool cache_move_ban(struct cache *cache, struct bytes pattern);
+/* Bans up to that stamp end: the sweep has seen every entry since. */
+void cache_move_retire(struct cache *cache, uint64_t stamp);
+size_t cache_bans_due(const struct cache *cache, uint64_t stamp); /* so many would end */
+int cache_bans_store(struct cache *cache, struct store_txn *txn);
+void cache_bans_publish(struct cache *cache);
+void cache_ban_take(struct cache_invalid *invalid, size_t slot, struct bytes row);
+/* A keeper was killed while it wrote a slot; what it wrote is in the environment. */
+void cache_bans_repair(struct cache_invalid *invalid);
+int cache_bans_give(const struct cache_invalid *invalid, struct store_txn *txn);
+
+/* For some milliseconds: a tick's share of the round. */
+int cache_dead_sweep(struct cache *cache);
 
 /* ---- orders: cache_order.c ----------------------------------------------------------------- */
 
@@ -243,10 +296,20 @@ int cache_orders_store(struct cache *cache, struct store_txn *txn,
 /* After the commit, before the tails are stored. */
 void cache_orders_answer(struct cache *cache, const struct cache_ring_record *records,
                          const int *results, size_t count);
+/* After the commit: tells whoever wants to know what the order invalidated. */
+void cache_order_tell(struct cache *cache, const struct cache_ring_record *record, int result);
+void cache_news_tell(struct cache *cache, enum cache_news_kind kind, struct bytes text);
 /* Discards what is in the rings; orders are answered with rc. */
 void cache_rings_refuse(struct cache *cache, int rc);
 
 /* ---- a process's view: cache.c ------------------------------------------------------------- */
+
+/* A round of removing what is dead: cache_dead.c. */
+struct cache_dead_round {
+    uint64_t clock;    /* when it began */
+    uint64_t from_seq; /* where it goes on; 0: none is under way */
+    uint64_t done;     /* clock of the last one that ended */
+};
 
 struct cache_keeper {
     struct cache_state state; /* of the last commit */
@@ -257,7 +320,10 @@ struct cache_keeper {
     uint64_t retry_mono_ms;   /* when off: next try to open */
     unsigned healthy_commits; /* since the start or the last death */
     uint64_t now_wall_ms;     /* as last told */
+    struct cache_dead_round dead;
     struct cache_moves moves; /* of the transaction that is open */
+    cache_news_fn *news_fn;   /* or NULL */
+    void *news_arg;
 };
 
 enum { CACHE_MEMO_BITS = 14 };
