@@ -104,6 +104,16 @@ struct conf {
     struct conf_object objects[CONF_OBJECT_MAX];
     uint32_t object_count;
     struct {
+        char address[CONF_PATH_BYTES]; /* empty: the tier is off */
+        char user[64];
+        char password_file[CONF_PATH_BYTES];
+        uint32_t database;
+        char prefix[64];
+        uint32_t timeout_ms, connect_timeout_ms;
+        uint64_t queue_bytes;
+        uint32_t min_cost_us; /* a prediction that costs less is not looked up there */
+    } redis;
+    struct {
         char socket[CONF_PATH_BYTES];
         char operator_group[64];
     } admin;
@@ -118,11 +128,13 @@ struct conf {
 enum conf_type {
     CONF_TEXT,    /* char[size] */
     CONF_PATH,    /* char[size]: an absolute path, or a word that `choices` allows */
+    CONF_SERVER,  /* char[size]: as an address, or "unix:/path", or empty: none */
     CONF_ADDRESS, /* char[size]: "127.0.0.1:8080", "[::1]:8080", "*:8080", a name and a port */
     CONF_BOOL,    /* bool: yes, no, true, false, on, off, 1, 0 */
     CONF_NUMBER,  /* uint32_t or uint64_t, by size */
     CONF_SIZE,    /* uint64_t bytes: "512MiB", "1G"; K, M, G, T are powers of 1024 */
     CONF_SECONDS, /* uint32_t seconds: "60s", "5min", "1h", "7d" */
+    CONF_US,      /* uint32_t microseconds: "200us", "1ms" */
     CONF_MS       /* uint32_t milliseconds: "250ms", "10s", "1min" */
 };
 

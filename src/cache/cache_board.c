@@ -6,6 +6,7 @@
  * cache_board_attach().
  */
 #include "cache_priv.h"
+#include "redis_marks.h"
 
 enum { PART_ALIGN = 4096 };
 
@@ -20,7 +21,8 @@ cache_board_bytes(const struct cache_board_options *options)
 {
     return part_bytes(sizeof(struct cache_board)) + part_bytes(cache_size_log_bytes()) +
            part_bytes(cache_rings_bytes(options->ring_bytes, options->slots)) +
-           part_bytes(cache_invalid_bytes()) + part_bytes(cache_orders_bytes(options->slots));
+           part_bytes(cache_invalid_bytes()) + part_bytes(cache_orders_bytes(options->slots)) +
+           part_bytes(sizeof(struct cache_marks));
 }
 
 struct cache_board *
@@ -43,6 +45,8 @@ cache_board_attach(void *shared_memory, const struct cache_board_options *option
     board->invalid = (struct cache_invalid *)part;
     part += part_bytes(cache_invalid_bytes());
     board->orders = (struct cache_order_slot *)part;
+    part += part_bytes(cache_orders_bytes(options->slots));
+    board->marks = (struct cache_marks *)part;
     return board;
 }
 

@@ -166,6 +166,7 @@ struct cache_size_log *cache_size_log_attach(void *shared_memory);
 struct cache_board {
     struct cache_rings *rings;
     struct cache_size_log *size_log;
+    struct cache_marks *marks; /* invalidations of all machines: redis_marks.h */
     unsigned slots;
     struct cache_invalid *invalid;
     struct cache_order_slot *orders; /* one a slot */

@@ -151,7 +151,8 @@ conf_put_effective(const struct conf *conf, struct buf *buf)
 static bool
 is_text(const struct conf_option *option)
 {
-    return option->type == CONF_TEXT || option->type == CONF_PATH || option->type == CONF_ADDRESS;
+    return option->type == CONF_TEXT || option->type == CONF_PATH || option->type == CONF_SERVER ||
+           option->type == CONF_ADDRESS;
 }
 
 static void
@@ -216,11 +217,13 @@ type_name(const struct conf_option *option)
     switch (option->type) {
     case CONF_TEXT: return option->choices == NULL ? "text" : option->choices;
     case CONF_PATH: return "path";
+    case CONF_SERVER:
     case CONF_ADDRESS: return "address";
     case CONF_BOOL: return "yes or no";
     case CONF_NUMBER: return "number";
     case CONF_SIZE: return "size";
     case CONF_SECONDS:
+    case CONF_US:
     case CONF_MS: return "time";
     }
     return "";

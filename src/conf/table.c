@@ -130,6 +130,28 @@ const struct conf_option conf_options[] = {
     {"object", "max_bytes", CONF_SIZE, OBJECT(max_bytes), "256KiB", 1, 1 * MIB, NULL, NULL,
      "Largest file that becomes an object; must fit half of cache.ring."},
 
+    {"redis", "address", CONF_SERVER, PLACE(redis.address), "", 0, 0, NULL, NULL,
+     "Redis or Valkey that joins machines: host:port, where a name is looked up when a process "
+     "starts, or unix:/path; empty: none."},
+    {"redis", "user", CONF_TEXT, PLACE(redis.user), "", 0, 63, NULL, NULL,
+     "User to log in as; empty: the default user."},
+    {"redis", "password_file", CONF_PATH, PLACE(redis.password_file), "", 0, 0, NULL, NULL,
+     "File whose first line is the password, readable by the daemon's user; empty: no password."},
+    {"redis", "database", CONF_NUMBER, PLACE(redis.database), "0", 0, 16383, NULL, NULL,
+     "Number of the database."},
+    {"redis", "prefix", CONF_TEXT, PLACE(redis.prefix), "augury:", 1, 63, NULL, NULL,
+     "What every key begins with; machines share entries and invalidations when it is the same."},
+    {"redis", "timeout", CONF_MS, PLACE(redis.timeout_ms), "20ms", 1, 10000, NULL, NULL,
+     "Time for one command; three that take longer, one after the other, and Redis is left alone "
+     "for 100ms to 5s."},
+    {"redis", "connect_timeout", CONF_MS, PLACE(redis.connect_timeout_ms), "200ms", 1, 60000, NULL,
+     NULL,
+     "Time for a connection."},
+    {"redis", "queue", CONF_SIZE, PLACE(redis.queue_bytes), "4MiB", 2 * MIB, 1 * GIB, NULL, NULL,
+     "Commands of one connection that wait to be sent; what does not fit is dropped and counted."},
+    {"redis", "min_cost", CONF_US, PLACE(redis.min_cost_us), "200us", 0, 60000000, NULL, NULL,
+     "A prediction that takes less to make is not looked up in Redis."},
+
     {"admin", "socket", CONF_PATH, PLACE(admin.socket), "/run/augury/admin.sock", 1, 107, NULL,
      NULL,
      "UNIX socket of the admin commands."},

@@ -24,6 +24,7 @@ static const struct suffix seconds[] = {
 static const struct suffix milliseconds[] = {
     {"h", 3600000}, {"min", 60000}, {"s", 1000}, {"ms", 1}, {"m", 60000},
 };
+static const struct suffix microseconds[] = {{"s", 1000000}, {"ms", 1000}, {"us", 1}};
 static const struct suffix plain[] = {{"", 1}};
 
 struct scale {
@@ -42,8 +43,12 @@ scale_of(enum conf_type type)
     case CONF_MS:
         return (struct scale){milliseconds, AUGURY_COUNT(milliseconds),
                               "a time with its unit, such as 250ms or 10s"};
+    case CONF_US:
+        return (struct scale){microseconds, AUGURY_COUNT(microseconds),
+                              "a time with its unit, such as 200us or 1ms"};
     case CONF_TEXT:
     case CONF_PATH:
+    case CONF_SERVER:
     case CONF_ADDRESS:
     case CONF_BOOL:
     case CONF_NUMBER: break;
@@ -205,6 +210,13 @@ is_address(const char *text)
     return memchr(text, ':', (size_t)(colon - text)) == NULL;
 }
 
+/* Empty: none. */
+static bool
+is_server(const char *text)
+{
+    return text[0] == '\0' || strncmp(text, "unix:/", 6) == 0 || is_address(text);
+}
+
 static int
 set_text(const struct conf_option *option, void *place, const char *text, struct err *err)
 {
@@ -219,11 +231,15 @@ set_text(const struct conf_option *option, void *place, const char *text, struct
         return err_set(err, AUGURY_ERR_INVALID, "too_long", "%s: at most %zu bytes, got %zu",
                        option->name, max, len);
     }
-    if (option->type == CONF_PATH && text[0] != '/' && !is_word) {
+    if (option->type == CONF_PATH && text[0] != '/' && len > 0 && !is_word) {
         char want[64];
         snprintf(want, sizeof(want), "an absolute path%s%s", option->choices == NULL ? "" : " or ",
                  option->choices == NULL ? "" : option->choices);
         return bad_value(option, text, want, err);
+    }
+    if (option->type == CONF_SERVER && !is_server(text)) {
+        return bad_value(option, text,
+                         "an address such as 127.0.0.1:6379 or unix:/run/redis/redis.sock", err);
     }
     if (option->type == CONF_ADDRESS && !is_address(text)) {
         return bad_value(option, text, "an address such as 127.0.0.1:8080 or [::1]:8080", err);
@@ -248,11 +264,13 @@ value_set(const struct conf_option *option, void *base, const char *text, struct
     switch (option->type) {
     case CONF_TEXT:
     case CONF_PATH:
+    case CONF_SERVER:
     case CONF_ADDRESS: return set_text(option, place, text, err);
     case CONF_BOOL: return set_bool(option, place, text, err);
     case CONF_NUMBER:
     case CONF_SIZE:
     case CONF_SECONDS:
+    case CONF_US:
     case CONF_MS: break;
     }
     return set_number(option, place, text, err);
@@ -294,11 +312,13 @@ conf_put_value(const struct conf_option *option, const void *base, struct buf *b
     switch (option->type) {
     case CONF_TEXT:
     case CONF_PATH:
+    case CONF_SERVER:
     case CONF_ADDRESS: put_quoted((const char *)place, buf); return;
     case CONF_BOOL: buf_put_text(buf, *(const bool *)place ? "yes" : "no"); return;
     case CONF_NUMBER:
     case CONF_SIZE:
     case CONF_SECONDS:
+    case CONF_US:
     case CONF_MS: break;
     }
     put_scaled(number_at(option, place), scale_of(option->type), buf);

@@ -14,7 +14,7 @@ ROOMS = {
     "proc": (1, ["proc.h"], []),
     "seal": (1, ["seal.h"], ["openssl/"]),
     "model": (2, ["model.h", "registry.h"], []),
-    "cache": (2, ["cache.h", "cache_size.h"], []),
+    "cache": (2, ["cache.h", "cache_size.h", "cache_redis.h"], ["hiredis/"]),
     "net": (2, ["net.h", "http.h"], ["event2/", "event.h"]),
     "predict": (3, ["predict.h"], []),
     "api": (4, ["api.h"], []),

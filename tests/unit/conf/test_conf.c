@@ -160,14 +160,14 @@ every_unknown_name_is_reported_with_the_nearest_one(void)
     CHECK(load(&f, "wrokers = 3\n"
                    "cahce { size = \"1G } \" }\n"
                    "cache { sise = 3 }\n"
-                   "redis {\n  host = { a, b }\n}\n"
+                   "memcached {\n  host = { a, b }\n}\n"
                    "listen \"x\" {\n  adress = 1\n}\n"
                    "workers = bad\n"));
     CHECK_INT(f.rc, AUGURY_ERR_INVALID);
     CHECK(has_error(&f, 1, "unknown option \"wrokers\": did you mean \"workers\"?"));
     CHECK(has_error(&f, 2, "unknown option \"cahce\": did you mean \"cache\"?"));
     CHECK(has_error(&f, 3, "unknown option \"sise\" in section cache: did you mean \"size\"?"));
-    CHECK(has_error(&f, 4, "unknown option \"redis\""));
+    CHECK(has_error(&f, 4, "unknown option \"memcached\""));
     CHECK(has_error(&f, 8, "unknown option \"adress\" in section listen: did you mean"));
     CHECK(has_error(&f, 10, "workers: expected a whole number"));
     CHECK_INT(f.errors.count, 6);

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * redis_marks.c - the table behind redis_marks.h. One writer; readers look at the sequence before
+ * and after, and rather miss than wait. In doubt a value is dead: the price is a miss.
+ */
+#include "redis_marks.h"
+
+enum { TRIES = 8 };
+
+static uint64_t
+load(const atomic_uint_least64_t *word)
+{
+    return atomic_load_explicit(word, memory_order_relaxed);
+}
+
+static void
+store(atomic_uint_least64_t *word, uint64_t value)
+{
+    atomic_store_explicit(word, value, memory_order_relaxed);
+}
+
+static size_t
+key_place(struct bytes key)
+{
+    return (size_t)(hash64_of(key) % CACHE_MARK_KEYS);
+}
+
+/* ---- the writer ---------------------------------------------------------------------------- */
+
+static void
+write_begin(struct cache_marks *marks)
+{
+    store(&marks->sequence, load(&marks->sequence) | 1);
+    atomic_thread_fence(memory_order_release);
+}
+
+static void
+write_end(struct cache_marks *marks)
+{
+    atomic_store_explicit(&marks->sequence, (load(&marks->sequence) | 1) + 1, memory_order_release);
+}
+
+void
+cache_marks_reset(struct cache_marks *marks, uint64_t base, uint64_t stamp)
+{
+    write_begin(marks);
+    store(&marks->count, 0);
+    store(&marks->base, base);
+    store(&marks->base_top, stamp);
+    store(&marks->clean, stamp);
+    store(&marks->forgotten, base);
+    for (size_t i = 0; i < CACHE_MARK_KEYS; i++) {
+        store(&marks->keys[i], 0);
+    }
+    store(&marks->is_known, 1);
+    write_end(marks);
+}
+
+void
+cache_marks_unknown(struct cache_marks *marks)
+{
+    write_begin(marks);
+    store(&marks->is_known, 0);
+    write_end(marks);
+}
+
+static uint64_t
+last_top(const struct cache_marks *marks)
+{
+    uint64_t count = load(&marks->count);
+
+    return count == 0 ? load(&marks->base_top)
+                      : load(&marks->events[(count - 1) % CACHE_MARK_EVENTS].top);
+}
+
+uint64_t
+cache_marks_last(const struct cache_marks *marks)
+{
+    uint64_t count = load(&marks->count);
+
+    return count == 0 ? load(&marks->base)
+                      : load(&marks->events[(count - 1) % CACHE_MARK_EVENTS].mark);
+}
+
+void
+cache_marks_add(struct cache_marks *marks, const struct cache_mark_new *fresh)
+{
+    uint64_t count = load(&marks->count);
+    struct cache_mark_event *event = &marks->events[count % CACHE_MARK_EVENTS];
+    uint64_t top = last_top(marks);
+
+    write_begin(marks);
+    if (count >= CACHE_MARK_EVENTS && load(&event->kind) == CACHE_MARK_BROAD) {
+        store(&marks->forgotten, load(&event->mark));
+    }
+    store(&event->mark, fresh->mark);
+    store(&event->stamp, fresh->stamp);
+    store(&event->top, fresh->top > top ? fresh->top : top);
+    store(&event->kind, fresh->kind);
+    if (fresh->kind == CACHE_MARK_KEY) {
+        store(&marks->keys[key_place(fresh->key)], fresh->mark);
+    }
+    store(&marks->count, count + 1);
+    write_end(marks);
+}
+
+void
+cache_marks_clean(struct cache_marks *marks, uint64_t stamp)
+{
+    write_begin(marks);
+    store(&marks->clean, stamp);
+    write_end(marks);
+}
+
+/* ---- readers ------------------------------------------------------------------------------- */
+
+/* false: it changes just now, or the writer died in the middle. */
+static bool
+read_begin(const struct cache_marks *marks, uint64_t *out_sequence)
+{
+    *out_sequence = atomic_load_explicit(&marks->sequence, memory_order_acquire);
+    return (*out_sequence & 1) == 0;
+}
+
+static bool
+read_was_whole(const struct cache_marks *marks, uint64_t sequence)
+{
+    atomic_thread_fence(memory_order_acquire);
+    return load(&marks->sequence) == sequence;
+}
+
+/* How many of the last events are in the ring. */
+static uint64_t
+kept(uint64_t count)
+{
+    return count < CACHE_MARK_EVENTS ? count : CACHE_MARK_EVENTS;
+}
+
+/* The newest mark such that whatever came up to it was done here by that stamp. */
+static bool
+find_mark(const struct cache_marks *marks, uint64_t stamp, uint64_t *out_mark)
+{
+    uint64_t count = load(&marks->count);
+
+    if (load(&marks->is_known) == 0) {
+        return false;
+    }
+    for (uint64_t i = 0; i < kept(count); i++) {
+        const struct cache_mark_event *event = &marks->events[(count - 1 - i) % CACHE_MARK_EVENTS];
+        if (load(&event->top) <= stamp) {
+            *out_mark = load(&event->mark);
+            return true;
+        }
+    }
+    *out_mark = load(&marks->base);
+    return count <= CACHE_MARK_EVENTS && load(&marks->base_top) <= stamp;
+}
+
+bool
+cache_marks_of_stamp(const struct cache_marks *marks, uint64_t stamp, uint64_t *out_mark)
+{
+    uint64_t sequence = 0;
+    uint64_t mark = 0;
+
+    for (int i = 0; i < TRIES; i++) {
+        if (!read_begin(marks, &sequence)) {
+            continue;
+        }
+        bool is_found = find_mark(marks, stamp, &mark);
+        if (read_was_whole(marks, sequence)) {
+            *out_mark = mark;
+            return is_found;
+        }
+    }
+    return false;
+}
+
+static bool
+find_stamp(const struct cache_marks *marks, uint64_t mark, size_t place, bool is_rendered,
+           uint64_t *out_stamp)
+{
+    uint64_t count = load(&marks->count);
+    uint64_t stamp = load(&marks->clean);
+    uint64_t i = 0;
+
+    if (load(&marks->is_known) == 0 || mark < load(&marks->base) ||
+        load(&marks->keys[place]) > mark || (is_rendered && mark < cache_marks_last(marks))) {
+        return false;
+    }
+    for (; i < kept(count); i++) {
+        const struct cache_mark_event *event = &marks->events[(count - 1 - i) % CACHE_MARK_EVENTS];
+        if (load(&event->mark) <= mark) {
+            break;
+        }
+        uint64_t done = load(&event->stamp);
+        if (load(&event->kind) == CACHE_MARK_BROAD && done <= stamp) {
+            stamp = done == 0 ? 0 : done - 1;
+        }
+    }
+    *out_stamp = stamp;
+    return i < kept(count) || mark >= load(&marks->forgotten);
+}
+
+bool
+cache_marks_to_stamp(const struct cache_marks *marks, uint64_t mark, struct bytes key,
+                     bool is_rendered, uint64_t *out_stamp)
+{
+    size_t place = key_place(key);
+    uint64_t sequence = 0;
+    uint64_t stamp = 0;
+
+    for (int i = 0; i < TRIES; i++) {
+        if (!read_begin(marks, &sequence)) {
+            continue;
+        }
+        bool is_alive = find_stamp(marks, mark, place, is_rendered, &stamp);
+        if (read_was_whole(marks, sequence)) {
+            *out_stamp = stamp;
+            return is_alive;
+        }
+    }
+    return false;
+}

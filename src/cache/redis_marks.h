@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * redis_marks.h - how invalidations of all machines and the stamps of this one go together.
+ * Private to cache. Process: the supervisor writes (its bus), workers read.
+ * Every invalidation of every machine is an event of one stream in Redis; an event's mark is its
+ * place there. A value in Redis carries the mark of the last event that its maker knew of before it
+ * read its inputs. Here is kept which local stamp each event got, so that a value from elsewhere
+ * gets a stamp that everything it did not know of outdates, and what is made here the right mark.
+ */
+#pragma once
+
+#include <stdatomic.h>
+
+#include "augury/base.h"
+
+enum { CACHE_MARK_EVENTS = 4096, CACHE_MARK_KEYS = 4096 };
+
+enum cache_mark_kind {
+    CACHE_MARK_BROAD, /* of a class, a tag, a pattern: the stamp decides what it holds for */
+    CACHE_MARK_KEY,   /* of one key */
+};
+
+struct cache_mark_event {
+    atomic_uint_least64_t mark;
+    atomic_uint_least64_t stamp; /* that this machine gave it, or one before it */
+    atomic_uint_least64_t top;   /* the clock after it and all before it were done */
+    atomic_uint_least64_t kind;
+};
+
+/* All fields of one moment: sequence is odd while they change. A supervisor killed meanwhile leaves
+ * it odd, and nobody uses Redis until the next one has put all in order. */
+struct cache_marks {
+    atomic_uint_least64_t sequence;
+    atomic_uint_least64_t is_known;       /* 0: not connected yet, nothing can be said */
+    atomic_uint_least64_t count;          /* events ever; the last ones are in the ring */
+    atomic_uint_least64_t base, base_top; /* mark and stamp at the reset */
+    atomic_uint_least64_t clean; /* stamp up to which all that this machine did is in the stream */
+    atomic_uint_least64_t forgotten; /* largest mark of a broad event that fell out of the ring */
+    atomic_uint_least64_t
+        unpublished; /* invalidations of this machine that are not in the stream */
+    struct cache_mark_event events[CACHE_MARK_EVENTS];
+    atomic_uint_least64_t keys[CACHE_MARK_KEYS]; /* by hash: mark of the last event of such a key */
+};
+
+/* Process: supervisor. Values marked before base are dead; clean: as below. */
+void cache_marks_reset(struct cache_marks *marks, uint64_t base, uint64_t stamp);
+void cache_marks_unknown(struct cache_marks *marks);
+/* The next event of the stream, done here: its place there and its stamps here. */
+struct cache_mark_new {
+    uint64_t mark;
+    uint64_t stamp; /* not after the invalidation's own */
+    uint64_t top;   /* not before it */
+    enum cache_mark_kind kind;
+    struct bytes key; /* of CACHE_MARK_KEY */
+};
+void cache_marks_add(struct cache_marks *marks, const struct cache_mark_new *event);
+/* All invalidations of this machine with a stamp up to it are in the stream and were added. */
+void cache_marks_clean(struct cache_marks *marks, uint64_t stamp);
+uint64_t cache_marks_last(const struct cache_marks *marks);
+
+/* Process: worker. What a value carries that was made from inputs read at stamp; false: unknown. */
+bool cache_marks_of_stamp(const struct cache_marks *marks, uint64_t stamp, uint64_t *out_mark);
+/* The stamp of a value that carries mark; false: it may be outdated. is_rendered: made from other
+ * entries, which any event may have changed. */
+bool cache_marks_to_stamp(const struct cache_marks *marks, uint64_t mark, struct bytes key,
+                          bool is_rendered, uint64_t *out_stamp);
