@@ -302,8 +302,20 @@ static const struct {
     {PREDICT_SPREAD, put_spread},
 };
 
-static void
-put_row(struct wire_writer *writer, const struct predict_answer *answer, size_t row)
+void
+api_put_row_value(struct wire_writer *writer, const struct predict_answer *answer, size_t row)
+{
+    for (size_t i = 0; i < AUGURY_COUNT(members); i++) {
+        if ((answer->outputs & members[i].output) != 0) {
+            members[i].put(writer, answer, row);
+            return;
+        }
+    }
+    AUGURY_ASSERT(!"an answer has an output");
+}
+
+void
+api_put_row(struct wire_writer *writer, const struct predict_answer *answer, size_t row)
 {
     wire_object(writer, (uint32_t)__builtin_popcount(answer->outputs));
     for (size_t i = 0; i < AUGURY_COUNT(members); i++) {
@@ -326,7 +338,7 @@ api_put_answer(struct wire_writer *writer, const struct predict_answer *answer)
     wire_key(writer, "predictions");
     wire_array(writer, (uint32_t)answer->row_count);
     for (size_t row = 0; row < answer->row_count; row++) {
-        put_row(writer, answer, row);
+        api_put_row(writer, answer, row);
     }
     wire_end(writer);
     wire_end(writer);

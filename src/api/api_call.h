@@ -30,7 +30,8 @@ struct api_call {
     const struct http_request *request;
     struct bytes body;
     struct net_answer *answer;
-    struct bytes parameter; /* what stands for {…} in the route's pattern, decoded */
+    struct bytes parameter;  /* what stands for {…} in the route's pattern, decoded */
+    struct bytes parameter2; /* the same of a second one, or empty */
     enum wire_format body_format;
     struct wire_writer writer;
     uint64_t now_wall_ms;
@@ -39,8 +40,12 @@ struct api_call {
     struct err err;
 };
 
+enum { API_PARAMETERS_MAX = 2, API_PARAMETER_MAX = 512 };
+
 struct api {
     struct api_options options;
+    /* Those of the request at hand that had escapes in its path. */
+    uint8_t parameter_rooms[API_PARAMETERS_MAX][API_PARAMETER_MAX];
     struct arena arena; /* of the request at hand; reset after each answer */
     bool is_handling;   /* api_handle() is at work, and the arena its */
     /* Snapshots of registry and cache are open: the requests of one turn that repeat earlier ones
@@ -77,6 +82,36 @@ unsigned api_get_status(struct api_call *call);
 unsigned api_get_performance(struct api_call *call);
 unsigned api_get_metrics(struct api_call *call);
 
+/* Dialects of other servers. */
+unsigned api_get_oip_server(struct api_call *call);
+unsigned api_get_oip_models(struct api_call *call);
+unsigned api_get_oip_model(struct api_call *call);
+unsigned api_get_oip_model_ready(struct api_call *call);
+unsigned api_post_oip_infer(struct api_call *call);
+unsigned api_post_oip_index(struct api_call *call);
+unsigned api_get_v1_model(struct api_call *call);
+unsigned api_post_v1_predict(struct api_call *call);
+unsigned api_post_invocations(struct api_call *call);
+unsigned api_get_version(struct api_call *call);
+
+/* ---- questions of every dialect: api_predict.c ----------------------------------------------- */
+
+/* How a protocol asks and is answered. state: its own, between decode and put. */
+struct api_dialect {
+    /* Fills what the request says; the time and what Cache-Control wants are there. */
+    int (*decode)(struct api_call *call, void *state, struct predict_question *question);
+    void (*put)(struct api_call *call, const void *state, const struct predict_answer *answer);
+    unsigned (*refuse)(struct api_call *call, int rc);
+    /* Whether path, query and body alone tell what is asked; NULL: they do. */
+    bool (*is_repeatable)(const struct api_call *call);
+};
+/* A handler's all: a rendered answer, or question, rows, answer. decode may clear
+ * call->response.has_key: the answer is then not kept. */
+unsigned api_answer_question(struct api_call *call, const struct api_dialect *dialect, void *state);
+/* An option by its name ("outputs", "level", …). AUGURY_NOT_FOUND: there is none of that name. */
+AUGURY_MUST_USE int api_question_option(struct predict_question *question,
+                                        const struct wire_pair *pair, struct err *err);
+
 /* ---- answers that come later: api_later.c ---------------------------------------------------- */
 
 /* Takes the call out of its handler, which returns API_LATER. NULL: no memory; answer at once. */
@@ -103,6 +138,8 @@ unsigned api_refuse_as(struct api_call *call, unsigned status, const char *code,
 /* Finds the body's and the answer's format by Content-Type and Accept. 0, or the status of a
  * refusal that has been written. */
 unsigned api_negotiate(struct api_call *call);
+/* The body's coding alone, for a handler that knows other types. */
+unsigned api_negotiate_coding(struct api_call *call);
 
 /* What stands before the separator, without white space around it; *rest is what stands after. */
 struct bytes api_cut(struct bytes text, uint8_t separator, struct bytes *rest);
@@ -167,6 +204,9 @@ void api_put_model(struct wire_writer *writer, const struct registry *registry,
                    const struct registry_model *model, const char *warning);
 /* The rows of an answer, with the model and version that gave it. */
 void api_put_answer(struct wire_writer *writer, const struct predict_answer *answer);
+/* One row as an object; or, where there is one output alone, its value. */
+void api_put_row(struct wire_writer *writer, const struct predict_answer *answer, size_t row);
+void api_put_row_value(struct wire_writer *writer, const struct predict_answer *answer, size_t row);
 /* How a version was calibrated; null when it was not. */
 void api_put_calibration(struct wire_writer *writer, const struct model *model);
 void api_put_time(struct wire_writer *writer, uint64_t wall_ms); /* ISO 8601 */

@@ -188,6 +188,18 @@ option_apply(const struct option *option, const struct wire_value *value,
     return rc;
 }
 
+int
+api_question_option(struct predict_question *question, const struct wire_pair *pair,
+                    struct err *err)
+{
+    for (size_t i = 0; i < AUGURY_COUNT(options); i++) {
+        if (options[i].kind != OPTION_VALUE && bytes_equal_text(pair->key, options[i].name)) {
+            return option_apply(&options[i], &pair->value, question, err);
+        }
+    }
+    return AUGURY_NOT_FOUND;
+}
+
 static int
 question_from_document(const struct wire_value *document, struct predict_question *question,
                        struct err *err)
@@ -225,7 +237,7 @@ flags_of_wish(const struct api_call *call)
 }
 
 static int
-decode(struct api_call *call, struct predict_question *question)
+decode(struct api_call *call, void *state, struct predict_question *question)
 {
     const struct conf *conf = call->api->options.conf;
     struct wire_value document;
@@ -235,9 +247,8 @@ decode(struct api_call *call, struct predict_question *question)
         .flags = WIRE_BORROW | WIRE_NONFINITE,
     };
 
+    (void)state;
     api_split_name(call->parameter, &question->model, &question->selector);
-    question->now_wall_ms = call->now_wall_ms;
-    question->flags = flags_of_wish(call);
     if (call->body.len == 0) {
         return err_set(&call->err, AUGURY_ERR_INVALID, "invalid_request",
                        "the body is empty; send {\"features\":{…}}");
@@ -328,22 +339,25 @@ finish(struct api_call *call, const struct predict_answer *answer, bool may_keep
     }
 }
 
-/* ---- the handler ----------------------------------------------------------------------------- */
+/* ---- questions of every dialect -------------------------------------------------------------- */
 
 unsigned
-api_post_predict(struct api_call *call)
+api_answer_question(struct api_call *call, const struct api_dialect *dialect, void *state)
 {
     const struct api_options *api = &call->api->options;
-    struct predict_question question = {0};
+    struct predict_question question = {.now_wall_ms = call->now_wall_ms};
     struct predict_answer answer;
     unsigned status = 200;
 
     call->wish = api_wish_of(call->request->cache_control);
-    if (api_response_find(call)) {
+    if (dialect->is_repeatable != NULL && !dialect->is_repeatable(call)) {
+        api_turn_end(call->api);
+    } else if (api_response_find(call)) {
         return 200;
     }
     uint64_t begin_ns = clock_mono_ns();
-    int rc = decode(call, &question);
+    question.flags = flags_of_wish(call);
+    int rc = dialect->decode(call, state, &question);
     if (rc == 0) {
         rc = predict_answer(api->predict, &question, &call->api->arena, &answer, &call->err);
     } else {
@@ -352,12 +366,29 @@ api_post_predict(struct api_call *call)
         stats_add(api->slot, STATS_PREDICT_ERRORS, 1);
     }
     if (rc == 0) {
-        api_put_answer(&call->writer, &answer);
+        dialect->put(call, state, &answer);
         finish(call, &answer, (question.flags & PREDICT_USE_CACHE) != 0, begin_ns);
     } else {
-        status = api_refuse(call, rc);
+        status = dialect->refuse(call, rc);
     }
     predict_end(api->predict);
     stats_observe(api->slot, STATS_PREDICT_SECONDS, clock_mono_ns() - begin_ns);
     return status;
+}
+
+/* ---- the handler ----------------------------------------------------------------------------- */
+
+static void
+put(struct api_call *call, const void *state, const struct predict_answer *answer)
+{
+    (void)state;
+    api_put_answer(&call->writer, answer);
+}
+
+unsigned
+api_post_predict(struct api_call *call)
+{
+    static const struct api_dialect native = {decode, put, api_refuse, NULL};
+
+    return api_answer_question(call, &native, NULL);
 }

@@ -11,7 +11,8 @@
 
 struct route {
     enum http_method method;
-    const char *pattern; /* at most one {parameter}, which is a whole segment */
+    /* At most two {parameters}; each is a segment, less what follows the brace in it. */
+    const char *pattern;
     api_handler_fn *handler;
     const char *sentence;
 };
@@ -33,27 +34,85 @@ static const struct route routes[] = {
     {HTTP_GET, "/api/v1", api_get_index, "This list."},
 };
 
-enum { PARAMETER_MAX = 512, REQUEST_ID_MAX = 128, ARENA_KEEP_BYTES = 256 * 1024 };
+/* Protocols of other servers: each has one form, JSON, and knows what its bodies may be. */
+static const struct route dialects[] = {
+    {HTTP_POST, "/v2/models/{model}/infer", api_post_oip_infer,
+     "Open Inference Protocol: predicts tensors, JSON or binary."},
+    {HTTP_POST, "/v2/models/{model}/versions/{version}/infer", api_post_oip_infer,
+     "As above, of one version or label."},
+    {HTTP_GET, "/v2/models/{model}/ready", api_get_oip_model_ready, "Whether a model can answer."},
+    {HTTP_GET, "/v2/models/{model}/versions/{version}/ready", api_get_oip_model_ready,
+     "As above, of one version or label."},
+    {HTTP_GET, "/v2/models/{model}", api_get_oip_model, "A model's tensors."},
+    {HTTP_GET, "/v2/models/{model}/versions/{version}", api_get_oip_model,
+     "As above, of one version or label."},
+    {HTTP_GET, "/v2/models", api_get_oip_models, "The models' names."},
+    {HTTP_GET, "/v2", api_get_oip_server, "Name, version and extensions of this server."},
+    {HTTP_GET, "/v2/", api_get_oip_server, "As /v2."},
+    {HTTP_GET, "/v2/health/live", api_get_health, "As /api/v1/health."},
+    {HTTP_GET, "/v2/health/ready", api_get_health, "As /api/v1/health."},
+    {HTTP_POST, "/v2/repository/index", api_post_oip_index, "Every version and its state."},
+    {HTTP_POST, "/v1/models/{model}:predict", api_post_v1_predict,
+     "TensorFlow Serving and KServe v1: instances or inputs."},
+    {HTTP_POST, "/v1/models/{model}/versions/{version}:predict", api_post_v1_predict,
+     "As above, of one version."},
+    {HTTP_POST, "/v1/models/{model}/labels/{label}:predict", api_post_v1_predict,
+     "As above, of what a label names."},
+    {HTTP_GET, "/v1/models/{model}", api_get_v1_model, "The state of a model's versions."},
+    {HTTP_GET, "/v1/models/{model}/versions/{version}", api_get_v1_model,
+     "The state of one version."},
+    {HTTP_GET, "/v1/models", api_get_oip_models, "The models' names."},
+    {HTTP_POST, "/invocations", api_post_invocations,
+     "MLflow's scoring protocol, for the only model."},
+    {HTTP_POST, "/models/{model}/invocations", api_post_invocations, "As above, of one model."},
+    {HTTP_GET, "/version", api_get_version, "This server's version, as text."},
+};
+
+enum { REQUEST_ID_MAX = 128, ARENA_KEEP_BYTES = 256 * 1024 };
 
 /* ---- matching -------------------------------------------------------------------------------- */
 
-/* *out_parameter borrows from path. */
+/* HEAD is GET here. */
+struct request_line {
+    enum http_method method;
+    struct bytes path;
+};
+
+struct parameters {
+    struct bytes list[API_PARAMETERS_MAX];
+    size_t count;
+};
+
+/* The parameter at the start of rest: its segment, without the end of it that the pattern has
+ * after the brace (":predict"). False: none is there. */
 static bool
-pattern_matches(const char *pattern, struct bytes path, struct bytes *out_parameter)
+parameter_take(const char *after_brace, struct bytes rest, struct bytes *out_parameter)
+{
+    size_t suffix = strcspn(after_brace, "/");
+    size_t len = 0;
+
+    while (len < rest.len && rest.data[len] != '/') {
+        len++;
+    }
+    *out_parameter = bytes_of(rest.data, len > suffix ? len - suffix : 0);
+    return out_parameter->len > 0;
+}
+
+/* *out_parameters borrow from path. */
+static bool
+pattern_matches(const char *pattern, struct bytes path, struct parameters *out_parameters)
 {
     size_t at = 0;
 
+    out_parameters->count = 0;
     for (; *pattern != '\0'; pattern++) {
         if (*pattern == '{') {
-            size_t begin = at;
-            while (at < path.len && path.data[at] != '/') {
-                at++;
-            }
-            *out_parameter = bytes_of(path.data + begin, at - begin);
+            struct bytes *parameter = &out_parameters->list[out_parameters->count++];
             pattern += strcspn(pattern, "}");
-            if (out_parameter->len == 0) {
+            if (!parameter_take(pattern + 1, bytes_of(path.data + at, path.len - at), parameter)) {
                 return false;
             }
+            at += parameter->len;
         } else if (at < path.len && path.data[at] == (uint8_t)*pattern) {
             at++;
         } else {
@@ -66,24 +125,57 @@ pattern_matches(const char *pattern, struct bytes path, struct bytes *out_parame
 /* Methods of the routes that the path matches, one bit each; a route of the method itself goes to
  * *out_route. */
 static unsigned
-routes_find(enum http_method method, struct bytes path, const struct route **out_route,
-            struct bytes *out_parameter)
+table_find(const struct route *table, size_t count, struct request_line line,
+           const struct route **out_route, struct parameters *out_parameters)
 {
     unsigned methods = 0;
 
-    for (size_t i = 0; i < AUGURY_COUNT(routes); i++) {
-        struct bytes parameter = bytes_of(NULL, 0);
-        if (!pattern_matches(routes[i].pattern, path, &parameter)) {
+    for (size_t i = 0; i < count && *out_route == NULL; i++) {
+        struct parameters parameters;
+        if (!pattern_matches(table[i].pattern, line.path, &parameters)) {
             continue;
         }
-        methods |= 1U << routes[i].method;
-        if (routes[i].method == method) {
-            *out_route = &routes[i];
-            *out_parameter = parameter;
-            return methods;
+        methods |= 1U << table[i].method;
+        if (table[i].method == line.method) {
+            *out_route = &table[i];
+            *out_parameters = parameters;
         }
     }
     return methods;
+}
+
+/* A path belongs to one table. */
+static unsigned
+routes_find(struct request_line line, const struct route **out_route,
+            struct parameters *out_parameters)
+{
+    unsigned methods = table_find(routes, AUGURY_COUNT(routes), line, out_route, out_parameters);
+
+    if (methods != 0) {
+        return methods;
+    }
+    return table_find(dialects, AUGURY_COUNT(dialects), line, out_route, out_parameters);
+}
+
+static bool
+is_dialect(const struct route *route)
+{
+    return route >= dialects && route < dialects + AUGURY_COUNT(dialects);
+}
+
+/* What api_answer_question() answers. */
+static bool
+is_question(const struct route *route)
+{
+    static api_handler_fn *const handlers[] = {api_post_predict, api_post_oip_infer,
+                                               api_post_v1_predict, api_post_invocations};
+
+    for (size_t i = 0; i < AUGURY_COUNT(handlers); i++) {
+        if (route->handler == handlers[i]) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static void
@@ -150,31 +242,46 @@ echo_request_id(const struct api_call *call)
     buf_put_text(headers, "\r\n");
 }
 
+/* Into room (API_PARAMETER_MAX bytes) when it has escapes. 0, or the status of a refusal. */
 static unsigned
-answer_route(struct api_call *call, const struct route *route, struct bytes parameter)
+parameter_decode(struct api_call *call, uint8_t *room, struct bytes *parameter)
 {
-    uint8_t decoded[PARAMETER_MAX];
     size_t len = 0;
 
-    if (parameter.len > 0 && memchr(parameter.data, '%', parameter.len) != NULL) {
-        if (parameter.len > sizeof(decoded)) {
-            return api_refuse_as(call, 400, "invalid_path",
-                                 "a name in a path with %%-escapes is not longer than %d bytes",
-                                 PARAMETER_MAX);
-        }
-        if (http_path_decode(parameter, decoded, &len) != 0) {
-            return api_refuse_as(call, 400, "invalid_path",
-                                 "the path has a %%-escape that is not two hexadecimal digits, or "
-                                 "stands for no UTF-8, a control character or \"/\"");
-        }
-        parameter = bytes_of(decoded, len);
+    if (parameter->len == 0 || memchr(parameter->data, '%', parameter->len) == NULL) {
+        return 0;
     }
-    call->parameter = parameter;
-    unsigned status = api_negotiate(call);
+    if (parameter->len > API_PARAMETER_MAX) {
+        return api_refuse_as(call, 400, "invalid_path",
+                             "a name in a path with %%-escapes is not longer than %d bytes",
+                             API_PARAMETER_MAX);
+    }
+    if (http_path_decode(*parameter, room, &len) != 0) {
+        return api_refuse_as(call, 400, "invalid_path",
+                             "the path has a %%-escape that is not two hexadecimal digits, or "
+                             "stands for no UTF-8, a control character or \"/\"");
+    }
+    *parameter = bytes_of(room, len);
+    return 0;
+}
+
+static unsigned
+answer_route(struct api_call *call, const struct route *route, struct parameters *parameters)
+{
+    unsigned status = 0;
+
+    for (size_t i = 0; status == 0 && i < parameters->count; i++) {
+        status = parameter_decode(call, call->api->parameter_rooms[i], &parameters->list[i]);
+    }
+    call->parameter = parameters->count > 0 ? parameters->list[0] : bytes_of(NULL, 0);
+    call->parameter2 = parameters->count > 1 ? parameters->list[1] : bytes_of(NULL, 0);
+    if (status == 0) {
+        status = is_dialect(route) ? api_negotiate_coding(call) : api_negotiate(call);
+    }
     if (status != 0) {
         return status;
     }
-    if (route->handler != api_post_predict) {
+    if (!is_question(route)) {
         api_turn_end(call->api); /* other handlers open snapshots of their own */
     }
     return route->handler(call);
@@ -212,9 +319,9 @@ api_call_init(struct api_call *call, struct api *api, const struct http_request 
     call->request = request;
     call->body = bytes_of(NULL, 0);
     call->answer = answer;
-    call->parameter = bytes_of(NULL, 0);
-    call->now_wall_ms = now_wall_ms(api);
+    call->parameter = call->parameter2 = bytes_of(NULL, 0);
     call->response.has_key = false;
+    call->now_wall_ms = now_wall_ms(api);
     api_call_form(call, WIRE_JSON);
 }
 
@@ -235,21 +342,37 @@ api_handle(void *arg, const struct http_request *request, struct bytes body,
     struct api *api = arg;
     struct api_call call;
     const struct route *route = NULL;
-    struct bytes parameter = bytes_of(NULL, 0);
-    enum http_method method = request->method == HTTP_HEAD ? HTTP_GET : request->method;
+    struct parameters parameters;
+    struct request_line line = {request->method == HTTP_HEAD ? HTTP_GET : request->method,
+                                request->path};
 
     (void)peer;
     api_call_init(&call, api, request, answer);
     call.body = body;
     api->is_handling = true;
-    unsigned methods = routes_find(method, request->path, &route, &parameter);
-    unsigned status = route != NULL ? answer_route(&call, route, parameter)
+    unsigned methods = routes_find(line, &route, &parameters);
+    unsigned status = route != NULL ? answer_route(&call, route, &parameters)
                                     : answer_without_route(&call, methods);
     api->is_handling = false;
     if (status == API_LATER) {
         arena_reset(&api->arena, ARENA_KEEP_BYTES);
     } else {
         api_call_finish(&call, status);
+    }
+}
+
+static void
+put_routes(struct wire_writer *writer, const struct route *table, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        wire_object(writer, 3);
+        wire_key(writer, "method");
+        wire_put_text(writer, http_method_name(table[i].method));
+        wire_key(writer, "path");
+        wire_put_text(writer, table[i].pattern);
+        wire_key(writer, "what");
+        wire_put_text(writer, table[i].sentence);
+        wire_end(writer);
     }
 }
 
@@ -260,17 +383,9 @@ api_get_index(struct api_call *call)
 
     wire_object(writer, 1);
     wire_key(writer, "resources");
-    wire_array(writer, AUGURY_COUNT(routes));
-    for (size_t i = 0; i < AUGURY_COUNT(routes); i++) {
-        wire_object(writer, 3);
-        wire_key(writer, "method");
-        wire_put_text(writer, http_method_name(routes[i].method));
-        wire_key(writer, "path");
-        wire_put_text(writer, routes[i].pattern);
-        wire_key(writer, "what");
-        wire_put_text(writer, routes[i].sentence);
-        wire_end(writer);
-    }
+    wire_array(writer, AUGURY_COUNT(routes) + AUGURY_COUNT(dialects));
+    put_routes(writer, routes, AUGURY_COUNT(routes));
+    put_routes(writer, dialects, AUGURY_COUNT(dialects));
     wire_end(writer);
     wire_end(writer);
     return 200;

@@ -1,0 +1,251 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""The protocols of other servers: the same rows give the same numbers through each of them, missing values in each
+spelling, binary tensors both ways, documents and errors in the shapes that their clients read. Expected predictions are
+XGBoost's own; the shapes are those of the Open Inference Protocol, TensorFlow Serving's REST and MLflow's scoring server."""
+import csv
+import http.client
+import json
+import math
+import os
+import struct
+import subprocess
+
+import harness
+from harness import BUILD, SOURCE, check, contains, equal
+
+NFL = os.path.join(SOURCE, "tests", "data", "nfl-wp")
+CARD = os.path.join(SOURCE, "tests", "data", "models-augury", "scorecard.json")
+NAMES = ("receive_2h_ko,home,half_seconds_remaining,game_seconds_remaining,Diff_Time_Ratio,score_differential,down,"
+         "ydstogo,yardline_100,posteam_timeouts_remaining,defteam_timeouts_remaining").split(",")
+
+
+def table():
+    with open(os.path.join(NFL, "input.tsv"), encoding="ascii") as file:
+        rows = [[float(cell) if cell else None for cell in row] for row in csv.reader(file, delimiter="\t")]
+    with open(os.path.join(NFL, "xgb174_prob.tsv"), encoding="ascii") as file:
+        return rows[:40], [float(line) for line in file][:40]
+
+
+def serving(daemon, *others):
+    daemon.start()
+    for name, path, *words in [("nfl-wp", os.path.join(NFL, "model.json"), "--features", ",".join(NAMES)), *others]:
+        done = subprocess.run([os.path.join(BUILD, "augury"), "-c", daemon.conf_path, "model", "import", name, path,
+                               *words], capture_output=True, text=True, timeout=60, check=False)
+        equal((done.returncode, done.stderr), (0, ""))
+
+
+def send(daemon, method, path, body=None, headers=None):
+    connection = http.client.HTTPConnection("127.0.0.1", daemon.port(), timeout=10)
+    body = body if body is None or isinstance(body, bytes) else json.dumps(body)
+    connection.request(method, path, body, headers or {})
+    answer = connection.getresponse()
+    content = answer.read()
+    connection.close()
+    return answer.status, answer.headers, content
+
+
+def ask(daemon, path, body, headers=None):
+    status, _, content = send(daemon, "POST", path, body, headers)
+    equal(status, 200, f"{path}: {content[:300]}")
+    return json.loads(content)
+
+
+def near(got, want, text):
+    equal(len(got), len(want), text)
+    for one, other in zip(got, want):
+        check(abs(one - other) <= 1e-6, f"{text}: {one} is not {other}")
+
+
+def tensor(rows, **more):
+    return {"name": "input-0", "shape": [len(rows), len(NAMES)], "datatype": "FP32", **more}
+
+
+def flat(rows):
+    return [cell for row in rows for cell in row]
+
+
+def raw(rows):
+    return b"".join(struct.pack("<f", math.nan if cell is None else cell) for cell in flat(rows))
+
+
+# ---- the same numbers ------------------------------------------------------------------------------------------------
+
+def test_every_protocol_gives_the_published_predictions(daemon):
+    serving(daemon)
+    rows, want = table()
+    infer = "/v2/models/nfl-wp/infer"
+    columns = [{"name": name, "shape": [len(rows)], "datatype": "FP64", "data": [row[i] for row in rows]}
+               for i, name in enumerate(NAMES)]
+    for text, document in (("nested", {"inputs": [tensor(rows, data=rows)]}),
+                           ("flat", {"inputs": [tensor(rows, data=flat(rows))]}),
+                           ("columns", {"inputs": columns}),
+                           ("pandas", {"parameters": {"content_type": "pd"}, "inputs": columns[::-1]})):
+        answer = ask(daemon, infer, {"id": "q-1", **document})
+        equal((answer["model_name"], answer["model_version"], answer["id"]), ("nfl-wp", "1", "q-1"))
+        output = answer["outputs"][0]
+        equal((output["name"], output["datatype"], output["shape"]), ("predict", "FP32", [len(rows), 1]))
+        near(output["data"], want, text)
+    one = {"name": "x", "shape": [11], "datatype": "FP32", "data": rows[0]}
+    near(ask(daemon, "/v2/models/nfl-wp/versions/1/infer", {"inputs": [one]})["outputs"][0]["data"], want[:1], "a row")
+    named = [dict(zip(NAMES, row)) for row in rows]
+    split = {"columns": NAMES, "index": list(range(len(rows))), "data": rows}
+    by_name = {name: [row[i] for row in rows] for i, name in enumerate(NAMES)}
+    for path, document in (("/v1/models/nfl-wp:predict", {"instances": rows}),
+                           ("/v1/models/nfl-wp/versions/1:predict", {"instances": named}),
+                           ("/v1/models/nfl-wp/labels/stable:predict", {"instances": rows}),
+                           ("/invocations", {"dataframe_split": split}),
+                           ("/invocations", {"dataframe_records": named}),
+                           ("/invocations", {"instances": rows, "unknown": 1}),
+                           ("/models/nfl-wp/invocations", {"inputs": by_name})):
+        near(ask(daemon, path, document)["predictions"], want, path)
+    near(ask(daemon, "/v1/models/nfl-wp:predict", {"inputs": by_name})["outputs"], want, "columns of v1")
+    daemon.stop()
+
+
+def test_missing_values_have_three_spellings(daemon):
+    serving(daemon)
+    rows, want = table()
+    holes = next(i for i, row in enumerate(rows) if None in row)
+    for word in ("null", "NaN"):
+        body = json.dumps({"instances": [rows[holes]]}).replace("null", word).encode()
+        near(ask(daemon, "/v1/models/nfl-wp:predict", body)["predictions"], [want[holes]], word)
+        near(ask(daemon, "/invocations", body)["predictions"], [want[holes]], word)
+    headers = {"Inference-Header-Content-Length": "0"}
+    status, told, content = send(daemon, "POST", "/v2/models/nfl-wp/infer", raw([rows[holes]]), headers)
+    equal(status, 200, content[:200])
+    length = int(told["Inference-Header-Content-Length"])
+    near(struct.unpack("<f", content[length:]), [want[holes]], "a raw request")
+    daemon.stop()
+
+
+def test_binary_tensors_go_both_ways(daemon):
+    serving(daemon, ("card", CARD))
+    rows, want = table()
+    for outputs, size in (({"parameters": {"binary_data_output": True}}, None),
+                          ({"outputs": [{"name": "output__0", "parameters": {"binary_data": True}},
+                                        {"name": "margin"}]}, None)):
+        document = json.dumps({"inputs": [tensor(rows, parameters={"binary_data_size": 44 * len(rows)})],
+                               **outputs}).encode()
+        status, headers, content = send(daemon, "POST", "/v2/models/nfl-wp/infer", document + raw(rows),
+                                        {"Inference-Header-Content-Length": str(len(document)),
+                                         "Content-Type": "application/octet-stream"})
+        equal((status, headers["Content-Type"]), (200, "application/octet-stream"), content[:200])
+        size = int(headers["Inference-Header-Content-Length"])
+        answer = json.loads(content[:size])
+        equal(answer["outputs"][0]["parameters"], {"binary_data_size": 4 * len(rows)})
+        check("data" not in answer["outputs"][0], "data beside binary data")
+        near(struct.unpack(f"<{len(rows)}f", content[size:]), want, "binary")
+        if "outputs" in outputs:
+            near([1 / (1 + math.exp(-margin)) for margin in answer["outputs"][1]["data"]], want, "margins")
+    texts = ["rent", "own", "free"]
+    ages = struct.pack("<3q", 20, 50, 30)
+    homes = b"".join(struct.pack("<I", len(text)) + text.encode() for text in texts)
+    half = struct.pack("<3e", 1.0, 0.0, 0.0)
+    document = json.dumps({"inputs": [
+        {"name": "age", "shape": [3, 1], "datatype": "INT64", "parameters": {"binary_data_size": len(ages)}},
+        {"name": "home", "shape": [3, 1], "datatype": "BYTES", "parameters": {"binary_data_size": len(homes)}},
+        {"name": "debt", "shape": [3], "datatype": "FP16", "parameters": {"binary_data_size": len(half)}}]}).encode()
+    answer = ask(daemon, "/v2/models/card/infer", document + ages + homes + half,
+                 {"Inference-Header-Content-Length": str(len(document))})
+    native = ask(daemon, "/api/v1/predict/card", {"rows": [
+        {"age": age, "home": home, "debt": debt} for age, home, debt in zip((20, 50, 30), texts, (1, 0, 0))]})
+    near(answer["outputs"][0]["data"], [row["prediction"] for row in native["predictions"]], "typed columns")
+    daemon.stop()
+
+
+# ---- documents -------------------------------------------------------------------------------------------------------
+
+def test_documents_have_what_clients_look_for(daemon):
+    serving(daemon, ("card", CARD))
+
+    def get(path, method="GET"):
+        status, _, content = send(daemon, method, path)
+        equal(status, 200, path)
+        return json.loads(content)
+
+    for path in ("/v2", "/v2/"):
+        server = get(path)
+        equal((server["name"], "binary_tensor_data" in server["extensions"]), ("augury", True))
+    for path in ("/v2/health/live", "/v2/health/ready"):
+        equal((get(path)["live"], get(path)["ready"]), (True, True))
+    model = get("/v2/models/nfl-wp")
+    equal((model["name"], model["versions"]), ("nfl-wp", ["1"]))
+    equal(model["inputs"], [{"name": "input-0", "datatype": "FP32", "shape": [-1, 11]}])
+    equal(model["outputs"][0], {"name": "predict", "datatype": "FP32", "shape": [-1, 1]})
+    equal([tensor["name"] for tensor in get("/v2/models/card")["inputs"]][:3], ["age", "home", "debt"])
+    equal(get("/v2/models/nfl-wp/versions/1/ready"), {"name": "nfl-wp", "ready": True})
+    equal(get("/v2/models")["models"], ["card", "nfl-wp"])
+    equal(get("/v1/models")["models"], ["card", "nfl-wp"])
+    equal([(entry["name"], entry["version"], entry["state"]) for entry in get("/v2/repository/index", "POST")],
+          [("card", "1", "READY"), ("nfl-wp", "1", "READY")])
+    equal(get("/v1/models/nfl-wp")["model_version_status"],
+          [{"version": "1", "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}])
+    status, _, content = send(daemon, "GET", "/version")
+    equal(status, 200)
+    check(content.decode()[0].isdigit(), content)
+    daemon.stop()
+
+
+def test_params_choose_outputs(daemon):
+    serving(daemon)
+    rows, want = table()
+    answer = ask(daemon, "/invocations", {"instances": rows[:2], "params": {"outputs": ["prediction", "margin"],
+                                                                           "temperature": 1}})
+    near([row["prediction"] for row in answer["predictions"]], want[:2], "records")
+    daemon.stop()
+
+
+# ---- what is wrong ---------------------------------------------------------------------------------------------------
+
+def test_errors_are_named_in_each_protocols_shape(daemon):
+    serving(daemon, ("card", CARD))
+    good = tensor([[0] * 11], data=[0] * 11)
+    infer = "/v2/models/nfl-wp/infer"
+    for document, code, at in (
+            ({}, "invalid_request", "inputs"),
+            ({"inputs": []}, "invalid_request", "inputs"),
+            ({"inputs": [{**good, "datatype": "FP8"}]}, "invalid_datatype", "inputs[0].datatype"),
+            ({"inputs": [{**good, "shape": [1, -1]}]}, "invalid_shape", "inputs[0].shape[1]"),
+            ({"inputs": [{**good, "shape": [1 << 33, 1 << 33]}]}, "invalid_shape", "inputs[0].shape[0]"),
+            ({"inputs": [{**good, "shape": [2, 11]}]}, "invalid_shape", "inputs[0].data"),
+            ({"inputs": [{**good, "data": [0] * 12}]}, "invalid_shape", "inputs[0].data"),
+            ({"inputs": [{**good, "data": ["7"] + [0] * 10}]}, "invalid_value", "inputs[0].data"),
+            ({"inputs": [{**good, "shape": [1, 1, 11]}]}, "invalid_shape", "inputs[0].shape"),
+            ({"inputs": [good], "outputs": [{"name": "nothing"}]}, "no_such_output", "outputs[0].name"),
+            ({"inputs": [good], "outputs": [{"name": "margin"}, {"name": "margin"}]}, "invalid_request",
+             "outputs[1].name"),
+            ({"inputs": [good], "id": 7}, "invalid_request", "id")):
+        status, _, content = send(daemon, "POST", infer, document)
+        answer = json.loads(content)
+        equal((status, answer["code"], answer["at"]), (400, code, at), str(document)[:100])
+        check(isinstance(answer["error"], str), "error is a text")
+    for length in ("x", "-1", "999999"):
+        status, _, content = send(daemon, "POST", infer, {"inputs": [good]},
+                                  {"Inference-Header-Content-Length": length})
+        equal((status, json.loads(content)["code"]), (400, "invalid_request"), length)
+    status, _, content = send(daemon, "POST", infer, json.dumps({"inputs": [good]}).encode() + b"1234",
+                              {"Inference-Header-Content-Length": str(len(json.dumps({"inputs": [good]})))})
+    equal(status, 400)
+    contains(content.decode(), "4 bytes follow")
+    for path in ("/v2/models/nobody/infer", "/v1/models/nobody:predict"):
+        equal(send(daemon, "POST", path, {"inputs": [good], "instances": [[0]]})[0] in (400, 404), True, path)
+    equal(send(daemon, "GET", "/v2/models/nobody")[0], 404)
+    equal(send(daemon, "GET", "/v2/models/nfl-wp/versions/9/ready")[0], 404)
+    status, headers, _ = send(daemon, "GET", infer)
+    equal((status, "POST" in headers["Allow"]), (405, True))
+    equal(send(daemon, "POST", "/v1/models/nfl-wp:explain", {})[0], 405)
+    for document, words in (({}, "exactly one"), ({"inputs": [[0]], "instances": [[0]]}, "exactly one"), ([], "object"),
+                            ({"dataframe_split": {"columns": NAMES}}, "dataframe_split"),
+                            ({"inputs": {"a": [1], "b": [1, 2]}}, "as many values")):
+        status, _, content = send(daemon, "POST", "/models/nfl-wp/invocations", document)
+        answer = json.loads(content)
+        equal((status, answer["error_code"]), (400, "BAD_REQUEST"), str(document))
+        contains(answer["message"], words)
+    status, _, content = send(daemon, "POST", "/invocations", {"inputs": [[0]]})
+    equal((status, json.loads(content)["error_code"]), (404, "RESOURCE_DOES_NOT_EXIST"))
+    contains(json.loads(content)["message"], "/models/NAME/invocations")
+    daemon.stop()
+
+
+harness.run(globals())
