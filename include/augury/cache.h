@@ -4,9 +4,9 @@
  * Room: cache (floor 2, uses base, store, seal, stats). Process: workers look up and hand new
  * entries to a ring; the supervisor alone writes (cache_keeper_*).
  * Life of an entry: a worker's cache_put() copies it into its slot's ring → the supervisor drains
- * rings, commits a group → every worker finds it → it is evicted (first in, first out, under a
- * quota of pages), expires, or is purged. A full ring drops the entry and counts it; a request
- * never waits. A hit compares 128 bits and the key's text.
+ * rings, commits a group → every worker finds it → it is evicted (S3-FIFO, under a quota of
+ * pages), expires, or is purged. A full ring drops the entry and counts it; a request never waits.
+ * A hit compares the key's text.
  */
 #pragma once
 
@@ -34,6 +34,7 @@ struct cache_board;
 struct cache_board_options {
     size_t ring_bytes;   /* of one slot */
     unsigned slots;      /* processes that may put: those of stats */
+    size_t map_bytes;    /* of the environment: how many entries there may be */
     int keeper_wake_fd;  /* an eventfd made before the forks, written when the keeper sleeps */
     const int *wake_fds; /* one eventfd a slot, or NULL: nobody is woken */
 };
@@ -147,8 +148,8 @@ uint64_t cache_value_tag(struct bytes value);
 
 /* ---- the keeper: supervisor only ----------------------------------------------------------- */
 
-/* Drains up to one group of entries from the rings and commits them, evicting the oldest to stay
- * under the quota. *out_more: rings hold more. Safe after the previous keeper died anywhere: an
+/* Drains up to one group of entries from the rings and commits them, evicting others to stay under
+ * the quota. *out_more: rings hold more. Safe after the previous keeper died anywhere: an
  * entry is taken from its ring only after the commit. */
 AUGURY_MUST_USE int cache_keeper_turn(struct cache *cache, uint64_t now_wall_ms, bool *out_more);
 /* About once a second, and after a child's death: expired entries, stale readers, gauges; opens a
@@ -159,6 +160,8 @@ AUGURY_MUST_USE int cache_keeper_tick(struct cache *cache, uint64_t now_wall_ms)
 bool cache_keeper_may_sleep(struct cache *cache);
 /* 0 or more than 70 % of the map: 70 % of the map. Turns evict until it is kept. */
 void cache_keeper_quota(struct cache *cache, uint64_t quota_bytes);
+/* Besides that, the most entries that there may be; 0: any number. */
+void cache_keeper_quota_entries(struct cache *cache, uint64_t entries);
 AUGURY_MUST_USE int cache_keeper_purge(struct cache *cache,
                                        struct bytes key); /* AUGURY_NOT_FOUND */
 AUGURY_MUST_USE int cache_keeper_flush(struct cache *cache, uint64_t *out_entries);

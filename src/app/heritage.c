@@ -53,6 +53,7 @@ heritage_setup(struct heritage *heritage, const struct conf *conf, struct err *e
     void *stats = shm_map(stats_bytes());
     struct cache_board_options board = {.ring_bytes = (size_t)conf->cache.ring_bytes,
                                         .slots = PROC_SLOTS,
+                                        .map_bytes = heritage->cache_map_bytes,
                                         .keeper_wake_fd = heritage->wake_fd,
                                         .wake_fds = heritage->worker_wake_fds};
     void *memory = shm_map(cache_board_bytes(&board));

@@ -2,7 +2,7 @@
 /*
  * cache.c - a process's view: open, look up, hand new entries to the ring, measure.
  * Invariants: (1) nothing borrowed from the map outlives the snapshot; (2) a lookup answers only
- * what passed 128 bits, the text, the class, the time and the value's check; (3) a process uses an
+ * what passed the text, the class, the time and the value's check; (3) a process uses an
  * environment only while the rings' epoch is the one it opened.
  */
 #include "cache_priv.h"
@@ -24,9 +24,9 @@ enum {
 
 static const struct store_table_spec tables[] = {
     [CACHE_TABLE_INDEX] = {"index", STORE_TABLE_U64},
-    [CACHE_TABLE_ENTRY] = {"entry", STORE_TABLE_U64},
+    [CACHE_TABLE_SMALL] = {"small", STORE_TABLE_U64},
+    [CACHE_TABLE_MAIN] = {"main", STORE_TABLE_U64},
     [CACHE_TABLE_CHUNK] = {"chunk", STORE_TABLE_U64},
-    [CACHE_TABLE_QUEUE] = {"queue", STORE_TABLE_U64},
     [CACHE_TABLE_META] = {"meta", STORE_TABLE_BYTES},
     [CACHE_TABLE_INVALID] = {"invalid", STORE_TABLE_U64},
 };
@@ -189,6 +189,7 @@ static int
 parts_attach(struct cache *cache)
 {
     cache->rings = cache->board == NULL ? NULL : cache->board->rings;
+    cache->heat = cache->board == NULL ? NULL : cache->board->heat;
     cache->invalid =
         cache->board != NULL ? cache->board->invalid : calloc(1, cache_invalid_bytes());
     cache->memo = calloc((size_t)1 << CACHE_MEMO_BITS, sizeof(*cache->memo));
@@ -362,9 +363,8 @@ entry_find(struct cache *cache, uint64_t lo, struct cache_entry *out_entry, bool
 {
     const struct cache_memo *memo = memo_of(cache, lo);
 
-    *out_is_checked = memo->lo == lo &&
-                      cache_entry_at(cache->snapshot, memo->seq, out_entry) == 0 &&
-                      out_entry->lo == lo;
+    *out_is_checked =
+        memo->lo == lo && cache_entry_at(cache->snapshot, memo->place, out_entry) == 0;
     return *out_is_checked ? 0 : cache_entry_find(cache->snapshot, lo, out_entry);
 }
 
@@ -387,13 +387,12 @@ entry_get(struct cache *cache, const struct cache_query *query, struct cache_hit
     struct bytes value;
     bool is_checked;
 
-    struct digest digest = digest_with_secret(query->key, cache->secret);
-    int rc = entry_find(cache, digest.lo, &entry, &is_checked);
+    uint64_t lo = digest_with_secret(query->key, cache->secret).lo;
+    int rc = entry_find(cache, lo, &entry, &is_checked);
     if (rc != 0) {
         return rc;
     }
-    if (entry.hi != digest.hi || entry.class != query->class ||
-        !bytes_equal(entry.text, query->key)) {
+    if (entry.class != query->class || !bytes_equal(entry.text, query->key)) {
         stats_add(cache->stats, STATS_CACHE_COLLISIONS, 1);
         return AUGURY_NOT_FOUND;
     }
@@ -413,10 +412,13 @@ entry_get(struct cache *cache, const struct cache_query *query, struct cache_hit
         if (cache_value_check(value) != entry.value_check) {
             return AUGURY_ERR_CORRUPT;
         }
-        *memo_of(cache, digest.lo) = (struct cache_memo){.lo = digest.lo, .seq = entry.seq};
+        *memo_of(cache, lo) = (struct cache_memo){.lo = lo, .place = entry.place};
     }
     if (rc != 0) {
         return rc;
+    }
+    if (cache->heat != NULL) {
+        cache_heat_touch(cache->heat, lo);
     }
     *out_hit = (struct cache_hit){
         .value = value,
@@ -483,27 +485,24 @@ static int
 usage_of_snapshot(struct store_txn *snapshot, struct cache_usage *usage)
 {
     struct cache_state state;
-    struct cache_queued oldest;
-    struct cache_entry entry;
+    struct cache_entry oldest;
     size_t count = 0;
 
     int rc = cache_state_read(snapshot, &state);
-    if (rc == 0) {
-        rc = store_count(snapshot, CACHE_TABLE_ENTRY, &usage->entries);
-    }
-    if (rc == 0) {
-        rc = cache_queue_read(snapshot, 0, &oldest, 1, &count);
-    }
     if (rc != 0) {
         return rc;
     }
     usage->quota_bytes = state.quota_bytes;
+    usage->entries = cache_entries_of(&state);
     memcpy(usage->entries_of_class, state.entries_of_class, sizeof(usage->entries_of_class));
-    if (count == 1 && cache_entry_find(snapshot, oldest.lo, &entry) == 0 &&
-        entry.seq == oldest.seq) {
-        usage->oldest_created_wall_ms = entry.created_wall_ms;
+    for (int queue = 0; rc == 0 && queue < CACHE_QUEUE_COUNT; queue++) {
+        rc = cache_entry_read(snapshot, (enum cache_queue)queue, 0, &oldest, 1, &count);
+        uint64_t before = usage->oldest_created_wall_ms;
+        if (rc == 0 && count == 1 && (before == 0 || oldest.created_wall_ms < before)) {
+            usage->oldest_created_wall_ms = oldest.created_wall_ms;
+        }
     }
-    return 0;
+    return rc;
 }
 
 int

@@ -22,7 +22,8 @@ cache_board_bytes(const struct cache_board_options *options)
     return part_bytes(sizeof(struct cache_board)) + part_bytes(cache_size_log_bytes()) +
            part_bytes(cache_rings_bytes(options->ring_bytes, options->slots)) +
            part_bytes(cache_invalid_bytes()) + part_bytes(cache_orders_bytes(options->slots)) +
-           part_bytes(sizeof(struct cache_marks));
+           part_bytes(sizeof(struct cache_marks)) +
+           part_bytes(cache_heat_bytes(options->map_bytes));
 }
 
 struct cache_board *
@@ -47,6 +48,8 @@ cache_board_attach(void *shared_memory, const struct cache_board_options *option
     board->orders = (struct cache_order_slot *)part;
     part += part_bytes(cache_orders_bytes(options->slots));
     board->marks = (struct cache_marks *)part;
+    part += part_bytes(sizeof(struct cache_marks));
+    board->heat = cache_heat_attach(part, options->map_bytes);
     return board;
 }
 

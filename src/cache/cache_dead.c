@@ -4,45 +4,17 @@
  * over. A round over all entries in slices: some milliseconds a tick while nothing is found, more
  * while there is something to remove.
  * Invariants: (1) a round that has begun after an invalidation, and ended, has met every entry that
- * it holds for: later ones are refused when they are put; (2) so a ban ends with the first round
- * that began after it; (3) nothing is walked while nothing has been invalidated since the last
- * round.
+ * it holds for, wherever it has moved meanwhile: later ones are refused when they are put; (2) so a
+ * ban ends with the first round that began after it; (3) nothing is walked while nothing has been
+ * invalidated since the last round.
  */
 #include "cache_priv.h"
-
-#include <string.h>
 
 enum {
     BATCH = 128,
     LOOK_NS = 4 * 1000 * 1000, /* a tick, while nothing is found */
     DEL_NS = 40 * 1000 * 1000,
 };
-
-/* Entries in the order of their seqs; texts and values are borrowed until the snapshot ends. */
-static int
-entries_read(struct store_txn *txn, uint64_t from_seq, struct cache_entry *out_entries,
-             size_t *out_count)
-{
-    struct store_cursor *cursor = NULL;
-    struct bytes key, value;
-    size_t count = 0;
-
-    int rc = store_cursor_open(txn, CACHE_TABLE_ENTRY, &cursor);
-    if (rc == 0) {
-        rc = store_cursor_seek(cursor, bytes_of(&from_seq, sizeof(from_seq)), &key, &value);
-    }
-    while (rc == 0 && count < BATCH) {
-        if (!cache_entry_decode(value, &out_entries[count])) {
-            rc = AUGURY_ERR_CORRUPT;
-            break;
-        }
-        memcpy(&out_entries[count++].seq, key.data, sizeof(from_seq));
-        rc = store_cursor_next(cursor, &key, &value);
-    }
-    store_cursor_close(&cursor);
-    *out_count = count;
-    return rc < 0 ? rc : 0;
-}
 
 static bool
 is_dead(struct cache *cache, const struct cache_entry *entry)
@@ -63,14 +35,16 @@ batch_look(struct cache *cache, struct cache_entry *batch, size_t *out_dead, uin
 {
     size_t count = 0, dead = 0;
 
-    int rc = entries_read(cache->snapshot, cache->keeper.dead.from_seq, batch, &count);
+    int rc =
+        cache_entry_walk(cache->snapshot, cache->keeper.dead.from, batch, BATCH, &count, out_next);
     if (rc != 0) {
         return rc;
     }
-    *out_next = count == BATCH ? batch[count - 1].seq + 1 : 0;
     for (size_t i = 0; i < count; i++) {
         if (is_dead(cache, &batch[i])) {
-            batch[dead++] = batch[i];
+            batch[dead] = batch[i];
+            batch[dead].lo = cache_digest(cache, batch[i].text).lo;
+            dead++;
         }
     }
     *out_dead = dead;
@@ -136,7 +110,7 @@ slice(struct cache *cache, size_t *out_removed)
     }
     stats_add(cache->stats, STATS_CACHE_DEAD_SWEPT, dead);
     *out_removed = dead;
-    cache->keeper.dead.from_seq = next;
+    cache->keeper.dead.from = next;
     return next == 0 ? round_end(cache) : 0;
 }
 
@@ -150,7 +124,7 @@ cache_dead_sweep(struct cache *cache)
     int rc = 0;
 
     do {
-        if (round->from_seq == 0) {
+        if (round->from == 0) {
             if (round->done == cache_stamp(cache)) {
                 return 0;
             }

@@ -190,7 +190,7 @@ environment_open(struct cache *cache, bool set_aside, bool *out_was_damaged, str
         cache_store_close(cache);
         return rc;
     }
-    cache->keeper.hand = 0;
+    cache->keeper.sweep = (struct cache_sweep){.next_wall_ms = UINT64_MAX};
     cache->keeper.state.quota_bytes =
         cache_quota_clamp(cache, quota != 0 ? quota : cache->keeper.state.quota_bytes);
     *out_was_damaged = was_damaged;
@@ -273,7 +273,7 @@ void
 cache_keeper_react(struct cache *cache, int rc)
 {
     switch (rc) {
-    /* A queue or chunk key that should be new is there: the tables contradict each other. */
+    /* An entry or chunk key that should be new is there: the tables contradict each other. */
     case AUGURY_ERR_EXISTS:
     case AUGURY_ERR_CORRUPT: cache_keeper_replace(cache); break;
     case AUGURY_ERR_IO: cache_keeper_off(cache); break;

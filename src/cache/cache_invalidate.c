@@ -11,13 +11,11 @@ int
 cache_live_find(struct cache *cache, struct store_txn *txn, struct bytes key,
                 struct cache_entry *out_entry)
 {
-    struct digest digest = cache_digest(cache, key);
-
-    int rc = cache_entry_find(txn, digest.lo, out_entry);
+    int rc = cache_entry_find(txn, cache_digest(cache, key).lo, out_entry);
     if (rc != 0) {
         return rc;
     }
-    bool is_live = out_entry->hi == digest.hi && bytes_equal(out_entry->text, key) &&
+    bool is_live = bytes_equal(out_entry->text, key) &&
                    out_entry->expires_wall_ms > cache->keeper.now_wall_ms &&
                    cache_death_of(cache->invalid, out_entry) == CACHE_ALIVE &&
                    !cache_moves_kill(cache, out_entry);
@@ -170,10 +168,8 @@ cache_keeper_flush(struct cache *cache, uint64_t *out_entries)
     if (rc != 0) {
         return rc;
     }
-    rc = store_count(txn, CACHE_TABLE_ENTRY, &entries);
-    if (rc == 0) {
-        rc = cache_entries_clear(txn, &state);
-    }
+    entries = cache_entries_of(&state);
+    rc = cache_evict_all(txn, &state);
     for (int class = 0; class < CACHE_CLASS_COUNT; class ++) {
         cache_move_class(cache, (enum cache_class) class);
     }

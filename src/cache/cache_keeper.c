@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cache_keeper.c - the supervisor's work: rings → group commits, eviction, expiry.
+ * cache_keeper.c - the supervisor's work: rings → group commits, ticks. What goes to make room is
+ * cache_evict.c's, what has expired cache_sweep.c's.
  * Invariant: tails move only after the commit (or a decision to drop), so a keeper killed anywhere
  * loses nothing and repeats at most one group. Failures are cache_guard.c's.
  */
@@ -10,15 +11,8 @@
 
 enum {
     GROUP_BYTES = 1 << 20,
-    EVICT_BATCH = 64,
-    /* Entries a transaction: bounds its time when the quota falls, and the dirty pages that LMDB
-     * keeps for ever. */
-    EVICT_MAX = 2048,
-    SWEEP_BATCH = 256,
-    SWEEP_LOOK = 4096,               /* queue records looked at a slice */
-    SWEEP_LOOK_NS = 4 * 1000 * 1000, /* a tick, while nothing is found */
-    SWEEP_DEL_NS = 40 * 1000 * 1000,
     SAME_EXPIRY_MS = 1000,
+    LARGEST_SHARE = 4, /* an entry over a quarter of the quota is dropped */
 };
 
 /* One commit's worth of ring records; texts and values still lie in the rings. */
@@ -36,60 +30,29 @@ struct tally {
     uint64_t evicted;
 };
 
+/* How many entries are over the quota of entries, after so many more. */
+static uint64_t
+entries_over(const struct cache *cache, uint64_t more)
+{
+    uint64_t most = cache->keeper.quota_entries;
+    uint64_t entries = cache_entries_of(&cache->keeper.state) + more;
+
+    return most > 0 && entries > most ? entries - most : 0;
+}
+
 static bool
 is_over_quota(const struct cache *cache)
 {
-    return cache->store != NULL && cache_used_bytes(cache) > cache->keeper.state.quota_bytes &&
-           cache_entries_of(&cache->keeper.state) > 0;
+    return cache->store != NULL && cache_entries_of(&cache->keeper.state) > 0 &&
+           (cache_used_bytes(cache) > cache->keeper.state.quota_bytes ||
+            entries_over(cache, 0) > 0);
 }
 
 /* ---- eviction ------------------------------------------------------------------------------ */
 
-int
-cache_entries_clear(struct store_txn *txn, struct cache_state *state)
-{
-    int rc = store_clear(txn, CACHE_TABLE_INDEX);
-    if (rc == 0) {
-        rc = store_clear(txn, CACHE_TABLE_QUEUE);
-    }
-    if (rc == 0) {
-        rc = store_clear(txn, CACHE_TABLE_ENTRY);
-    }
-    if (rc == 0) {
-        rc = store_clear(txn, CACHE_TABLE_CHUNK);
-    }
-    memset(state->entries_of_class, 0, sizeof(state->entries_of_class));
-    return rc;
-}
-
-/* The oldest entries, until need_bytes of pages are given up or EVICT_MAX are gone. */
-static int
-evict(struct store_txn *txn, struct cache_state *state, uint64_t need_bytes, uint64_t *evicted)
-{
-    struct cache_queued queued[EVICT_BATCH];
-    uint64_t freed = 0, gone = 0;
-    int rc = 0;
-
-    while (rc == 0 && freed < need_bytes && gone < EVICT_MAX && cache_entries_of(state) > 0) {
-        size_t count = 0;
-        rc = cache_queue_read(txn, 0, queued, EVICT_BATCH, &count);
-        if (rc == 0 && count == 0) {
-            /* An empty queue with entries left: nothing would ever evict those, so they go. */
-            return cache_entries_clear(txn, state);
-        }
-        for (size_t i = 0; rc == 0 && i < count && freed < need_bytes; i++) {
-            rc = cache_queued_del(txn, state, &queued[i]);
-            freed += queued[i].cost_bytes;
-            gone++;
-        }
-    }
-    *evicted += gone;
-    return rc;
-}
-
 /* Evicts in a transaction of its own, when there is nothing to write or the map is full. */
 static int
-evict_alone(struct cache *cache, uint64_t need_bytes)
+evict_alone(struct cache *cache, const struct cache_need *need)
 {
     struct store_txn *txn = NULL;
     struct cache_state state;
@@ -99,7 +62,7 @@ evict_alone(struct cache *cache, uint64_t need_bytes)
     if (rc != 0) {
         return rc;
     }
-    rc = evict(txn, &state, need_bytes, &evicted);
+    rc = cache_evict(cache, txn, &state, need, &evicted);
     rc = cache_write_end(cache, &txn, rc, &state);
     if (rc == 0) {
         stats_add(cache->stats, STATS_CACHE_EVICTED, evicted);
@@ -151,16 +114,41 @@ group_take(struct cache *cache)
 /* Several workers that missed at once hand in the same answer, some milliseconds apart: written
  * once. */
 static bool
-is_there_already(struct store_txn *txn, uint64_t lo, const struct cache_entry *entry)
+is_the_same(const struct cache_entry *old, const struct cache_entry *entry)
 {
+    return old->class == entry->class && old->value_check == entry->value_check &&
+           old->value_len == entry->value.len && old->stamp == entry->stamp &&
+           bytes_equal(old->text, entry->text) &&
+           old->expires_wall_ms <= entry->expires_wall_ms + SAME_EXPIRY_MS &&
+           entry->expires_wall_ms <= old->expires_wall_ms + SAME_EXPIRY_MS;
+}
+
+/* Takes the place of what lies under its lo, in the same queue; a record there that cannot be
+ * decoded is simply overwritten. */
+static int
+entry_write(struct cache *cache, struct store_txn *txn, struct cache_state *state,
+            const struct cache_entry *entry, uint64_t *written)
+{
+    enum cache_queue queue;
     struct cache_entry old;
 
-    return cache_entry_find(txn, lo, &old) == 0 && old.hi == entry->hi &&
-           old.class == entry->class && old.value_check == entry->value_check &&
-           old.value_len == entry->value.len && old.stamp == entry->stamp &&
-           bytes_equal(old.text, entry->text) &&
-           old.expires_wall_ms <= entry->expires_wall_ms + SAME_EXPIRY_MS &&
-           entry->expires_wall_ms <= old.expires_wall_ms + SAME_EXPIRY_MS;
+    int rc = cache_entry_find(txn, entry->lo, &old);
+    if (rc == 0 && is_the_same(&old, entry)) {
+        return 0;
+    }
+    if (rc == 0) {
+        queue = cache_place_queue(old.place);
+        rc = cache_entry_del(txn, state, &old);
+    } else if (rc == AUGURY_NOT_FOUND) {
+        queue = cache_evict_admit(cache, state, entry->lo);
+        rc = 0;
+    }
+    if (rc == 0) {
+        rc = cache_entry_put(txn, state, queue, entry);
+    }
+    (*written)++;
+    cache_sweep_expect(cache, cache_entry_until_ms(entry));
+    return rc;
 }
 
 int
@@ -168,13 +156,10 @@ cache_record_write(struct cache *cache, struct store_txn *txn, struct cache_stat
                    const struct cache_ring_record *record, uint64_t *written)
 {
     uint64_t newest = cache->keeper.moves.clock;
-    /* By the environment's own secret: it may be younger than the record. */
     const struct cache_item *item = &record->item;
-    struct digest digest = cache_digest(cache, item->key);
     struct cache_entry entry = {
-        .lo = digest.lo,
-        .hi = digest.hi,
-        .seq = state->next_seq,
+        /* By the environment's own secret: it may be younger than the record. */
+        .lo = cache_digest(cache, item->key).lo,
         .created_wall_ms = item->created_wall_ms,
         .expires_wall_ms = item->expires_wall_ms,
         .stamp = item->stamp < newest ? item->stamp : newest,
@@ -191,17 +176,12 @@ cache_record_write(struct cache *cache, struct store_txn *txn, struct cache_stat
         stats_add(cache->stats, STATS_CACHE_PUTS_LATE, 1);
         return 0;
     }
-    if (is_there_already(txn, digest.lo, &entry)) {
-        return 0;
-    }
-    state->next_seq++;
-    (*written)++;
-    return cache_entry_put(txn, state, &entry);
+    return entry_write(cache, txn, state, &entry, written);
 }
 
-/* Bytes to evict so that the group fits; a quarter more than the records say, for the tree above
+/* What has to go so that the group fits; a quarter more than the records say, for the tree above
  * them, and one part in 64 of the quota as a margin for pages that the commit itself copies. */
-static uint64_t
+static struct cache_need
 group_need(const struct cache *cache, const struct group *group)
 {
     uint64_t quota = cache->keeper.state.quota_bytes;
@@ -212,7 +192,16 @@ group_need(const struct cache *cache, const struct group *group)
         cost += cache_entry_cost(group->records[i].item.key.len, group->records[i].item.value.len);
     }
     uint64_t want = cache_used_bytes(cache) + cost + cost / 4;
-    return want > limit ? want - limit : 0;
+    return (struct cache_need){.bytes = want > limit ? want - limit : 0,
+                               .entries = entries_over(cache, group->count)};
+}
+
+/* One that would drive out a good part of all others is not worth it. */
+static bool
+is_too_large(const struct cache *cache, const struct cache_item *item)
+{
+    return cache_entry_cost(item->key.len, item->value.len) >
+           cache->keeper.state.quota_bytes / LARGEST_SHARE;
 }
 
 static int
@@ -225,6 +214,10 @@ record_do(struct cache *cache, struct store_txn *txn, struct cache_state *state,
         return cache_order_do(cache, txn, state, record, &group->results[i]);
     }
     if (record->item.expires_wall_ms <= cache->keeper.now_wall_ms) {
+        return 0;
+    }
+    if (is_too_large(cache, &record->item)) {
+        stats_add(cache->stats, STATS_CACHE_PUTS_DROPPED, 1);
         return 0;
     }
     return cache_record_write(cache, txn, state, record, written);
@@ -242,10 +235,8 @@ group_write(struct cache *cache, struct group *group)
     if (rc != 0) {
         return rc;
     }
-    uint64_t need = group_need(cache, group);
-    if (need > 0) {
-        rc = evict(txn, &state, need, &tally.evicted);
-    }
+    struct cache_need need = group_need(cache, group);
+    rc = cache_evict(cache, txn, &state, &need, &tally.evicted);
     for (size_t i = 0; rc == 0 && i < group->count; i++) {
         rc = record_do(cache, txn, &state, group, i, &tally.written);
     }
@@ -272,7 +263,8 @@ group_commit(struct cache *cache, struct group *group)
     }
     rc = store_reader_check(cache->store, NULL);
     if (rc == 0) {
-        rc = evict_alone(cache, cache->keeper.state.quota_bytes / 8);
+        struct cache_need need = {.bytes = cache->keeper.state.quota_bytes / 8};
+        rc = evict_alone(cache, &need);
     }
     if (rc == 0) {
         rc = group_write(cache, group);
@@ -314,8 +306,8 @@ cache_keeper_turn(struct cache *cache, uint64_t now_wall_ms, bool *out_more)
         rc = group_commit(cache, &group);
         group_answer(cache, &group, rc);
     } else if (is_over_quota(cache)) {
-        rc = evict_alone(cache, cache_used_bytes(cache) - cache->keeper.state.quota_bytes +
-                                    cache->keeper.state.quota_bytes / 64);
+        struct cache_need need = group_need(cache, &group);
+        rc = evict_alone(cache, &need);
     }
     group_take(cache);
     if (rc != 0 || group.bad > 0) {
@@ -342,86 +334,6 @@ cache_keeper_may_sleep(struct cache *cache)
 
 /* ---- once a second ------------------------------------------------------------------------- */
 
-/* From seq on: the expired ones among the next SWEEP_LOOK. *out_next: where to go on, 0 after the
- * last. */
-static int
-sweep_look(struct cache *cache, uint64_t now_wall_ms, struct cache_queued *expired,
-           size_t *out_count, uint64_t *out_next)
-{
-    struct cache_queued queued[SWEEP_BATCH];
-    uint64_t next = cache->keeper.hand;
-    size_t found = 0, count = SWEEP_BATCH;
-
-    int rc = store_snapshot_renew(cache->snapshot);
-    if (rc != 0) {
-        return rc;
-    }
-    for (size_t looked = 0; rc == 0 && count == SWEEP_BATCH && looked < SWEEP_LOOK;
-         looked += count) {
-        rc = cache_queue_read(cache->snapshot, next, queued, SWEEP_BATCH, &count);
-        /* All of a batch must fit, so that the next slice need not begin inside it. */
-        if (rc != 0 || found + count > SWEEP_BATCH) {
-            break;
-        }
-        for (size_t i = 0; i < count; i++) {
-            if (queued[i].expires_wall_ms <= now_wall_ms) {
-                expired[found++] = queued[i];
-            }
-        }
-        next = count == SWEEP_BATCH ? queued[count - 1].seq + 1 : 0;
-    }
-    store_snapshot_reset(cache->snapshot);
-    *out_count = found;
-    *out_next = next;
-    return rc;
-}
-
-static int
-sweep_slice(struct cache *cache, uint64_t now_wall_ms, size_t *out_swept, bool *out_more)
-{
-    struct cache_queued expired[SWEEP_BATCH];
-    struct store_txn *txn = NULL;
-    struct cache_state state;
-    size_t count = 0;
-    uint64_t next = 0;
-
-    *out_more = false;
-    int rc = sweep_look(cache, now_wall_ms, expired, &count, &next);
-    if (rc == 0 && count > 0) {
-        rc = cache_write_begin(cache, &txn, &state);
-        if (rc != 0) {
-            return rc;
-        }
-        for (size_t i = 0; rc == 0 && i < count; i++) {
-            rc = cache_queued_del(txn, &state, &expired[i]);
-        }
-        rc = cache_write_end(cache, &txn, rc, &state);
-    }
-    if (rc == 0) {
-        stats_add(cache->stats, STATS_CACHE_EXPIRED_SWEPT, count);
-        cache->keeper.hand = next;
-        *out_swept = count;
-        *out_more = next != 0;
-    }
-    return rc;
-}
-
-static int
-sweep(struct cache *cache, uint64_t now_wall_ms)
-{
-    uint64_t begin = clock_mono_ns();
-    uint64_t budget_ns = SWEEP_LOOK_NS;
-    bool more = true;
-    int rc = 0;
-
-    while (rc == 0 && more && clock_mono_ns() - begin < budget_ns) {
-        size_t swept = 0;
-        rc = sweep_slice(cache, now_wall_ms, &swept, &more);
-        budget_ns = swept > 0 ? SWEEP_DEL_NS : budget_ns;
-    }
-    return rc;
-}
-
 static void
 gauges_set(struct cache *cache)
 {
@@ -443,7 +355,8 @@ keeper_retry(struct cache *cache)
     }
     int rc = cache_keeper_reopen(cache, false, &was_damaged, NULL);
     if (rc == 0) {
-        rc = evict_alone(cache, cache_used_bytes(cache) / 8);
+        struct cache_need need = {.bytes = cache_used_bytes(cache) / 8};
+        rc = evict_alone(cache, &need);
     }
     if (rc != 0) {
         cache_keeper_off(cache);
@@ -486,12 +399,15 @@ cache_keeper_tick(struct cache *cache, uint64_t now_wall_ms)
         stats_add(cache->stats, STATS_CACHE_STALE_READERS, cleared);
     }
     if (rc == 0) {
-        rc = sweep(cache, now_wall_ms);
+        rc = cache_sweep(cache);
         cache_keeper_react(cache, rc);
     }
     if (rc == 0) {
         rc = cache_dead_sweep(cache);
         cache_keeper_react(cache, rc);
+    }
+    if (cache->heat != NULL) {
+        cache_heat_fit(cache->heat, cache_entries_of(&cache->keeper.state));
     }
     gauges_set(cache);
     return rc;
@@ -502,6 +418,13 @@ cache_keeper_quota(struct cache *cache, uint64_t quota_bytes)
 {
     AUGURY_ASSERT(cache->is_keeper);
     cache->keeper.state.quota_bytes = cache_quota_clamp(cache, quota_bytes);
+}
+
+void
+cache_keeper_quota_entries(struct cache *cache, uint64_t entries)
+{
+    AUGURY_ASSERT(cache->is_keeper);
+    cache->keeper.quota_entries = entries;
 }
 
 /* What was put before the request must not appear after it. What comes in meanwhile is not waited

@@ -12,35 +12,43 @@
 
 /* ---- stored records: cache_entry.c --------------------------------------------------------- */
 
-/* index: lo → hi, seq. entry, chunk, queue are keyed by seq, which only grows: they are appended
- * and, first in first out, freed from the front by whole pages; only the small index is random. */
+/* index: lo → place. small and main hold the entries and are, in the order of their keys, the two
+ * queues of the eviction; chunk holds pages of long values. All three are keyed by seq, which only
+ * grows: they are appended and freed from the front by whole pages; only the small index is
+ * random. */
 enum cache_table {
     CACHE_TABLE_INDEX,
-    CACHE_TABLE_ENTRY,
+    CACHE_TABLE_SMALL,
+    CACHE_TABLE_MAIN,
     CACHE_TABLE_CHUNK,
-    CACHE_TABLE_QUEUE,
     CACHE_TABLE_META,
     CACHE_TABLE_INVALID, /* stamps of invalidations: cache_generation.c */
 };
 
+/* The two queues, by number. */
+enum cache_queue { CACHE_QUEUE_SMALL, CACHE_QUEUE_MAIN, CACHE_QUEUE_COUNT };
+
 enum {
-    CACHE_FORMAT = 2,
-    CACHE_ENTRY_HEADER = 72,
-    CACHE_INDEX_BYTES = 16,
-    CACHE_QUEUE_BYTES = 24,
-    CACHE_STATE_BYTES = 80,
+    CACHE_FORMAT = 3,
+    CACHE_ENTRY_HEADER = 40,
+    CACHE_INDEX_BYTES = 6,
+    CACHE_STATE_BYTES = 120,
     /* The most that LMDB keeps in one page outside its tree: a record is never larger, so every
      * allocation is one page. */
     CACHE_PAGE_VALUE_MAX = 4080,
     CACHE_CHUNK_BITS = 9, /* a chunk's key is seq << 9 | index */
+    CACHE_PLACE_BITS = 48,
 };
+/* A place is a seq and, in this bit, its queue. */
+static const uint64_t cache_place_main = UINT64_C(1) << (CACHE_PLACE_BITS - 1);
 
 enum cache_entry_flags { CACHE_ENTRY_CHUNKED = 1 << 0 };
 
-/* An entry, decoded; text and inline_value are borrowed. */
+/* An entry, decoded; text and value are borrowed. */
 struct cache_entry {
-    uint64_t lo, hi; /* of the key's digest */
-    uint64_t seq;
+    uint64_t lo; /* of the key's digest; not stored: set by whoever knows the key */
+    uint64_t place;
+    uint64_t chunk_seq; /* under which its chunks lie, wherever it has moved */
     uint64_t created_wall_ms;
     uint64_t expires_wall_ms;
     uint64_t stamp;
@@ -52,15 +60,12 @@ struct cache_entry {
     uint8_t class;
     uint8_t flags;
     struct bytes text;
-    struct bytes value; /* all of it, or .len 0 when chunked */
+    struct bytes value; /* all of it; of a chunked one that was read, what follows the chunks */
 };
 
-struct cache_queued {
-    uint64_t seq;
-    uint64_t lo;
-    uint64_t expires_wall_ms;
-    uint32_t cost_bytes;
-    uint8_t class;
+struct cache_queue_state {
+    uint64_t entries;
+    uint64_t bytes; /* by cache_entry_cost() */
 };
 
 /* What the keeper knows of all entries, written with each commit. */
@@ -68,34 +73,44 @@ struct cache_state {
     uint64_t next_seq;
     uint64_t quota_bytes;
     uint64_t entries_of_class[CACHE_CLASS_COUNT];
+    struct cache_queue_state queues[CACHE_QUEUE_COUNT];
+    bool has_evicted; /* since it was made or flushed: it has been full once */
 };
 
 uint32_t cache_value_check(struct bytes value);
+enum cache_queue cache_place_queue(uint64_t place);
+uint64_t cache_place_seq(uint64_t place);
+uint64_t cache_place_of(enum cache_queue queue, uint64_t seq);
 /* false: not an entry of this format. */
 bool cache_entry_decode(struct bytes stored, struct cache_entry *out_entry);
-/* Bytes of pages that an entry takes, its queue record and LMDB's own headers included. */
+/* Bytes of pages that an entry takes, its index record and LMDB's own headers included. */
 uint32_t cache_entry_cost(size_t text_len, size_t value_len);
-/* The entry with that seq, decoded; AUGURY_NOT_FOUND also for a record that cannot be decoded. */
-int cache_entry_at(struct store_txn *txn, uint64_t seq, struct cache_entry *out_entry);
+/* The entry at that place, decoded; AUGURY_NOT_FOUND also for a record that cannot be decoded. */
+int cache_entry_at(struct store_txn *txn, uint64_t place, struct cache_entry *out_entry);
 /* Looks an entry up by its lo alone and decodes it; AUGURY_NOT_FOUND also for a record that cannot
- * be decoded. */
+ * be decoded. Whoever asks compares the text. */
 int cache_entry_find(struct store_txn *txn, uint64_t lo, struct cache_entry *out_entry);
-/* The pieces of a chunked value, in order, into room (entry->value_len bytes). */
+/* The whole of a chunked value, into room (entry->value_len bytes). */
 int cache_entry_gather(struct store_txn *txn, const struct cache_entry *entry, uint8_t *room);
-/* Writes entry (with .value and a fresh .seq), its index and queue records; an older entry under
- * its lo is removed first. */
-int cache_entry_put(struct store_txn *txn, struct cache_state *state,
+/* Writes entry (with .lo, .value and .class) at the end of a queue, under a seq of its own. Nothing
+ * else may lie under its lo. */
+int cache_entry_put(struct store_txn *txn, struct cache_state *state, enum cache_queue queue,
                     const struct cache_entry *entry);
-/* Removes an entry with all its records. */
+/* Removes an entry with all its records; reads .lo, .place, .class, lengths and flags alone. */
 int cache_entry_del(struct store_txn *txn, struct cache_state *state,
                     const struct cache_entry *entry);
-/* Removes what a queue record names, unless the entry has been written anew since (another seq). */
-int cache_queued_del(struct store_txn *txn, struct cache_state *state,
-                     const struct cache_queued *queued);
-bool cache_queued_decode(struct bytes key, struct bytes value, struct cache_queued *out_queued);
-/* Up to max queue records from seq on, oldest first. */
-int cache_queue_read(struct store_txn *txn, uint64_t from_seq, struct cache_queued *out_queued,
-                     size_t max, size_t *out_count);
+/* Moves an entry to the end of main; its chunks stay where they are. */
+int cache_entry_move(struct store_txn *txn, struct cache_state *state,
+                     const struct cache_entry *entry);
+/* Up to max entries of a queue from seq on, oldest first, without .lo. Their texts and values are
+ * lost with the next write of a transaction. */
+int cache_entry_read(struct store_txn *txn, enum cache_queue queue, uint64_t from_seq,
+                     struct cache_entry *out_entries, size_t max, size_t *out_count);
+
+/* Up to max entries, without .lo, in the order of places: small, then main. What moves meanwhile is
+ * met at its new place, if not before. *out_next: where to go on, 0 after the last. */
+int cache_entry_walk(struct store_txn *txn, uint64_t from, struct cache_entry *out_entries,
+                     size_t max, size_t *out_count, uint64_t *out_next);
 
 int cache_state_read(struct store_txn *txn, struct cache_state *out_state);
 int cache_state_write(struct store_txn *txn, const struct cache_state *state);
@@ -159,6 +174,24 @@ size_t cache_size_log_bytes(void);
 /* Zeroed memory becomes an empty history. */
 struct cache_size_log *cache_size_log_attach(void *shared_memory);
 
+/* ---- what is asked for and what was let go of: cache_heat.c --------------------------------- */
+
+struct cache_heat;
+size_t cache_heat_bytes(size_t map_bytes);
+/* Zeroed memory becomes a heat without memory of anything. */
+struct cache_heat *cache_heat_attach(void *shared_memory, size_t map_bytes);
+/* A hit; any process. */
+void cache_heat_touch(struct cache_heat *heat, uint64_t lo);
+/* The rest is the keeper's; heat may be NULL. 0 to 3 hits since the count was last set. */
+unsigned cache_heat_of(struct cache_heat *heat, uint64_t lo);
+void cache_heat_set(struct cache_heat *heat, uint64_t lo, unsigned count);
+/* Remembers an entry that is let go of, and forgets the oldest beyond most. */
+void cache_ghost_add(struct cache_heat *heat, uint64_t lo, uint64_t most);
+/* true, once: it was let go of lately. */
+bool cache_ghost_take(struct cache_heat *heat, uint64_t lo);
+/* Makes the tables large enough for so many entries. */
+void cache_heat_fit(struct cache_heat *heat, uint64_t entries);
+
 /* ---- what crosses the fork: cache_board.c -------------------------------------------------- */
 
 /* At the beginning of its shared memory; its parts follow, each on its own pages. Pointers are good
@@ -167,6 +200,7 @@ struct cache_board {
     struct cache_rings *rings;
     struct cache_size_log *size_log;
     struct cache_marks *marks; /* invalidations of all machines: redis_marks.h */
+    struct cache_heat *heat;
     unsigned slots;
     struct cache_invalid *invalid;
     struct cache_order_slot *orders; /* one a slot */
@@ -307,9 +341,16 @@ void cache_rings_refuse(struct cache *cache, int rc);
 
 /* A round of removing what is dead: cache_dead.c. */
 struct cache_dead_round {
-    uint64_t clock;    /* when it began */
-    uint64_t from_seq; /* where it goes on; 0: none is under way */
-    uint64_t done;     /* clock of the last one that ended */
+    uint64_t clock; /* when it began */
+    uint64_t from;  /* place where it goes on; 0: none is under way */
+    uint64_t done;  /* clock of the last one that ended */
+};
+
+/* Where the sweep of expired ones stands. */
+struct cache_sweep {
+    uint64_t from;         /* place where the round goes on; 0: none is under way */
+    uint64_t next_wall_ms; /* of all that this round has met, when the next one dies */
+    uint64_t due_wall_ms;  /* nothing dies before: no round begins */
 };
 
 struct cache_keeper {
@@ -317,7 +358,8 @@ struct cache_keeper {
     uint64_t *tails;          /* scratch: one a slot */
     unsigned next_slot;       /* where the next group begins, so that no ring starves */
     uint64_t used_pages, page_bytes, map_bytes;
-    uint64_t hand;            /* sequence at which the sweep goes on */
+    uint64_t quota_entries; /* 0: none */
+    struct cache_sweep sweep;
     uint64_t retry_mono_ms;   /* when off: next try to open */
     unsigned healthy_commits; /* since the start or the last death */
     uint64_t now_wall_ms;     /* as last told */
@@ -330,11 +372,11 @@ struct cache_keeper {
 enum { CACHE_MEMO_BITS = 14 };
 
 /* Where this process found a key last, its value checked: a hot hit skips the index and the check.
- * Never wrong, at most stale: what lies under a seq never changes, and a displaced entry is gone in
+ * Never wrong, at most stale: what lies at a place never changes, and a displaced entry is gone in
  * the same commit, so one that is there is the newest. */
 struct cache_memo {
     uint64_t lo;
-    uint64_t seq;
+    uint64_t place;
 };
 
 struct cache {
@@ -344,6 +386,7 @@ struct cache {
     unsigned slot;
     struct cache_board *board;     /* or NULL */
     struct cache_rings *rings;     /* of the board, or NULL */
+    struct cache_heat *heat;       /* of the board, or NULL */
     struct cache_invalid *invalid; /* of the board, or this process's own */
     uint64_t order_ticket;         /* of the last order */
     uint64_t order_answered;       /* ticket of the last result taken */
@@ -367,8 +410,6 @@ int cache_record_write(struct cache *cache, struct store_txn *txn, struct cache_
                        const struct cache_ring_record *record, uint64_t *written);
 /* Commits what was in the rings when it was called. */
 int cache_rings_drain(struct cache *cache);
-/* Removes all entries. */
-int cache_entries_clear(struct store_txn *txn, struct cache_state *state);
 
 int cache_store_open(struct cache *cache, bool *out_was_damaged, struct err *err);
 void cache_store_close(struct cache *cache);
@@ -397,3 +438,33 @@ uint64_t cache_used_bytes(const struct cache *cache);
 uint64_t cache_entries_of(const struct cache_state *state);
 /* 64 pages to 70 % of the map; 0: the most. */
 uint64_t cache_quota_clamp(const struct cache *cache, uint64_t quota_bytes);
+
+/* ---- eviction: cache_evict.c --------------------------------------------------------------- */
+
+/* What has to go before a group is written. */
+struct cache_need {
+    uint64_t bytes;
+    uint64_t entries;
+};
+/* Lets entries go until that is met, or the most that one transaction should. Counts them in
+ * *evicted. */
+int cache_evict(struct cache *cache, struct store_txn *txn, struct cache_state *state,
+                const struct cache_need *need, uint64_t *evicted);
+/* Into which queue a new entry goes, when nothing lies under its lo. */
+enum cache_queue cache_evict_admit(struct cache *cache, const struct cache_state *state,
+                                   uint64_t lo);
+/* Remembers lo among the ghosts. */
+void cache_evict_remember(struct cache *cache, const struct cache_state *state, uint64_t lo);
+/* Every entry goes; the counts too. */
+int cache_evict_all(struct store_txn *txn, struct cache_state *state);
+
+/* ---- expired entries: cache_sweep.c -------------------------------------------------------- */
+
+/* Past its time, and past that in which it may answer as stale. */
+uint64_t cache_entry_until_ms(const struct cache_entry *entry);
+/* That, at keeper.now_wall_ms; or invalidated. */
+bool cache_entry_is_dead(const struct cache *cache, const struct cache_entry *entry);
+/* One tick's share of the walk. */
+int cache_sweep(struct cache *cache);
+/* A new entry is good until then. */
+void cache_sweep_expect(struct cache *cache, uint64_t until_wall_ms);

@@ -46,8 +46,10 @@ case_init(struct cache_case *c, size_t map_bytes, size_t ring_bytes)
              : access("/dev/shm", W_OK) == 0 ? "/dev/shm"
                                              : "/tmp");
     c->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    struct cache_board_options options = {
-        .ring_bytes = ring_bytes, .slots = CASE_SLOTS, .keeper_wake_fd = c->wake_fd};
+    struct cache_board_options options = {.ring_bytes = ring_bytes,
+                                          .slots = CASE_SLOTS,
+                                          .map_bytes = map_bytes,
+                                          .keeper_wake_fd = c->wake_fd};
     c->shared_bytes = cache_board_bytes(&options);
     c->shared = shm_map(c->shared_bytes);
     c->stats_memory = shm_map(stats_bytes());

@@ -117,6 +117,23 @@ kill_and_wait(pid_t pid)
     }
 }
 
+/* As many records in each table as the state says. */
+static bool
+tables_agree(struct cache *cache)
+{
+    const struct cache_state *state = &cache->keeper.state;
+    uint64_t small = 0, main = 0, index = 0;
+
+    bool good = store_snapshot_renew(cache->snapshot) == 0 &&
+                store_count(cache->snapshot, CACHE_TABLE_SMALL, &small) == 0 &&
+                store_count(cache->snapshot, CACHE_TABLE_MAIN, &main) == 0 &&
+                store_count(cache->snapshot, CACHE_TABLE_INDEX, &index) == 0;
+    store_snapshot_reset(cache->snapshot);
+    return good && small == state->queues[CACHE_QUEUE_SMALL].entries &&
+           main == state->queues[CACHE_QUEUE_MAIN].entries && index == small + main &&
+           index == cache_entries_of(state);
+}
+
 static bool
 readers_are_clean(struct cache *cache)
 {
@@ -161,6 +178,7 @@ workers_killed_at_any_time_harm_nothing(void)
     CHECK_INT(case_drain(&c), 0);
     CHECK_INT(cache_keeper_tick(c.cache, case_now), 0);
     CHECK(readers_are_clean(c.cache));
+    CHECK(tables_agree(c.cache));
     CHECK_INT(cache_usage(c.cache, &usage), 0);
     CHECK(usage.used_bytes <= 8 * MIB);
     uint64_t found = 0;
@@ -214,6 +232,7 @@ a_keeper_killed_in_the_middle_of_commits_loses_nothing_that_was_committed(void)
     CHECK(cache_rings_are_empty(c.rings));
     CHECK_INT(cache_keeper_tick(c.cache, case_now), 0);
     CHECK(readers_are_clean(c.cache));
+    CHECK(tables_agree(c.cache));
     CHECK_INT(cache_usage(c.cache, &usage), 0);
     CHECK_INT(usage.entries, usage.entries_of_class[CACHE_PREDICTION]);
     CHECK(usage.entries > 100);
