@@ -146,6 +146,45 @@ bool cache_order_result(struct cache *cache, uint64_t *out_ticket, int *out_rc);
 /* What a condition compares: XXH3, 64 bits. */
 uint64_t cache_value_tag(struct bytes value);
 
+/* ---- single flight: of many that miss the same key, one does the work ----------------------- */
+
+/* CACHE_FLIGHT_OWNER: do it, then publish. WAITER: another process does; look once at once, then at
+ * each wake of the slot's eventfd, and begin again when a look finds nothing that the cache has
+ * either, or at the lease's deadline. ALONE: do it, and tell nobody (such results are not shared,
+ * or there is no room to say so). FAILED: it failed a moment ago. */
+enum cache_flight {
+    CACHE_FLIGHT_OWNER,
+    CACHE_FLIGHT_WAITER,
+    CACHE_FLIGHT_ALONE,
+    CACHE_FLIGHT_FAILED
+};
+struct cache_lease {
+    struct digest key;
+    uint64_t word; /* private */
+    uint64_t deadline_mono_ms;
+    uint32_t index; /* private */
+};
+enum { CACHE_MAIL_MAX = 8192 }; /* results up to here are there before the commit */
+/* deadline_ms: how long others wait for the owner; one of them takes over then. A lease that began
+ * before an invalidation is not joined after it. Sets *out_lease for owner and waiter. Never
+ * blocks. */
+AUGURY_MUST_USE enum cache_flight cache_flight_begin(struct cache *cache, const struct digest *key,
+                                                     uint64_t now_mono_ms, uint32_t deadline_ms,
+                                                     struct cache_lease *out_lease);
+/* The owner's result, and the end of its lease; those who wait are woken. 0: value is for all, and
+ * for latecomers until it is committed (the caller has put it). AUGURY_END: for those who wait, but
+ * nobody waits for this key in the next 10 s. AUGURY_NOT_FOUND: given up, another may. < 0: failed,
+ * which counts for 100 ms. Does nothing when the lease was taken over. */
+void cache_flight_publish(struct cache *cache, const struct cache_lease *lease, int rc,
+                          struct bytes value);
+/* For a waiter. 0: *out_value, copied into the arena; AUGURY_NOT_FOUND: over, look in the cache;
+ * AUGURY_ERR_BUSY: not yet; AUGURY_ERR_IO: it failed. */
+AUGURY_MUST_USE int cache_flight_look(struct cache *cache, const struct digest *key,
+                                      struct arena *arena, struct bytes *out_value);
+/* Process: master. The slot's process has died, and the slot is not given out yet: its leases are
+ * free, and those who wait for them are woken. */
+void cache_flight_slot_died(struct cache_board *board, unsigned slot);
+
 /* ---- the keeper: supervisor only ----------------------------------------------------------- */
 
 /* Drains up to one group of entries from the rings and commits them, evicting others to stay under

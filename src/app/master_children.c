@@ -342,6 +342,7 @@ on_death(struct master *master, struct child *child, int status)
         close(child->ready_fd);
         child->ready_fd = -1;
     }
+    cache_flight_slot_died(master->heritage.cache_board, slot_of(master, child));
     if (child->kind == CHILD_SUPERVISOR && WIFSIGNALED(status) && WTERMSIG(status) != SIGKILL) {
         cache_board_keeper_crashed(master->heritage.cache_board);
     }

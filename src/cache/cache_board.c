@@ -19,7 +19,8 @@ part_bytes(size_t bytes)
 size_t
 cache_board_bytes(const struct cache_board_options *options)
 {
-    return part_bytes(sizeof(struct cache_board)) + part_bytes(cache_size_log_bytes()) +
+    return part_bytes(sizeof(struct cache_board)) + part_bytes(cache_flights_bytes()) +
+           part_bytes(cache_mails_bytes()) + part_bytes(cache_size_log_bytes()) +
            part_bytes(cache_rings_bytes(options->ring_bytes, options->slots)) +
            part_bytes(cache_invalid_bytes()) + part_bytes(cache_orders_bytes(options->slots)) +
            part_bytes(sizeof(struct cache_marks)) +
@@ -38,6 +39,10 @@ cache_board_attach(void *shared_memory, const struct cache_board_options *option
         bool has_fd = options->wake_fds != NULL && slot < options->slots;
         board->wake_fds[slot] = has_fd ? options->wake_fds[slot] : -1;
     }
+    board->flights = cache_flights_attach(part);
+    part += part_bytes(cache_flights_bytes());
+    board->mails = cache_mails_attach(part);
+    part += part_bytes(cache_mails_bytes());
     board->size_log = cache_size_log_attach(part);
     part += part_bytes(cache_size_log_bytes());
     board->rings =

@@ -174,6 +174,19 @@ size_t cache_size_log_bytes(void);
 /* Zeroed memory becomes an empty history. */
 struct cache_size_log *cache_size_log_attach(void *shared_memory);
 
+/* ---- single flight: cache_lease.c, cache_mail.c --------------------------------------------- */
+
+size_t cache_flights_bytes(void);
+struct cache_flights *cache_flights_attach(void *shared_memory);
+
+/* Results of leases; what does not fit (CACHE_MAIL_MAX) is not put. */
+size_t cache_mails_bytes(void);
+struct cache_mails *cache_mails_attach(void *shared_memory);
+void cache_mail_put(struct cache_mails *mails, const struct cache_lease *lease, struct bytes value);
+/* AUGURY_NOT_FOUND: not there, or not whole. */
+AUGURY_MUST_USE int cache_mail_get(struct cache_mails *mails, const struct cache_lease *lease,
+                                   struct arena *arena, struct bytes *out_value);
+
 /* ---- what is asked for and what was let go of: cache_heat.c --------------------------------- */
 
 struct cache_heat;
@@ -197,6 +210,8 @@ void cache_heat_fit(struct cache_heat *heat, uint64_t entries);
 /* At the beginning of its shared memory; its parts follow, each on its own pages. Pointers are good
  * in every process: the memory is inherited, not mapped anew. */
 struct cache_board {
+    struct cache_flights *flights;
+    struct cache_mails *mails;
     struct cache_rings *rings;
     struct cache_size_log *size_log;
     struct cache_marks *marks; /* invalidations of all machines: redis_marks.h */
