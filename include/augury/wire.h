@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * wire.h - JSON, MessagePack and UBJSON to one tree of values, and back.
- * Room: wire (floor 1, uses base). Libraries: yyjson, msgpack-c, here only. Process: any.
+ * Room: wire (floor 1, uses base). Libraries: yyjson, msgpack-c, libdeflate, here only. Process:
+ * any.
  * Ownership: a decoded tree lives in the caller's arena and borrows nothing from the input, except
  * where WIRE_BORROW is given. A writer appends to the caller's buf.
  * Errors: AUGURY_ERR_INVALID (code "invalid_json", "invalid_msgpack", "invalid_ubjson"; `at` is
@@ -145,3 +146,13 @@ enum { WIRE_F32_TEXT_MAX = 32 }; /* of a double too */
  * Returns its length. */
 size_t wire_f32_to_text(float value, char *out_text);
 size_t wire_f64_to_text(double value, char *out_text);
+
+/* ---- gzip ----------------------------------------------------------------------------------- */
+
+/* What compressing needs, made once a process. */
+struct wire_gzip;
+AUGURY_MUST_USE int wire_gzip_new(struct wire_gzip **out_gzip);
+void wire_gzip_free(struct wire_gzip **gzip);
+/* Appends content as one gzip member (RFC 1952), the same bytes for the same content. No allocation
+ * but the buf's. Around 10 ms a MiB. */
+AUGURY_MUST_USE int wire_gzip_put(struct wire_gzip *gzip, struct bytes content, struct buf *out);

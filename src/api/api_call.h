@@ -37,6 +37,7 @@ struct api_call {
     uint64_t now_wall_ms;
     struct api_wish wish;
     struct api_response response;
+    bool is_coded; /* the answer's coding is decided */
     struct err err;
 };
 
@@ -54,6 +55,8 @@ struct api {
     bool has_registry_print;
     uint64_t registry_change_id; /* of the registry that registry_print stands for */
     struct digest registry_print;
+    struct wire_gzip *gzip;
+    struct buf coded; /* what was compressed last */
     /* A late answer on its way; api_later_begin() to api_later_end(). */
     struct http_request later_request;
     struct api_call later_call;
@@ -143,6 +146,22 @@ unsigned api_negotiate_coding(struct api_call *call);
 
 /* What stands before the separator, without white space around it; *rest is what stands after. */
 struct bytes api_cut(struct bytes text, uint8_t separator, struct bytes *rest);
+/* Weight of a range in thousandths: "q=0.8" is 800, 1000 when it has none (RFC 9110 12.4.2). */
+unsigned api_weight_of(struct bytes parameters);
+
+/* ---- codings --------------------------------------------------------------------------------- */
+
+enum api_coding { API_IDENTITY, API_GZIP };
+/* What the client wants of an answer of so many bytes. */
+enum api_coding api_coding_for(const struct api_call *call, size_t len);
+/* Content-Encoding and Vary, of an answer of so many bytes before it was coded. */
+void api_put_coding(const struct api_call *call, size_t len, enum api_coding coding);
+/* *out_coded is the process's: until the next one. */
+AUGURY_MUST_USE int api_encode(struct api *api, struct bytes content, struct bytes *out_coded);
+/* The body of an answer, as the client wants it, unless call->is_coded says that this is done. */
+void api_encode_document(struct api_call *call);
+AUGURY_MUST_USE int api_coding_setup(struct api *api);
+void api_coding_teardown(struct api *api);
 
 /* ---- freshness: what requests and answers say to caches -------------------------------------- */
 
@@ -185,7 +204,9 @@ bool api_response_find(struct api_call *call);
  * it was made from is open. */
 struct api_made {
     struct bytes content;
-    uint64_t content_tag;     /* api_tag_of() */
+    uint64_t content_tag; /* api_tag_of() */
+    struct bytes coded;   /* the same as gzip, or empty */
+    uint64_t coded_tag;
     uint64_t created_wall_ms; /* of its oldest part */
     uint64_t expires_wall_ms; /* of the part that ends first */
     uint32_t row_count;

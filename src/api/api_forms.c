@@ -59,9 +59,8 @@ format_of_type(struct bytes type, enum wire_format *out_format)
     return false;
 }
 
-/* Weight of a media range in thousandths: ";q=0.8" is 800, 1000 when it has none. */
-static unsigned
-weight_of(struct bytes parameters)
+unsigned
+api_weight_of(struct bytes parameters)
 {
     while (parameters.len > 0) {
         struct bytes parameter = api_cut(parameters, ';', &parameters);
@@ -90,7 +89,7 @@ format_of_accept(struct bytes accept, enum wire_format preferred)
     while (accept.len > 0) {
         struct bytes parameters;
         struct bytes range = api_cut(api_cut(accept, ',', &accept), ';', &parameters);
-        unsigned weight = weight_of(parameters);
+        unsigned weight = api_weight_of(parameters);
         enum wire_format format;
         if (bytes_equal_text(range, "*/*") || bytes_equal_nocase(range, "application/*")) {
             format = preferred;

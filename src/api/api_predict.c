@@ -307,34 +307,41 @@ expires_of(const struct api_call *call, const struct predict_answer *answer)
                : expires;
 }
 
-/* The rendered answer's headers; and it is kept for the next request of the same bytes. */
+/* The rendered answer as the client wants it, with its headers; and it is kept for the next request
+ * of the same bytes. */
 static void
 finish(struct api_call *call, const struct predict_answer *answer, bool may_keep, uint64_t begin_ns)
 {
     struct bytes content = buf_view(call->answer->body);
     const struct api_wish *wish = &call->wish;
+    struct api_made made = {.content = content, .row_count = (uint32_t)answer->row_count};
 
     if (buf_finish(call->answer->body) != 0) {
         return;
     }
+    enum api_coding coding = api_coding_for(call, content.len);
+    if (coding == API_GZIP && api_encode(call->api, content, &made.coded) == 0) {
+        made.coded_tag = api_tag_of(made.coded);
+        call->answer->ready = made.coded;
+    } else {
+        coding = API_IDENTITY;
+    }
+    made.content_tag = api_tag_of(content);
     struct api_freshness freshness = {
         .x_cache = x_cache_of(call, answer, may_keep),
         .is_not_to_store = !may_keep && !wish->is_no_cache && wish->max_age_s == UINT32_MAX,
-        .tag = api_tag_of(content),
+        .tag = coding == API_GZIP ? made.coded_tag : made.content_tag,
         .created_wall_ms = created_of(call, answer),
         .expires_wall_ms = may_keep ? expires_of(call, answer) : 0,
     };
     api_put_freshness(call->answer->headers, &freshness, call->now_wall_ms);
+    api_put_coding(call, content.len, coding);
+    call->is_coded = true;
     if (may_keep) {
-        struct api_made made = {
-            .content = content,
-            .content_tag = freshness.tag,
-            .created_wall_ms = freshness.created_wall_ms,
-            .expires_wall_ms = freshness.expires_wall_ms,
-            .row_count = (uint32_t)answer->row_count,
-            .cost_us = (uint32_t)((clock_mono_ns() - begin_ns) / 1000),
-            .tag = cache_tag(bytes_of_text(answer->model->entry.name)),
-        };
+        made.created_wall_ms = freshness.created_wall_ms;
+        made.expires_wall_ms = freshness.expires_wall_ms;
+        made.cost_us = (uint32_t)((clock_mono_ns() - begin_ns) / 1000);
+        made.tag = cache_tag(bytes_of_text(answer->model->entry.name));
         api_response_keep(call, &made);
     }
 }

@@ -22,6 +22,7 @@
 enum { RESPONSE_FORMAT = 1, RESPONSE_HEADER = 16 };
 
 static const char key_prefix[] = "response:";
+static const char twin_suffix[] = ":gzip"; /* of the key of the compressed form */
 
 /* ---- what the registry has, as a digest ------------------------------------------------------ */
 
@@ -127,7 +128,7 @@ key_make(struct api_call *call)
     size_t prefix_len = sizeof(key_prefix) - 1;
     size_t len = prefix_len + request->path.len + 1 + DIGEST_HEX_BYTES;
 
-    if (len > sizeof(response->key)) {
+    if (len + sizeof(twin_suffix) - 1 > sizeof(response->key)) {
         return;
     }
     size_t at = put_digest(parts, api->registry_print);
@@ -140,20 +141,73 @@ key_make(struct api_call *call)
     memcpy(response->key + prefix_len, request->path.data, request->path.len);
     response->key[prefix_len + request->path.len] = ':';
     digest_to_hex(digest, response->key + prefix_len + request->path.len + 1);
+    memcpy(response->key + len, twin_suffix, sizeof(twin_suffix) - 1);
     response->key_len = len;
     response->change_id = api->registry_change_id;
     response->has_key = true;
 }
 
-/* ---- lookup ---------------------------------------------------------------------------------- */
+/* ---- values ---------------------------------------------------------------------------------- */
+
+/* A rendered answer, with or without a life in the cache yet. */
+struct rendered {
+    struct bytes body;
+    enum api_coding coding;
+    uint64_t tag;
+    uint32_t row_count;
+};
+
+static struct bytes
+key_for(const struct api_call *call, enum api_coding coding)
+{
+    size_t suffix_len = coding == API_GZIP ? sizeof(twin_suffix) - 1 : 0;
+
+    return bytes_of(call->response.key, call->response.key_len + suffix_len);
+}
 
 /* What another process wrote is looked at before it is followed. */
 static bool
-value_is_ours(const struct api_call *call, struct bytes value)
+value_read(const struct api_call *call, struct bytes value, enum api_coding coding,
+           struct rendered *out_rendered)
 {
-    return value.len >= RESPONSE_HEADER && value.data[0] == RESPONSE_FORMAT &&
-           value.data[1] == (uint8_t)call->writer.format && value.data[2] == 0;
+    if (value.len < RESPONSE_HEADER || value.data[0] != RESPONSE_FORMAT ||
+        value.data[1] != (uint8_t)call->writer.format || value.data[2] != (uint8_t)coding) {
+        return false;
+    }
+    *out_rendered = (struct rendered){
+        .body = bytes_of(value.data + RESPONSE_HEADER, value.len - RESPONSE_HEADER),
+        .coding = coding,
+        .tag = le64_get(value.data + 8),
+        .row_count = le32_get(value.data + 4),
+    };
+    return true;
 }
+
+/* item has everything but key and value. */
+static void
+keep(struct api_call *call, struct cache_item *item, const struct rendered *rendered)
+{
+    size_t len = RESPONSE_HEADER + rendered->body.len;
+    uint8_t *value = len <= CACHE_VALUE_MAX ? arena_alloc(&call->api->arena, len) : NULL;
+
+    if (value == NULL) {
+        return;
+    }
+    value[0] = RESPONSE_FORMAT;
+    value[1] = (uint8_t)call->writer.format;
+    value[2] = (uint8_t)rendered->coding;
+    value[3] = 0;
+    le32_put(value + 4, rendered->row_count);
+    le64_put(value + 8, rendered->tag);
+    memcpy(value + RESPONSE_HEADER, rendered->body.data, rendered->body.len);
+    item->class = CACHE_RESPONSE;
+    item->key = key_for(call, rendered->coding);
+    item->value = bytes_of(value, len);
+    /* A full ring drops the entry and counts it; the answer is not concerned. */
+    (void)cache_put(call->api->options.cache, item);
+}
+
+/* ---- lookup ---------------------------------------------------------------------------------- */
 
 static bool
 is_young_enough(const struct api_call *call, const struct cache_hit *hit)
@@ -164,45 +218,95 @@ is_young_enough(const struct api_call *call, const struct cache_hit *hit)
            hit->created_wall_ms + most_ms >= call->now_wall_ms;
 }
 
-/* is_gathered: the value lies in pieces in the map and whole in the arena, which ends with the
- * call. */
+/* What was looked up: a value that lies in pieces in the map is whole in the arena, which ends with
+ * the call. */
+static bool
+lookup(struct api_call *call, enum api_coding coding, struct cache_hit *out_hit,
+       struct rendered *out_rendered, bool *out_is_in_arena)
+{
+    struct api *api = call->api;
+    size_t used = api->arena.used;
+
+    struct cache_query query = {.class = CACHE_RESPONSE,
+                                .key = key_for(call, coding),
+                                .now_wall_ms = call->now_wall_ms,
+                                .arena = &api->arena};
+    bool is_found = cache_get(api->options.cache, &query, out_hit) == 0 &&
+                    is_young_enough(call, out_hit) &&
+                    value_read(call, out_hit->value, coding, out_rendered);
+    *out_is_in_arena = api->arena.used != used;
+    return is_found;
+}
+
+/* The gzip form of what is rendered, made the first time that somebody wants it and kept for as
+ * long. */
+static bool
+twin_make(struct api_call *call, const struct cache_hit *hit, struct rendered *rendered)
+{
+    struct bytes name, selector;
+    struct bytes coded;
+
+    if (api_encode(call->api, rendered->body, &coded) != 0) {
+        return false;
+    }
+    rendered->body = coded;
+    rendered->coding = API_GZIP;
+    rendered->tag = api_tag_of(coded);
+    api_split_name(call->parameter, &name, &selector);
+    struct cache_item item = {.created_wall_ms = hit->created_wall_ms,
+                              .expires_wall_ms = hit->expires_wall_ms,
+                              .stamp = hit->stamp,
+                              .cost_us = hit->cost_us,
+                              .tags = {cache_tag(name)}};
+    keep(call, &item, rendered);
+    return true;
+}
+
 static void
-answer_from(struct api_call *call, const struct cache_hit *hit, bool is_gathered)
+answer_from(struct api_call *call, const struct cache_hit *hit, const struct rendered *rendered)
 {
     struct api_freshness freshness = {.x_cache = API_CACHE_HIT,
-                                      .tag = le64_get(hit->value.data + 8),
+                                      .tag = rendered->tag,
                                       .created_wall_ms = hit->created_wall_ms,
                                       .expires_wall_ms = hit->expires_wall_ms};
     struct stats_slot *stats = call->api->options.slot;
 
     api_put_freshness(call->answer->headers, &freshness, call->now_wall_ms);
-    struct bytes body =
-        bytes_of(hit->value.data + RESPONSE_HEADER, hit->value.len - RESPONSE_HEADER);
-    if (is_gathered) {
-        buf_put_bytes(call->answer->body, body);
-    } else {
-        call->answer->ready = body;
-    }
     stats_add(stats, STATS_PREDICT_REQUESTS, 1);
-    stats_add(stats, STATS_PREDICT_ROWS, le32_get(hit->value.data + 4));
+    stats_add(stats, STATS_PREDICT_ROWS, rendered->row_count);
 }
 
 static bool
 find_kept(struct api_call *call)
 {
-    struct api *api = call->api;
-    size_t used = api->arena.used;
     struct cache_hit hit;
+    struct rendered rendered;
+    bool is_in_arena;
 
-    struct cache_query query = {.class = CACHE_RESPONSE,
-                                .key = bytes_of(call->response.key, call->response.key_len),
-                                .now_wall_ms = call->now_wall_ms,
-                                .arena = &api->arena};
-    if (cache_get(api->options.cache, &query, &hit) != 0 || !value_is_ours(call, hit.value) ||
-        !is_young_enough(call, &hit)) {
+    if (!lookup(call, API_IDENTITY, &hit, &rendered, &is_in_arena)) {
         return false;
     }
-    answer_from(call, &hit, api->arena.used != used);
+    size_t len = rendered.body.len;
+    if (api_coding_for(call, len) == API_GZIP) {
+        struct cache_hit twin_hit;
+        struct rendered twin;
+        bool is_twin_in_arena;
+        if (lookup(call, API_GZIP, &twin_hit, &twin, &is_twin_in_arena)) {
+            hit = twin_hit;
+            rendered = twin;
+            is_in_arena = is_twin_in_arena;
+        } else if (twin_make(call, &hit, &rendered)) {
+            is_in_arena = false;
+        }
+    }
+    answer_from(call, &hit, &rendered);
+    api_put_coding(call, len, rendered.coding);
+    call->is_coded = true;
+    if (is_in_arena) {
+        buf_put_bytes(call->answer->body, rendered.body);
+    } else {
+        call->answer->ready = rendered.body;
+    }
     return true;
 }
 
@@ -234,32 +338,25 @@ api_response_find(struct api_call *call)
 void
 api_response_keep(struct api_call *call, const struct api_made *made)
 {
-    struct api *api = call->api;
-    size_t len = RESPONSE_HEADER + made->content.len;
-
-    if (!call->response.has_key || len > CACHE_VALUE_MAX ||
-        registry_change_id(api->options.predict->registry) != call->response.change_id) {
-        return;
-    }
-    uint8_t *value = arena_alloc(&api->arena, len);
-    if (value == NULL) {
-        return;
-    }
-    value[0] = RESPONSE_FORMAT;
-    value[1] = (uint8_t)call->writer.format;
-    value[2] = 0;
-    value[3] = 0;
-    le32_put(value + 4, made->row_count);
-    le64_put(value + 8, made->content_tag);
-    memcpy(value + RESPONSE_HEADER, made->content.data, made->content.len);
-    struct cache_item item = {.class = CACHE_RESPONSE,
-                              .key = bytes_of(call->response.key, call->response.key_len),
-                              .value = bytes_of(value, len),
-                              .created_wall_ms = made->created_wall_ms,
+    uint64_t change_id = registry_change_id(call->api->options.predict->registry);
+    struct cache_item item = {.created_wall_ms = made->created_wall_ms,
                               .expires_wall_ms = made->expires_wall_ms,
                               .stamp = call->response.stamp,
                               .cost_us = made->cost_us,
                               .tags = {made->tag}};
-    /* A full ring drops the entry and counts it; the answer is not concerned. */
-    (void)cache_put(api->options.cache, &item);
+    struct rendered rendered = {.body = made->content,
+                                .coding = API_IDENTITY,
+                                .tag = made->content_tag,
+                                .row_count = made->row_count};
+
+    if (!call->response.has_key || change_id != call->response.change_id) {
+        return;
+    }
+    keep(call, &item, &rendered);
+    if (made->coded.len > 0) {
+        rendered.body = made->coded;
+        rendered.coding = API_GZIP;
+        rendered.tag = made->coded_tag;
+        keep(call, &item, &rendered);
+    }
 }

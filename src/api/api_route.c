@@ -322,6 +322,7 @@ api_call_init(struct api_call *call, struct api *api, const struct http_request 
     call->parameter = call->parameter2 = bytes_of(NULL, 0);
     call->response.has_key = false;
     call->now_wall_ms = now_wall_ms(api);
+    call->is_coded = false;
     api_call_form(call, WIRE_JSON);
 }
 
@@ -329,6 +330,9 @@ void
 api_call_finish(struct api_call *call, unsigned status)
 {
     call->answer->status = check_body(call, status);
+    if (call->answer->status == 200) {
+        api_encode_document(call);
+    }
     echo_request_id(call);
     if (!call->api->is_handling) {
         arena_reset(&call->api->arena, ARENA_KEEP_BYTES);
@@ -401,6 +405,10 @@ api_new(const struct api_options *options, struct api **out_api, struct err *err
         free(api);
         return err_set(err, AUGURY_ERR_NOMEM, "no_memory", "no memory for requests");
     }
+    if (api_coding_setup(api) != 0) {
+        api_free(&api);
+        return err_set(err, AUGURY_ERR_NOMEM, "no_memory", "no memory to compress with");
+    }
     api->options = *options;
     *out_api = api;
     return 0;
@@ -411,6 +419,7 @@ api_free(struct api **api)
 {
     if (*api != NULL) {
         arena_fini(&(*api)->arena);
+        api_coding_teardown(*api);
         free(*api);
         *api = NULL;
     }

@@ -3,6 +3,7 @@
 """Rendered answers over HTTP, with the supervisor committing and two workers answering: what is
 repeated is answered unparsed, what has changed never is. Nothing here knows how the cache keeps
 its entries; whether an answer was cached is read from X-Cache and the counters."""
+import gzip
 import http.client
 import json
 import os
@@ -179,6 +180,27 @@ def test_pipelined_repeats_are_answered_in_order(daemon):
                 length = int(line.split(b":")[1])
         equal(stream.read(length), told[i])
     connection.close()
+    daemon.stop()
+
+
+def test_a_large_answer_is_compressed_once_for_all_who_ask(daemon):
+    started(daemon)
+    body = json.dumps({"rows": [{"down": i % 4} for i in range(200)]}).encode()
+    plain = ask(daemon, body)
+    check("Content-Encoding" not in plain.headers, "nobody asked")
+    packed = ask_until_repeated(daemon, body, Accept_Encoding="gzip, deflate")
+    equal(packed.headers["Content-Encoding"], "gzip")
+    contains(packed.headers["Vary"], "Accept-Encoding")
+    check(len(packed.body) * 2 < len(plain.body), "it is smaller")
+    equal(gzip.decompress(packed.body), plain.body)
+    check(packed.headers["ETag"] != plain.headers["ETag"], "two forms have two tags")
+    again = ask_until_repeated(daemon, body, Accept_Encoding="gzip")
+    equal((again.body, again.headers["ETag"]), (packed.body, packed.headers["ETag"]))
+    equal(ask(daemon, body, Accept_Encoding="gzip;q=0").body, plain.body)
+    head = ask(daemon, None, "/api/v1/models/nfl-wp", "HEAD", Accept_Encoding="gzip")
+    whole = ask(daemon, None, "/api/v1/models/nfl-wp", "GET", Accept_Encoding="gzip")
+    equal((head.body, head.headers["Content-Length"]), (b"", whole.headers["Content-Length"]))
+    equal(json.loads(gzip.decompress(whole.body))["name"], "nfl-wp")
     daemon.stop()
 
 

@@ -8,7 +8,7 @@ A room may include headers of lower floors and its own, nothing else; docs/archi
 ROOMS = {
     "base": (0, ["base.h"], ["xxhash.h"]),
     "store": (1, ["store.h"], ["lmdb.h"]),
-    "wire": (1, ["wire.h", "rows.h"], ["yyjson.h", "msgpack.h", "msgpack/"]),
+    "wire": (1, ["wire.h", "rows.h"], ["yyjson.h", "msgpack.h", "msgpack/", "libdeflate.h"]),
     "conf": (1, ["conf.h"], ["confuse.h"]),
     "stats": (1, ["stats.h", "stats_table.def"], []),
     "proc": (1, ["proc.h"], []),

@@ -62,6 +62,7 @@ send_request(struct fake fake)
     buf_reset(&body);
     api_handle(api, &request, fake.body, &peer, &answer);
     if (answer.ready.data != NULL) {
+        buf_reset(&body);
         buf_put_bytes(&body, answer.ready);
     }
     api_turn_end(api);

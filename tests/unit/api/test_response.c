@@ -143,6 +143,120 @@ a_large_answer_is_repeated_whole(void)
     CHECK(memcmp(reply.body, first, len) == 0);
 }
 
+/* Over 1 KiB as JSON, with one answer a row. */
+static const char *
+many_rows(void)
+{
+    static char text[512];
+    size_t at = (size_t)snprintf(text, sizeof(text), "{\"rows\":[{}");
+
+    for (unsigned i = 0; i < 100; i++) {
+        at += (size_t)snprintf(text + at, sizeof(text) - at, ",{}");
+    }
+    snprintf(text + at, sizeof(text) - at, "]}");
+    return text;
+}
+
+static const struct {
+    const char *accept_encoding;
+    bool is_gzip, is_gzip_when_short;
+} codings[] = {
+    {NULL, false, false},
+    {"", false, false},
+    {"identity", false, false},
+    {"br, deflate", false, false},
+    {"gzip", true, false},
+    {"gzip, deflate, br", true, false},
+    {"br;q=1.0, GZip;q=0.8, *;q=0.1", true, false},
+    {"x-gzip", true, false},
+    {"*", true, false},
+    {"gzip;q=0", false, false},
+    {"gzip;q=0.000, *", false, false},
+    {"gzip;q=0.001", true, false},
+    {"gzip;q=0.5, identity", false, false},
+    {"gzip;q=0.5, identity;q=0.5", true, false},
+    {"gzip;q=0.5, identity;q=0.6", false, false},
+    {"gzip, identity;q=0", true, true},
+    {"gzip;q=0.1, *;q=0", true, true},
+    {"identity;q=0", false, false},
+    {"*;q=0", false, false},
+    {"gzip;q=", false, false},
+    {",;,gzip ; q=1 ,", true, false},
+};
+
+static bool
+is_gzip(const struct reply *reply)
+{
+    return reply->body_len > 2 && (uint8_t)reply->body[0] == 0x1f &&
+           (uint8_t)reply->body[1] == 0x8b;
+}
+
+/* First as it is made, then from the cache. */
+static void
+check_coding(struct fake fake, bool wants_gzip, bool varies)
+{
+    world_flush(&world);
+    for (unsigned round = 0; round < 3; round++) {
+        uint64_t before = hits();
+        struct reply reply = send_request(fake);
+        CHECK_INT(reply.status, 200);
+        CHECK_INT(hits() > before, round > 0);
+        CHECK_INT(is_gzip(&reply), wants_gzip);
+        CHECK_INT(strstr(reply.headers, "Content-Encoding: gzip\r\n") != NULL, wants_gzip);
+        CHECK_INT(strstr(reply.headers, "Vary: Accept-Encoding\r\n") != NULL, varies);
+        world_commit(&world, clock_wall_ms());
+    }
+}
+
+static void
+an_answer_is_compressed_for_who_asks_for_it(void)
+{
+    for (size_t i = 0; i < AUGURY_COUNT(codings); i++) {
+        struct fake fake = question(many_rows());
+        fake.accept_encoding = codings[i].accept_encoding;
+        printf("# %s\n", fake.accept_encoding == NULL ? "none" : fake.accept_encoding);
+        check_coding(fake, codings[i].is_gzip, true);
+        fake.body = bytes_of_text(ROW);
+        check_coding(fake, codings[i].is_gzip_when_short, codings[i].is_gzip_when_short);
+    }
+}
+
+static void
+the_compressed_form_is_made_once_and_has_a_tag_of_its_own(void)
+{
+    struct fake plain = question(many_rows());
+    struct fake packed = question(many_rows());
+    char tag[64], packed_tag[64];
+
+    packed.accept_encoding = "gzip";
+    ask_first(plain);
+    snprintf(tag, sizeof(tag), "%.26s", strstr(send_request(plain).headers, "ETag: \""));
+    uint64_t puts = world_count(&world, STATS_CACHE_PUTS);
+    struct reply reply = send_request(packed);
+    snprintf(packed_tag, sizeof(packed_tag), "%.26s", strstr(reply.headers, "ETag: \""));
+    CHECK_INT(world_count(&world, STATS_CACHE_PUTS), puts + 1);
+    CHECK(strcmp(tag, packed_tag) != 0);
+    world_commit(&world, clock_wall_ms());
+    reply = send_request(packed);
+    CHECK_CONTAINS(reply.headers, packed_tag);
+    CHECK_INT(world_count(&world, STATS_CACHE_PUTS), puts + 1);
+    CHECK_CONTAINS(send_request(plain).headers, tag);
+}
+
+static void
+documents_are_compressed_as_well(void)
+{
+    struct fake fake = {
+        .method = HTTP_GET, .path = "/api/v1/models/nfl-wp", .accept_encoding = "gzip"};
+    struct reply reply = send_request(fake);
+
+    CHECK_INT(reply.status, 200);
+    CHECK(is_gzip(&reply));
+    fake.path = "/api/v1/models/none";
+    CHECK_INT(send_request(fake).status, 404);
+    CHECK(strstr((const char *)headers.data, "Content-Encoding") == NULL);
+}
+
 static const struct {
     const char *cache_control;
     unsigned status;
@@ -427,6 +541,9 @@ main(void)
     TAP_RUN(what_does_not_matter_makes_no_other_answer);
     TAP_RUN(an_answer_in_messagepack_keeps_its_type);
     TAP_RUN(a_large_answer_is_repeated_whole);
+    TAP_RUN(an_answer_is_compressed_for_who_asks_for_it);
+    TAP_RUN(the_compressed_form_is_made_once_and_has_a_tag_of_its_own);
+    TAP_RUN(documents_are_compressed_as_well);
     TAP_RUN(a_wish_is_granted_where_nothing_is_cached);
     TAP_RUN(only_if_cached_is_answered_from_either_class_and_else_refused);
     TAP_RUN(a_client_that_wants_new_answers_gets_new_ones);
