@@ -72,6 +72,21 @@ int admin_on_line(void *arg, const struct net_line_peer *peer, struct bytes line
 int admin_answer(struct admin *admin, const struct admin_verb *verb, struct admin_call *call,
                  struct buf *out_body);
 
+/* ---- admin_verbs.c --------------------------------------------------------------------------- */
+
+/* {key: text} */
+void admin_put_one(struct wire_writer *writer, const char *key, const char *text);
+
+/* ---- admin_cache.c: each an admin_fn --------------------------------------------------------- */
+
+int admin_cache_stats(struct admin_call *call, struct err *err);
+int admin_cache_get(struct admin_call *call, struct err *err);
+int admin_cache_bans(struct admin_call *call, struct err *err);
+int admin_cache_purge(struct admin_call *call, struct err *err);
+int admin_cache_ban(struct admin_call *call, struct err *err);
+int admin_cache_invalidate(struct admin_call *call, struct err *err);
+int admin_cache_flush(struct admin_call *call, struct err *err);
+
 /* ---- admin_reload.c -------------------------------------------------------------------------- */
 
 AUGURY_MUST_USE int admin_to_master(struct admin_call *call, enum heritage_command command,

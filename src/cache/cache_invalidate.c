@@ -101,6 +101,9 @@ cache_keeper_purge(struct cache *cache, struct bytes key)
                                        .item = {.class = class_of_key(key), .key = key}};
     int result = 0;
 
+    if (key.len > CACHE_KEY_TEXT_MAX) {
+        return AUGURY_NOT_FOUND;
+    }
     int rc = order_now(cache, &record, &result);
     if (rc == 0 && result == 0) {
         stats_add(cache->stats, STATS_CACHE_PURGED, 1);

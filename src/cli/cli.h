@@ -50,6 +50,12 @@ const char *cli_manifest_help(void);
 /* Hands the words to the daemon as they are and prints what comes back. */
 int cli_admin(const struct cli *cli, const struct cli_command *command, int argc,
               const char *const *argv);
+/* `cache VERB …`, or one of its verbs alone. */
+int cli_cache(const struct cli *cli, const struct cli_command *command, int argc,
+              const char *const *argv);
+/* The same as cli_admin for words that have been looked at. */
+int cli_admin_ask(const struct cli *cli, const struct cli_command *command, int argc,
+                  const char *const *argv);
 
 /* ---- helpers --------------------------------------------------------------------------------- */
 

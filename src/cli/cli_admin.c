@@ -248,51 +248,40 @@ ask(const char *path, struct bytes line)
 
 /* ---- the command ----------------------------------------------------------------------------- */
 
-/* What can be said without asking the daemon: commands without words, and the words of `cache`. */
+/* What can be said without asking the daemon. */
 static int
 check_words(const struct cli_command *command, int argc, const char *const *argv)
 {
-    static const struct {
-        const char *verb;
-        int words;
-    } cache_verbs[] = {{"stats", 2}, {"flush", 2}, {"get", 3}, {"purge", 3}};
+    bool is_fast_stop =
+        strcmp(command->name, "stop") == 0 && argc == 2 && strcmp(argv[1], "fast") == 0;
 
-    if (strcmp(command->name, "cache") != 0) {
-        bool is_fast_stop =
-            strcmp(command->name, "stop") == 0 && argc == 2 && strcmp(argv[1], "fast") == 0;
-        return argc == 1 || is_fast_stop ? CLI_OK
-                                         : cli_usage(command, "one word too many: ", argv[1]);
+    return argc == 1 || is_fast_stop ? CLI_OK : cli_usage(command, "one word too many: ", argv[1]);
+}
+
+int
+cli_admin_ask(const struct cli *cli, const struct cli_command *command, int argc,
+              const char *const *argv)
+{
+    struct conf *conf = NULL;
+    struct buf line;
+
+    if (cli_conf_load(cli, &conf) != 0) {
+        return CLI_FAILED;
     }
-    for (size_t i = 0; argc > 1 && i < AUGURY_COUNT(cache_verbs); i++) {
-        if (strcmp(argv[1], cache_verbs[i].verb) == 0) {
-            return argc == cache_verbs[i].words
-                       ? CLI_OK
-                       : cli_usage(command, "not the words of cache ", argv[1]);
-        }
-    }
-    return cli_usage(command, argc > 1 ? "there is no cache verb " : "a verb is missing",
-                     argc > 1 ? argv[1] : "");
+    buf_init(&line, LINE_MAX_BYTES);
+    int status = put_line(cli, argc, argv, &line) == 0
+                     ? ask(conf->admin.socket, buf_view(&line))
+                     : cli_usage(command, "the words are longer than 64 KiB", "");
+    buf_fini(&line);
+    conf_free(&conf);
+    return status;
 }
 
 int
 cli_admin(const struct cli *cli, const struct cli_command *command, int argc,
           const char *const *argv)
 {
-    struct conf *conf = NULL;
-    struct buf line;
     int status = check_words(command, argc, argv);
 
-    if (status != CLI_OK) {
-        return status;
-    }
-    if (cli_conf_load(cli, &conf) != 0) {
-        return CLI_FAILED;
-    }
-    buf_init(&line, LINE_MAX_BYTES);
-    status = put_line(cli, argc, argv, &line) == 0
-                 ? ask(conf->admin.socket, buf_view(&line))
-                 : cli_usage(command, "the words are longer than 64 KiB", "");
-    buf_fini(&line);
-    conf_free(&conf);
-    return status;
+    return status == CLI_OK ? cli_admin_ask(cli, command, argc, argv) : status;
 }

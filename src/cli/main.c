@@ -44,10 +44,19 @@ static const struct cli_command commands[] = {
     {"stats", cli_admin, "stats", "every counter and histogram", NULL},
     {"workers", cli_admin, "workers", "one line a process", NULL},
     {"metrics", cli_admin, "metrics", "the counters in Prometheus' text format", NULL},
-    {"cache", cli_admin, "cache stats|flush|get KEY|purge KEY",
-     "shows the cache, empties it, looks at or removes one entry",
+    {"cache", cli_cache,
+     "cache stats|get KEY|purge KEY|ban PATTERN|bans|invalidate KIND NAME|flush [CLASS]",
+     "shows the cache, looks at an entry, takes out what is no longer true",
      "  A key is the text that the cache's entries carry, "
-     "\"prediction:NAME@VERSION#DIGEST:ROW\".\n"},
+     "\"prediction:NAME@VERSION#DIGEST:ROW\".\n"
+     "  KIND NAME: model NAME, view NAME, entity NAME or class CLASS.\n"
+     "  CLASS: prediction, feature, lineup, model, response or object.\n"},
+    {"purge", cli_cache, "purge KEY", "takes one entry out of the cache", NULL},
+    {"ban", cli_cache, "ban PATTERN", "takes out the entries whose key matches, at once",
+     "  * stands for any bytes, ? for one, [a-z] for one of a set, [!a-z] for one outside of it;\n"
+     "  \\ takes what follows as it is. Entries made later are not touched.\n"},
+    {"bans", cli_cache, "bans", "the bans in force, and what they have removed so far", NULL},
+    {"flush", cli_cache, "flush [CLASS]", "empties the cache, or a class of it", NULL},
     {"reload", cli_admin, "reload",
      "starts new workers with a new configuration and lets the old ones finish", NULL},
     {"stop", cli_admin, "stop [fast]", "ends the daemon, after the requests in flight unless fast",

@@ -116,7 +116,10 @@ def words_go_to_the_daemon_as_one_line(folder):
     for words, line in ((["status"], b"status\n"), (["-j", "status"], b"status -j\n"), (["workers", "-j"], b"workers -j\n"),
                         (["cache", "get", 'prediction:a@1#0f:9c'], b"cache get prediction:a@1#0f:9c\n"),
                         (["cache", "purge", 'a "b"\\c\n'], b'cache purge "a \\"b\\"\\\\c\\n"\n'),
-                        (["cache", "purge", ""], b'cache purge ""\n')):
+                        (["cache", "purge", ""], b'cache purge ""\n'),
+                        (["purge", "object:a"], b"cache purge object:a\n"), (["ban", "*:wp@?[0-9]#*"], b"cache ban *:wp@?[0-9]#*\n"),
+                        (["-j", "bans"], b"cache bans -j\n"), (["flush"], b"cache flush\n"), (["flush", "object"], b"cache flush object\n"),
+                        (["cache", "invalidate", "model", "wp"], b"cache invalidate model wp\n")):
         done, received = serve(folder, b"OK 0 5\nhello\n", words)
         assert received == line, (received, line)
         assert done.returncode == OK and done.stdout == "hello\n", done
