@@ -3,9 +3,9 @@
  * cache_guard.c - the frame around every write of the keeper: transactions that keep the state
  * true, and what happens when the file system refuses or the environment is damaged.
  * Invariants: (1) keeper.state is that of the last commit: a transaction works on a copy; (2) every
- * write lies between keeper_enter and cache_keeper_leave, so that a keeper which keeps dying inside
- * LMDB is noticed at the next start and the environment replaced; (3) the epoch is odd while the
- * environment is opened or replaced.
+ * write lies between cache_keeper_enter and cache_keeper_leave, so that a keeper which keeps dying
+ * inside LMDB is noticed at the next start and the environment replaced; (3) the epoch is odd while
+ * the environment is opened or replaced.
  */
 #include "cache_priv.h"
 
@@ -20,8 +20,8 @@ enum {
 
 /* ---- inside LMDB --------------------------------------------------------------------------- */
 
-static void
-keeper_enter(struct cache *cache)
+void
+cache_keeper_enter(struct cache *cache)
 {
     if (cache->rings != NULL) {
         atomic_store(&cache->rings->in_commit, 1);
@@ -48,6 +48,7 @@ cache_used_measure(struct cache *cache)
     int rc = store_usage(cache->store, &usage);
     if (rc == 0) {
         cache->keeper.used_pages = usage.used_pages;
+        cache->keeper.file_bytes = usage.file_blocks_bytes;
         cache->keeper.page_bytes = usage.page_bytes;
         cache->keeper.map_bytes = usage.map_bytes;
     }
@@ -100,7 +101,7 @@ cache_write_end(struct cache *cache, struct store_txn **txn, int rc,
 int
 cache_write_begin(struct cache *cache, struct store_txn **out_txn, struct cache_state *out_state)
 {
-    keeper_enter(cache);
+    cache_keeper_enter(cache);
     int rc = store_begin(cache->store, out_txn);
     if (rc != 0) {
         cache_keeper_leave(cache, rc);
@@ -213,7 +214,7 @@ cache_keeper_reopen(struct cache *cache, bool set_aside, bool *out_was_damaged, 
     bool is_new = (epoch & 1) != 0;
     epoch &= ~UINT64_C(1);
     atomic_store(&rings->epoch, epoch | 1);
-    keeper_enter(cache);
+    cache_keeper_enter(cache);
     int rc = environment_open(cache, set_aside, &was_damaged, err);
     atomic_store(&rings->in_commit, 0);
     is_new = is_new || was_damaged || rc != 0;

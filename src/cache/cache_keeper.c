@@ -11,6 +11,7 @@
 
 enum {
     GROUP_BYTES = 1 << 20,
+    QUOTA_SHARE = 16, /* of the quota, a group takes at most this part */
     SAME_EXPIRY_MS = 1000,
     LARGEST_SHARE = 4, /* an entry over a quarter of the quota is dropped */
 };
@@ -20,7 +21,7 @@ struct group {
     struct cache_ring_record records[CACHE_GROUP_ENTRIES]; /* those of a slot together, in order */
     int results[CACHE_GROUP_ENTRIES];                      /* of orders */
     size_t count;
-    size_t bytes;
+    size_t bytes, max_bytes;
     unsigned bad;
 };
 
@@ -75,7 +76,7 @@ evict_alone(struct cache *cache, const struct cache_need *need)
 static bool
 group_is_full(const struct group *group)
 {
-    return group->count == CACHE_GROUP_ENTRIES || group->bytes >= GROUP_BYTES;
+    return group->count == CACHE_GROUP_ENTRIES || group->bytes >= group->max_bytes;
 }
 
 /* Takes records from the rings in turn; keeper.tails says how far. */
@@ -87,6 +88,10 @@ group_collect(struct cache *cache, struct group *group)
 
     group->count = 0;
     group->bytes = 0;
+    /* Pages that a commit frees rest for two more commits: of a small quota that would be much. */
+    group->max_bytes = keeper->state.quota_bytes / QUOTA_SHARE < GROUP_BYTES
+                           ? keeper->state.quota_bytes / QUOTA_SHARE
+                           : GROUP_BYTES;
     group->bad = 0;
     for (unsigned i = 0; i < rings->slots; i++) {
         keeper->tails[i] = cache_ring_tail(rings, i);
@@ -313,10 +318,15 @@ cache_keeper_turn(struct cache *cache, uint64_t now_wall_ms, bool *out_more)
     if (rc != 0 || group.bad > 0) {
         stats_add(cache->stats, STATS_CACHE_PUTS_DROPPED, group.bad + (rc != 0 ? group.count : 0));
     }
+    if (rc == 0 && cache_shrink_is_due(cache)) {
+        bool is_idle = group.count == 0 && !is_over_quota(cache);
+        rc = is_idle ? cache_shrink_idle(cache) : cache_shrink_between(cache);
+    }
     cache_keeper_react(cache, rc);
     /* After a failure the rest waits for the next turn that something calls for: no spinning on a
      * broken disk. */
-    *out_more = rc == 0 && (!cache_rings_are_empty(cache->rings) || is_over_quota(cache));
+    *out_more = rc == 0 && (!cache_rings_are_empty(cache->rings) || is_over_quota(cache) ||
+                            cache_shrink_is_due(cache));
     return rc;
 }
 
@@ -340,6 +350,7 @@ gauges_set(struct cache *cache)
     stats_set(cache->stats, STATS_CACHE_ENTRIES, cache_entries_of(&cache->keeper.state));
     stats_set(cache->stats, STATS_CACHE_BANS, cache_bans_due(cache, UINT64_MAX));
     stats_set(cache->stats, STATS_CACHE_USED_BYTES, cache_used_bytes(cache));
+    stats_set(cache->stats, STATS_CACHE_FILE_BYTES, cache->keeper.file_bytes);
     stats_set(cache->stats, STATS_CACHE_QUOTA_BYTES, cache->keeper.state.quota_bytes);
 }
 

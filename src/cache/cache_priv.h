@@ -368,6 +368,17 @@ struct cache_sweep {
     uint64_t due_wall_ms;  /* nothing dies before: no round begins */
 };
 
+/* How far the giving back of memory is: cache_shrink.c. */
+struct cache_shrink {
+    bool is_on;
+    bool is_idle;                                 /* nothing else is written */
+    bool is_refused;                              /* the file system cannot */
+    unsigned settles;                             /* commits without contents in this round */
+    uint64_t round_bytes;                         /* given back in this round */
+    uint64_t rest_until_mono_ms, rest_file_bytes; /* a rest ends at either */
+    uint64_t next_mono_ns;                        /* the next slice while entries come in */
+};
+
 struct cache_keeper {
     struct cache_state state; /* of the last commit */
     uint64_t *tails;          /* scratch: one a slot */
@@ -375,6 +386,8 @@ struct cache_keeper {
     uint64_t used_pages, page_bytes, map_bytes;
     uint64_t quota_entries; /* 0: none */
     struct cache_sweep sweep;
+    uint64_t file_bytes; /* blocks that the file takes from the system */
+    struct cache_shrink shrink;
     uint64_t retry_mono_ms;   /* when off: next try to open */
     unsigned healthy_commits; /* since the start or the last death */
     uint64_t now_wall_ms;     /* as last told */
@@ -429,6 +442,15 @@ int cache_rings_drain(struct cache *cache);
 int cache_store_open(struct cache *cache, bool *out_was_damaged, struct err *err);
 void cache_store_close(struct cache *cache);
 
+/* ---- memory back to the system: cache_shrink.c --------------------------------------------- */
+
+/* Whether blocks stand so far above what is live that a slice is worth it. */
+bool cache_shrink_is_due(struct cache *cache);
+/* A slice when there is nothing else to do; < 0: the environment is damaged. */
+int cache_shrink_idle(struct cache *cache);
+/* One between two commits: nothing if the last has just been. */
+int cache_shrink_between(struct cache *cache);
+
 /* ---- the frame around the keeper's writes: cache_guard.c ----------------------------------- */
 
 int cache_keeper_open(struct cache *cache, bool *out_was_damaged, struct err *err);
@@ -446,6 +468,8 @@ int cache_write_begin(struct cache *cache, struct store_txn **out_txn,
 /* Ends one that has come to rc: commits or aborts, and takes the state over. */
 int cache_write_end(struct cache *cache, struct store_txn **txn, int rc,
                     const struct cache_state *state);
+/* Marks that the keeper is inside LMDB; cache_write_begin does it by itself. */
+void cache_keeper_enter(struct cache *cache);
 /* After an abort without a failure; cache_write_end does it by itself. */
 void cache_keeper_leave(struct cache *cache, int rc);
 int cache_used_measure(struct cache *cache);

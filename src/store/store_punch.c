@@ -25,7 +25,7 @@
 
 enum {
     META_PAGES = 2,
-    PIECE_PAGES = 256,
+    PIECE_PAGES = 128,
     WINDOW_PAGES = 1 << 16, /* free pages are looked up for so many at once */
     WORD_BITS = 64,
 };
