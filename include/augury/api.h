@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include "augury/cache_redis.h"
 #include "augury/conf.h"
 #include "augury/net.h"
 #include "augury/predict.h"
@@ -18,6 +19,7 @@ struct api_options {
     const struct conf *conf;
     struct predict_context *predict;
     struct cache *cache;       /* of rendered answers; NULL: none */
+    struct cache_redis *redis; /* NULL: none */
     const struct stats *stats; /* the whole board */
     struct stats_slot *slot;   /* this worker's */
     const struct proc_board *board;

@@ -86,3 +86,26 @@ void cache_redis_put(struct cache_redis *redis, const struct cache_item *item,
                      uint64_t until_wall_ms);
 /* Round trip of a lookup in µs, smoothed; 0: not known yet. */
 uint32_t cache_redis_round_trip_us(const struct cache_redis *redis);
+
+/* ---- the bus: invalidations of all machines, supervisor ------------------------------------ */
+
+/* One stream in Redis takes the invalidations of every machine in one order. What is invalidated
+ * here goes there (also later, when Redis was away), what comes from there is done here. When some
+ * may have been missed, all is invalidated and counted. */
+struct cache_bus;
+struct cache_bus_options {
+    struct cache_redis_server server;
+    struct cache_redis_loop loop;
+    struct cache *cache; /* the keeper's; the bus listens to its news */
+    struct cache_board *board;
+    struct stats_slot *stats;                /* or NULL */
+    uint32_t redis_ttl_s[CACHE_CLASS_COUNT]; /* of objects that were put here */
+};
+/* Begins to connect. AUGURY_ERR_INVALID: the address or the password's file cannot be used. */
+AUGURY_MUST_USE int cache_bus_new(const struct cache_bus_options *options,
+                                  struct cache_bus **out_bus, struct err *err);
+void cache_bus_free(struct cache_bus **bus);
+void cache_bus_ready(struct cache_bus *bus, unsigned line, unsigned what);
+void cache_bus_tick(struct cache_bus *bus);
+/* Whether invalidations of other machines arrive now. */
+bool cache_bus_is_up(const struct cache_bus *bus);

@@ -7,6 +7,7 @@
 
 #include "augury/api.h"
 #include "heritage.h"
+#include "redis_loop.h"
 
 struct admin;
 
@@ -16,6 +17,10 @@ struct supervisor {
     uint32_t conf_sequence;
     struct net_loop *loop;
     struct cache *cache;
+    struct redis_loop bus_loop;
+    struct cache_bus *bus; /* invalidations of other machines; NULL: none */
+    uint64_t bus_print;    /* of its options */
+    bool is_bus_up;        /* as last said */
     struct registry *registry;
     struct stats_slot *stats;
     struct admin *admin;

@@ -105,6 +105,78 @@ publish_models(struct supervisor *supervisor)
     }
 }
 
+/* ---- other machines -------------------------------------------------------------------------- */
+
+static void
+on_bus_ready(void *object, unsigned line, unsigned what)
+{
+    cache_bus_ready(object, line, what);
+}
+
+static void
+on_bus_tick(void *object)
+{
+    cache_bus_tick(object);
+}
+
+static void
+close_bus(struct supervisor *supervisor)
+{
+    cache_bus_free(&supervisor->bus);
+    redis_loop_fini(&supervisor->bus_loop);
+}
+
+/* Of all that the bus was made from. */
+static uint64_t
+bus_print(const struct conf *conf)
+{
+    return hash64_of(bytes_of(&conf->redis, sizeof(conf->redis))) ^
+           hash64_of(bytes_of(conf->cache.classes, sizeof(conf->cache.classes)));
+}
+
+static void
+open_bus(struct supervisor *supervisor)
+{
+    const struct conf *conf = &supervisor->conf;
+    struct err err;
+    char quoted[400];
+    struct cache_bus_options options = {.server = redis_server_of(conf),
+                                        .loop = redis_loop_of(&supervisor->bus_loop),
+                                        .cache = supervisor->cache,
+                                        .board = supervisor->heritage->cache_board,
+                                        .stats = supervisor->stats};
+
+    supervisor->bus_print = bus_print(conf);
+    if (conf->redis.address[0] == '\0') {
+        return;
+    }
+    supervisor->bus_loop =
+        (struct redis_loop){.loop = supervisor->loop, .ready = on_bus_ready, .tick = on_bus_tick};
+    for (size_t i = 0; i < CACHE_CLASS_COUNT; i++) {
+        const struct conf_cache_class *class = &conf->cache.classes[i];
+        options.redis_ttl_s[i] = class->is_enabled ? class->redis_ttl_s : 0;
+    }
+    if (cache_bus_new(&options, &supervisor->bus, &err) != 0) {
+        log_event(&supervisor->heritage->log, LOG_LEVEL_WARN, "redis_off", "reason=%s",
+                  log_quote(bytes_of_text(err.reason), quoted, sizeof(quoted)));
+    }
+    supervisor->bus_loop.object = supervisor->bus;
+}
+
+/* Said once, when it changes. */
+static void
+note_bus(struct supervisor *supervisor)
+{
+    bool is_up = cache_bus_is_up(supervisor->bus);
+    bool is_seen = is_up && !supervisor->is_bus_up;
+
+    if (is_seen || (!is_up && supervisor->is_bus_up)) {
+        log_event(&supervisor->heritage->log, is_up ? LOG_LEVEL_INFO : LOG_LEVEL_WARN,
+                  is_up ? "redis_up" : "redis_down", "address=%s", supervisor->conf.redis.address);
+    }
+    supervisor->is_bus_up = is_up;
+}
+
 /* What a reload changes for this process. */
 static void
 follow_conf(struct supervisor *supervisor)
@@ -113,6 +185,10 @@ follow_conf(struct supervisor *supervisor)
 
     if (!heritage_conf_get(heritage->shared, &supervisor->conf_sequence, &supervisor->conf)) {
         return;
+    }
+    if (bus_print(&supervisor->conf) != supervisor->bus_print) {
+        close_bus(supervisor);
+        open_bus(supervisor);
     }
     cache_keeper_quota(supervisor->cache, supervisor->conf.cache.size_bytes);
     follow_log(supervisor);
@@ -145,6 +221,7 @@ on_tick(void *arg)
     admin_reload_settle(supervisor->admin);
     check_readers(supervisor);
     publish_models(supervisor);
+    note_bus(supervisor);
     pump(supervisor); /* a wake that a dying worker never sent is made up for */
 }
 
@@ -271,6 +348,7 @@ supervisor_setup(struct supervisor *supervisor, struct proc_link link, struct er
         rc = net_loop_new(&supervisor->loop, err);
     }
     if (rc == 0) {
+        open_bus(supervisor);
         rc = admin_new(supervisor, &supervisor->admin, err);
     }
     if (rc == 0) {
@@ -288,6 +366,7 @@ supervisor_teardown(struct supervisor *supervisor)
 {
     net_line_server_free(&supervisor->lines);
     admin_free(&supervisor->admin);
+    close_bus(supervisor);
     net_watch_free(&supervisor->life);
     net_watch_free(&supervisor->wake);
     net_timer_free(&supervisor->tick);

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "augury/api.h"
+#include "redis_loop.h"
 
 enum { BEAT_MS = 500 };
 
@@ -25,6 +26,8 @@ struct worker {
     struct stats_slot *stats;
     struct net_loop *loop;
     struct cache *cache;
+    struct redis_loop redis_loop;
+    struct cache_redis *redis; /* NULL: none */
     struct registry *registry;
     struct predict_context predict;
     struct api *api;
@@ -124,6 +127,49 @@ open_cache(struct worker *worker)
     }
 }
 
+static void
+on_redis_ready(void *object, unsigned line, unsigned what)
+{
+    cache_redis_ready(object, line, what);
+}
+
+static void
+on_redis_tick(void *object)
+{
+    cache_redis_tick(object);
+}
+
+/* A worker without Redis answers all the same. */
+static void
+open_redis(struct worker *worker)
+{
+    const struct conf *conf = worker->heritage->conf;
+    struct err err;
+    char quoted[400];
+    struct cache_redis_options options = {.server = redis_server_of(conf),
+                                          .loop = redis_loop_of(&worker->redis_loop),
+                                          .cache = worker->cache,
+                                          .board = worker->heritage->cache_board,
+                                          .stats = worker->stats};
+
+    if (conf->redis.address[0] == '\0' || worker->cache == NULL) {
+        return;
+    }
+    worker->redis_loop.loop = worker->loop;
+    worker->redis_loop.ready = on_redis_ready;
+    worker->redis_loop.tick = on_redis_tick;
+    for (size_t i = 0; i < CACHE_CLASS_COUNT; i++) {
+        const struct conf_cache_class *class = &conf->cache.classes[i];
+        options.memory_ttl_s[i] = class->ttl_s;
+        options.redis_ttl_s[i] = class->is_enabled ? class->redis_ttl_s : 0;
+    }
+    if (cache_redis_new(&options, &worker->redis, &err) != 0) {
+        log_event(&worker->heritage->log, LOG_LEVEL_WARN, "redis_off", "reason=%s",
+                  log_quote(bytes_of_text(err.reason), quoted, sizeof(quoted)));
+    }
+    worker->redis_loop.object = worker->redis;
+}
+
 static int
 open_models(struct worker *worker, struct err *err)
 {
@@ -155,6 +201,7 @@ make_api(struct worker *worker, struct err *err)
         .conf = conf,
         .predict = &worker->predict,
         .cache = worker->cache,
+        .redis = worker->redis,
         .stats = worker->heritage->stats,
         .slot = worker->stats,
         .board = &worker->heritage->shared->board,
@@ -229,6 +276,7 @@ worker_setup(struct worker *worker, struct proc_link link, struct err *err)
         rc = net_loop_new(&worker->loop, err);
     }
     if (rc == 0) {
+        open_redis(worker);
         rc = make_api(worker, err);
     }
     if (rc == 0 && watch_events(worker, link) != 0) {
@@ -240,6 +288,8 @@ worker_setup(struct worker *worker, struct proc_link link, struct err *err)
 static void
 worker_teardown(struct worker *worker)
 {
+    cache_redis_free(&worker->redis); /* whoever waits for it is answered */
+    redis_loop_fini(&worker->redis_loop);
     net_server_free(&worker->server);
     api_free(&worker->api);
     net_watch_free(&worker->life);

@@ -80,9 +80,8 @@ order_now(struct cache *cache, const struct cache_ring_record *record, int *out_
     return rc;
 }
 
-/* By the word before the colon; CACHE_RESPONSE for a word that is no class. */
-static enum cache_class
-class_of_key(struct bytes key)
+enum cache_class
+cache_class_of_key(struct bytes key)
 {
     for (int i = 0; i < CACHE_CLASS_COUNT; i++) {
         const char *name = cache_class_name((enum cache_class)i);
@@ -98,7 +97,7 @@ int
 cache_keeper_purge(struct cache *cache, struct bytes key)
 {
     struct cache_ring_record record = {.order = 1 + CACHE_ORDER_PURGE,
-                                       .item = {.class = class_of_key(key), .key = key}};
+                                       .item = {.class = cache_class_of_key(key), .key = key}};
     int result = 0;
 
     if (key.len > CACHE_KEY_TEXT_MAX) {

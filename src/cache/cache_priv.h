@@ -430,6 +430,8 @@ struct cache {
     struct cache_keeper keeper;
 };
 
+/* By the word before the colon; CACHE_RESPONSE for a word that is no class. */
+enum cache_class cache_class_of_key(struct bytes key);
 /* What lies under the key, in date and not invalidated; AUGURY_NOT_FOUND. */
 int cache_live_find(struct cache *cache, struct store_txn *txn, struct bytes key,
                     struct cache_entry *out_entry);

@@ -52,15 +52,15 @@ cache_marks_reset(struct cache_marks *marks, uint64_t base, uint64_t stamp)
     for (size_t i = 0; i < CACHE_MARK_KEYS; i++) {
         store(&marks->keys[i], 0);
     }
-    store(&marks->is_known, 1);
+    store(&marks->is_known, 0);
     write_end(marks);
 }
 
 void
-cache_marks_unknown(struct cache_marks *marks)
+cache_marks_known(struct cache_marks *marks)
 {
     write_begin(marks);
-    store(&marks->is_known, 0);
+    store(&marks->is_known, 1);
     write_end(marks);
 }
 

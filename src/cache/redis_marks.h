@@ -42,9 +42,11 @@ struct cache_marks {
     atomic_uint_least64_t keys[CACHE_MARK_KEYS]; /* by hash: mark of the last event of such a key */
 };
 
-/* Process: supervisor. Values marked before base are dead; clean: as below. */
+/* Process: supervisor. No event yet, and nothing known; values marked before base are dead. stamp:
+ * the clock now. */
 void cache_marks_reset(struct cache_marks *marks, uint64_t base, uint64_t stamp);
-void cache_marks_unknown(struct cache_marks *marks);
+/* All events up to now were added: readers may be told. */
+void cache_marks_known(struct cache_marks *marks);
 /* The next event of the stream, done here: its place there and its stamps here. */
 struct cache_mark_new {
     uint64_t mark;

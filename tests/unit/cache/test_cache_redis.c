@@ -104,6 +104,7 @@ world_begin(struct world *w)
     }
     w->stats = stats_slot(w->c.stats, 1);
     cache_marks_reset(w->c.board->marks, 100, 0);
+    cache_marks_known(w->c.board->marks);
     return true;
 }
 
@@ -429,7 +430,7 @@ a_value_from_before_an_invalidation_gets_a_stamp_from_before_it(void)
     item.stamp = 10;
     cache_redis_put(w.redis, &item, 0);
     CHECK(wait_counted(&w, STATS_REDIS_PUTS, 4));
-    cache_marks_unknown(marks);
+    cache_marks_reset(marks, 100, 0);
     CHECK_INT(ask(&w, "object:old", &told), 0);
     CHECK(wait_told(&w, &told, 1));
     CHECK_INT(told.rc[0], AUGURY_NOT_FOUND);
