@@ -10,7 +10,7 @@
  */
 #pragma once
 
-#include "augury/cache.h"
+#include "augury/cache_redis.h"
 #include "augury/registry.h"
 #include "augury/rows.h"
 #include "augury/wire.h"
@@ -51,15 +51,29 @@ enum { PREDICT_NOT_ROUNDED = 255 };
 enum { PREDICT_REASONS_COUNT = 4, PREDICT_TOP_MAX = 1 << 16 };
 
 /* A process's predictor: where models and cached answers are found. Zero-initialise, then set the
- * first six. */
+ * first seven. */
 struct predict_context {
     struct registry *registry;
-    struct cache *cache; /* NULL: none */
+    struct cache *cache;       /* NULL: none */
+    struct cache_redis *redis; /* rows that are dear to make are sent there; NULL: none */
     struct stats_slot *stats;
     uint32_t ttl_s;    /* 0: nothing is looked up or kept */
     uint32_t decimals; /* PREDICT_NOT_ROUNDED: features are taken as they are */
     uint32_t rows_max; /* of one question */
     bool has_snapshot; /* private: of the registry, between predict_answer() and predict_end() */
+};
+
+/* Redis, asked once a question between two calls of predict_answer(), which does not wait: the
+ * first says what is wanted, the second is told what was found. Keys there are the same on every
+ * machine, other than those in memory. */
+enum { PREDICT_WANTED_MAX = CACHE_REDIS_KEYS_MAX };
+struct predict_elsewhere {
+    uint32_t cost_us;     /* what all rows will probably take to make */
+    uint32_t min_cost_us; /* rows that take less are not wanted */
+    bool is_asked;        /* nothing more is wanted */
+    size_t count;
+    struct bytes wanted[PREDICT_WANTED_MAX];    /* keys, in the question's arena */
+    struct cache_hit found[PREDICT_WANTED_MAX]; /* of each; no value: not found */
 };
 
 /* Exactly one of features, rows, data is set. */
@@ -79,6 +93,7 @@ struct predict_question {
     double level;   /* of intervals, over 0 and under 1; 0: PREDICT_LEVEL */
     uint32_t top_k; /* reasons or contributions a row; 0: PREDICT_REASONS_COUNT, all */
     uint64_t now_wall_ms;
+    struct predict_elsewhere *elsewhere; /* NULL: only memory is asked */
 };
 
 /* All of it lives in the arena, except model, which is valid until predict_end(). Row-major; void
@@ -110,7 +125,8 @@ struct predict_answer {
 };
 
 /*
- * Answers. On failure err has code and place, and the result is the code's kind:
+ * Answers. AUGURY_MORE: question->elsewhere says what to ask for, then the question is asked again.
+ * On failure err has code and place, and the result is the code's kind:
  *   AUGURY_NOT_FOUND          "model_not_found", "version_not_found" (registry_find)
  *   AUGURY_ERR_INVALID        "invalid_request", "unknown_feature" at "rows[3].foo",
  *   "missing_feature",

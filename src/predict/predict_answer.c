@@ -131,7 +131,8 @@ predict_answer(struct predict_context *context, const struct predict_question *q
         .outputs = question->outputs != 0 ? question->outputs : PREDICT_PREDICTION,
         .level = question->level != 0.0 ? question->level : PREDICT_LEVEL};
 
-    stats_add(context->stats, STATS_PREDICT_REQUESTS, 1);
+    bool is_again = question->elsewhere != NULL && question->elsewhere->is_asked;
+    stats_add(context->stats, STATS_PREDICT_REQUESTS, is_again ? 0 : 1);
     asking.stamp = context->cache == NULL ? 0 : cache_stamp(context->cache);
     int rc = find_model(&asking);
     if (rc == 0) {
@@ -154,7 +155,7 @@ predict_answer(struct predict_context *context, const struct predict_question *q
         rc = compute(&asking, &answer);
     }
     if (rc != 0) {
-        stats_add(context->stats, STATS_PREDICT_ERRORS, 1);
+        stats_add(context->stats, STATS_PREDICT_ERRORS, rc == AUGURY_MORE ? 0 : 1);
         return rc;
     }
     count_rows(&asking, &answer);

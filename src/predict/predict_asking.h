@@ -47,6 +47,22 @@ void predict_part_keys(struct asking *asking);
 /* Fills part->words, in the arena: from the cache what it knows, the rest evaluated in one pass and
  * kept. */
 AUGURY_MUST_USE int predict_part_answer(struct asking *asking, struct part *part);
+struct bytes predict_row_canonical(const struct asking *asking, size_t row);
+/* The row's key, ended by its 32 hex characters and the part's suffix; one at a time. */
+struct bytes predict_part_key(struct asking *asking, const struct part *part, size_t row);
+void predict_expires_by(struct asking *asking, uint64_t wall_ms);
+
+/* predict_elsewhere.c. Rows that memory lacks: what Redis was found to have leaves the list.
+ * AUGURY_MORE: it is to be asked for them. */
+struct part_missed {
+    uint32_t *rows;
+    size_t count;
+};
+AUGURY_MUST_USE int predict_elsewhere_find(struct asking *asking, const struct part *part,
+                                           struct part_missed *missed);
+/* Sends a row that was made here, if it was dear. item: as it was kept in memory. */
+void predict_elsewhere_put(struct asking *asking, const struct part *part, size_t row,
+                           const struct cache_item *item);
 
 /* predict_derive.c. What follows from margins and contributions, or from the rows as they are. */
 AUGURY_MUST_USE int predict_derive(struct asking *asking, struct predict_answer *answer);

@@ -47,11 +47,18 @@ predict_part_keys(struct asking *asking)
     key_begin(asking->key, asking->found);
 }
 
-static struct bytes
-key_of_row(struct asking *asking, const struct part *part, size_t row)
+struct bytes
+predict_row_canonical(const struct asking *asking, size_t row)
 {
     const struct predict_matrix *matrix = &asking->matrix;
-    struct bytes canonical = bytes_of(matrix->values + row * matrix->row_bytes, matrix->row_bytes);
+
+    return bytes_of(matrix->values + row * matrix->row_bytes, matrix->row_bytes);
+}
+
+struct bytes
+predict_part_key(struct asking *asking, const struct part *part, size_t row)
+{
+    struct bytes canonical = predict_row_canonical(asking, row);
     struct row_key *key = asking->key;
 
     digest_to_hex(cache_digest(asking->context->cache, canonical), key->text + key->row_at);
@@ -62,17 +69,18 @@ key_of_row(struct asking *asking, const struct part *part, size_t row)
 
 /* ---- parts ----------------------------------------------------------------------------------- */
 
-static void
-expires_by(struct asking *asking, uint64_t wall_ms)
+void
+predict_expires_by(struct asking *asking, uint64_t wall_ms)
 {
     if (asking->expires_wall_ms == 0 || wall_ms < asking->expires_wall_ms) {
         asking->expires_wall_ms = wall_ms;
     }
 }
 
-/* Fills what the cache knows; the numbers of the other rows go to out_missed. */
+/* Fills what the cache knows; the numbers of the other rows go to out_missed, which has room for
+ * all. */
 static int
-part_find(struct asking *asking, const struct part *part, uint32_t *out_missed, size_t *out_count)
+part_find(struct asking *asking, const struct part *part, struct part_missed *out_missed)
 {
     struct cache *cache = asking->context->cache;
     size_t row_bytes = part->row_bytes;
@@ -84,29 +92,30 @@ part_find(struct asking *asking, const struct part *part, uint32_t *out_missed, 
     for (size_t row = 0; row < asking->matrix.row_count; row++) {
         struct cache_hit hit;
         struct cache_query query = {.class = CACHE_PREDICTION,
-                                    .key = key_of_row(asking, part, row),
+                                    .key = predict_part_key(asking, part, row),
                                     .now_wall_ms = asking->question->now_wall_ms,
                                     .arena = asking->arena};
         int rc = cache_get(cache, &query, &hit);
         if (rc == 0 && hit.value.len == row_bytes) {
             memcpy(part->words + row * row_bytes, hit.value.data, row_bytes);
-            expires_by(asking, hit.expires_wall_ms);
+            predict_expires_by(asking, hit.expires_wall_ms);
         } else {
-            out_missed[missed++] = (uint32_t)row;
+            out_missed->rows[missed++] = (uint32_t)row;
         }
     }
     cache_snapshot_end(cache);
-    *out_count = missed;
+    out_missed->count = missed;
     return 0;
 }
 
 /* Evaluates the rows in missed and puts each result in its place: gather, one pass, scatter. */
 static int
-part_evaluate_some(struct asking *asking, const struct part *part, const uint32_t *missed,
-                   size_t count, void *scratch)
+part_evaluate_some(struct asking *asking, const struct part *part, const struct part_missed *missed,
+                   void *scratch)
 {
     const struct predict_matrix *matrix = &asking->matrix;
     size_t row_bytes = part->row_bytes;
+    size_t count = missed->count;
     uint8_t *rows = arena_alloc_aligned(asking->arena, count * matrix->row_bytes, ROW_ALIGN);
     uint8_t *results = arena_alloc_aligned(asking->arena, count * row_bytes, ROW_ALIGN);
 
@@ -114,18 +123,18 @@ part_evaluate_some(struct asking *asking, const struct part *part, const uint32_
         return predict_memory_is_short(asking->err);
     }
     for (size_t i = 0; i < count; i++) {
-        memcpy(rows + i * matrix->row_bytes, matrix->values + missed[i] * matrix->row_bytes,
+        memcpy(rows + i * matrix->row_bytes, matrix->values + missed->rows[i] * matrix->row_bytes,
                matrix->row_bytes);
     }
     part->evaluate(&asking->found->model, rows, count, scratch, results);
     for (size_t i = 0; i < count; i++) {
-        memcpy(part->words + missed[i] * row_bytes, results + i * row_bytes, row_bytes);
+        memcpy(part->words + missed->rows[i] * row_bytes, results + i * row_bytes, row_bytes);
     }
     return 0;
 }
 
 static void
-part_keep(struct asking *asking, const struct part *part, const uint32_t *missed, size_t count)
+part_keep(struct asking *asking, const struct part *part, const struct part_missed *missed)
 {
     struct predict_context *context = asking->context;
     size_t row_bytes = part->row_bytes;
@@ -136,15 +145,16 @@ part_keep(struct asking *asking, const struct part *part, const uint32_t *missed
                               .stamp = asking->stamp,
                               .tags = {asking->model_tag}};
 
-    for (size_t i = 0; i < count; i++) {
-        const uint8_t *words = part->words + missed[i] * row_bytes;
-        asking->is_evaluated[missed[i]] = 1;
-        item.key = key_of_row(asking, part, missed[i]);
-        item.value = bytes_of(words, row_bytes);
+    for (size_t i = 0; i < missed->count; i++) {
+        size_t row = missed->rows[i];
+        asking->is_evaluated[row] = 1;
+        item.key = predict_part_key(asking, part, row);
+        item.value = bytes_of(part->words + row * row_bytes, row_bytes);
         /* A full ring drops the entry and counts it; the answer is not concerned. */
         if (cache_put(context->cache, &item) == 0) {
-            expires_by(asking, item.expires_wall_ms);
+            predict_expires_by(asking, item.expires_wall_ms);
         }
+        predict_elsewhere_put(asking, part, row, &item);
     }
 }
 
@@ -152,8 +162,7 @@ int
 predict_part_answer(struct asking *asking, struct part *part)
 {
     size_t rows = asking->matrix.row_count;
-    size_t missed_count = rows;
-    uint32_t *missed = NULL;
+    struct part_missed missed = {.count = rows};
     int rc = 0;
 
     part->words = arena_alloc_aligned(asking->arena, rows * part->row_bytes, ROW_ALIGN);
@@ -165,25 +174,31 @@ predict_part_answer(struct asking *asking, struct part *part)
         return predict_memory_is_short(asking->err);
     }
     if (asking->has_cache) {
-        missed = arena_alloc(asking->arena, rows * sizeof(*missed));
-        if (missed == NULL) {
+        missed.rows = arena_alloc(asking->arena, rows * sizeof(*missed.rows));
+        if (missed.rows == NULL) {
             return predict_memory_is_short(asking->err);
         }
-        asking->has_cache = part_find(asking, part, missed, &missed_count) == 0;
+        asking->has_cache = part_find(asking, part, &missed) == 0;
     }
-    if (missed_count > 0 && (asking->question->flags & PREDICT_ONLY_CACHED) != 0) {
+    if (asking->has_cache && missed.count > 0 && asking->question->elsewhere != NULL) {
+        rc = predict_elsewhere_find(asking, part, &missed);
+        if (rc != 0) {
+            return rc;
+        }
+    }
+    if (missed.count > 0 && (asking->question->flags & PREDICT_ONLY_CACHED) != 0) {
         return err_set(asking->err, AUGURY_ERR_TIMEOUT, "not_cached",
                        "%zu of %zu rows are not in the cache, and the request wants no others "
                        "(only-if-cached)",
-                       missed_count, rows);
+                       missed.count, rows);
     }
-    if (missed_count == rows) {
+    if (missed.count == rows) {
         part->evaluate(&asking->found->model, asking->matrix.values, rows, scratch, part->words);
-    } else if (missed_count > 0) {
-        rc = part_evaluate_some(asking, part, missed, missed_count, scratch);
+    } else if (missed.count > 0) {
+        rc = part_evaluate_some(asking, part, &missed, scratch);
     }
     if (rc == 0 && asking->has_cache) {
-        part_keep(asking, part, missed, missed_count);
+        part_keep(asking, part, &missed);
     }
     return rc;
 }
