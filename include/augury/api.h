@@ -18,12 +18,13 @@ struct api;
 struct api_options {
     const struct conf *conf;
     struct predict_context *predict;
-    struct cache *cache;       /* of rendered answers; NULL: none */
+    struct cache *cache;       /* of rendered answers and objects; NULL: none */
     struct cache_redis *redis; /* NULL: none */
     const struct stats *stats; /* the whole board */
     struct stats_slot *slot;   /* this worker's */
     const struct proc_board *board;
     struct net_server *const *server; /* for the cached clock; may point at NULL in tests */
+    int wake_fd; /* eventfd of this worker, or -1: whoever writes it gets api_wake() called */
 };
 AUGURY_MUST_USE int api_new(const struct api_options *options, struct api **out_api,
                             struct err *err);
@@ -35,6 +36,9 @@ void api_handle(void *arg, const struct http_request *request, struct bytes body
 /* Ends what the requests of one turn share: net calls it (on_turn_end), as does whoever calls
  * api_handle() himself. arg: struct api. */
 void api_turn_end(void *arg);
+/* Takes what other processes and threads have for this worker: results of orders to the cache's
+ * keeper, fetched objects. From the loop, not from within api_handle(). */
+void api_wake(struct api *api);
 
 /* ---- documents that more than one door shows ------------------------------------------------- */
 

@@ -219,6 +219,9 @@ bool digest_equal(struct digest a, struct digest b);
 void digest_to_hex(struct digest digest, char *out_hex);
 uint64_t hash64_of(struct bytes data);             /* XXH3, 64 bits */
 void hex_encode(struct bytes data, char *out_hex); /* 2 × len characters, no NUL */
+/* RFC 4648 4, with padding, no NUL. */
+size_t base64_len(size_t data_len);
+void base64_encode(struct bytes data, char *out_text);
 
 /* ---- clocks ------------------------------------------------------------------------------- */
 

@@ -43,6 +43,17 @@ struct api_call {
 
 enum { API_PARAMETERS_MAX = 2, API_PARAMETER_MAX = 512 };
 
+/* Orders to the cache's keeper that something waits for, oldest first: api_order.c. */
+enum { API_ORDERS_MAX = 512 };
+struct api_orders {
+    struct api_wait {
+        uint64_t ticket;
+        void (*fn)(struct api *api, void *arg, int rc);
+        void *arg;
+    } waits[API_ORDERS_MAX];
+    unsigned first, count;
+};
+
 struct api {
     struct api_options options;
     /* Those of the request at hand that had escapes in its path. */
@@ -57,6 +68,9 @@ struct api {
     struct digest registry_print;
     struct wire_gzip *gzip;
     struct buf coded; /* what was compressed last */
+    struct api_orders orders;
+    struct api_fetches *fetches; /* or NULL: nothing is ever fetched; api_fetch.c */
+    char object_type[128];       /* content type of the object that is being answered */
     /* A late answer on its way; api_later_begin() to api_later_end(). */
     struct http_request later_request;
     struct api_call later_call;
@@ -71,6 +85,8 @@ void api_call_init(struct api_call *call, struct api *api, const struct http_req
                    struct net_answer *answer);
 /* The answer's form. */
 void api_call_form(struct api_call *call, enum wire_format format);
+/* Between requests: what they took goes back to the system as far as it was much. */
+void api_arena_trim(struct api *api);
 /* What every answer gets when its document is written. */
 void api_call_finish(struct api_call *call, unsigned status);
 
@@ -84,6 +100,10 @@ unsigned api_get_health(struct api_call *call);
 unsigned api_get_status(struct api_call *call);
 unsigned api_get_performance(struct api_call *call);
 unsigned api_get_metrics(struct api_call *call);
+unsigned api_get_object(struct api_call *call);
+unsigned api_put_object(struct api_call *call);
+unsigned api_delete_object(struct api_call *call);
+unsigned api_post_objects_mget(struct api_call *call);
 
 /* Dialects of other servers. */
 unsigned api_get_oip_server(struct api_call *call);
@@ -127,6 +147,11 @@ struct api_later *api_call_later(struct api_call *call);
 struct api_call *api_later_begin(struct api *api, const struct api_later *later);
 void api_later_end(struct api *api, struct api_later **later, unsigned status); /* frees it */
 void api_later_free(struct api_later **later);
+
+/* ---- work on threads: api_fetch.c ------------------------------------------------------------ */
+
+AUGURY_MUST_USE int api_fetches_init(struct api *api);
+void api_fetches_fini(struct api *api);
 
 /* ---- errors ---------------------------------------------------------------------------------- */
 
@@ -190,6 +215,15 @@ uint64_t api_tag_of(struct bytes content);
 enum api_tag_compare { API_TAG_WEAK /* If-None-Match */, API_TAG_STRONG /* If-Match */ };
 /* Whether a list of tags, or "*", has this one. */
 bool api_tag_matches(struct bytes list, uint64_t tag, enum api_tag_compare compare);
+
+/* Whether to begin making something anew although its time is not over: api_early.c. */
+struct api_early {
+    uint64_t now_wall_ms;
+    uint64_t expires_wall_ms;
+    uint32_t cost_us; /* what it takes to make */
+};
+/* *random: of the caller, not 0 at first. */
+bool api_is_early(const struct api_early *early, uint64_t *random);
 
 /* ---- rendered answers: api_response.c -------------------------------------------------------- */
 

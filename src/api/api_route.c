@@ -5,13 +5,15 @@
  * depend on.
  */
 #include "api_call.h"
+#include "api_order.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 struct route {
     enum http_method method;
-    /* At most two {parameters}; each is a segment, less what follows the brace in it. */
+    /* At most two {parameters}; each is a segment, less what follows the brace in it, or, with a
+     * star at its end, the rest of the path. */
     const char *pattern;
     api_handler_fn *handler;
     const char *sentence;
@@ -20,6 +22,13 @@ struct route {
 static const struct route routes[] = {
     {HTTP_POST, "/api/v1/predict/{model}", api_post_predict,
      "Predicts rows; {model} is a name, or name@version, or name@label."},
+    {HTTP_GET, "/api/v1/objects/{name*}", api_get_object,
+     "An object: its bytes as they were put, or as its file has them."},
+    {HTTP_PUT, "/api/v1/objects/{name*}", api_put_object,
+     "Puts an object: bytes of any type, for ?ttl=90s or Cache-Control: max-age=90."},
+    {HTTP_DELETE, "/api/v1/objects/{name*}", api_delete_object, "Deletes an object."},
+    {HTTP_POST, "/api/v1/objects/mget", api_post_objects_mget,
+     "Many objects at once: {\"names\":[…]}."},
     {HTTP_GET, "/api/v1/health", api_get_health,
      "Whether this worker can answer, and if not, why."},
     {HTTP_GET, "/health", api_get_health, "As /api/v1/health."},
@@ -84,14 +93,16 @@ struct parameters {
 };
 
 /* The parameter at the start of rest: its segment, without the end of it that the pattern has
- * after the brace (":predict"). False: none is there. */
+ * after the brace (":predict"); or all of rest, with a star before the brace. False: none is
+ * there. */
 static bool
-parameter_take(const char *after_brace, struct bytes rest, struct bytes *out_parameter)
+parameter_take(const char *brace, struct bytes rest, struct bytes *out_parameter)
 {
-    size_t suffix = strcspn(after_brace, "/");
+    bool is_rest = brace[-1] == '*';
+    size_t suffix = strcspn(brace + 1, "/");
     size_t len = 0;
 
-    while (len < rest.len && rest.data[len] != '/') {
+    while (len < rest.len && (is_rest || rest.data[len] != '/')) {
         len++;
     }
     *out_parameter = bytes_of(rest.data, len > suffix ? len - suffix : 0);
@@ -109,7 +120,7 @@ pattern_matches(const char *pattern, struct bytes path, struct parameters *out_p
         if (*pattern == '{') {
             struct bytes *parameter = &out_parameters->list[out_parameters->count++];
             pattern += strcspn(pattern, "}");
-            if (!parameter_take(pattern + 1, bytes_of(path.data + at, path.len - at), parameter)) {
+            if (!parameter_take(pattern, bytes_of(path.data + at, path.len - at), parameter)) {
                 return false;
             }
             at += parameter->len;
@@ -242,6 +253,31 @@ echo_request_id(const struct api_call *call)
     buf_put_text(headers, "\r\n");
 }
 
+/* Segment by segment, so that no escape makes a new one. room: parameter.len bytes. */
+static int
+segments_decode(struct bytes parameter, uint8_t *room, size_t *out_len)
+{
+    size_t len = 0;
+
+    for (size_t begin = 0, end = 0; end <= parameter.len; end++) {
+        size_t segment_len = 0;
+        if (end < parameter.len && parameter.data[end] != '/') {
+            continue;
+        }
+        if (http_path_decode(bytes_of(parameter.data + begin, end - begin), room + len,
+                             &segment_len) != 0) {
+            return AUGURY_ERR_INVALID;
+        }
+        len += segment_len;
+        if (end < parameter.len) {
+            room[len++] = '/';
+        }
+        begin = end + 1;
+    }
+    *out_len = len;
+    return 0;
+}
+
 /* Into room (API_PARAMETER_MAX bytes) when it has escapes. 0, or the status of a refusal. */
 static unsigned
 parameter_decode(struct api_call *call, uint8_t *room, struct bytes *parameter)
@@ -256,7 +292,7 @@ parameter_decode(struct api_call *call, uint8_t *room, struct bytes *parameter)
                              "a name in a path with %%-escapes is not longer than %d bytes",
                              API_PARAMETER_MAX);
     }
-    if (http_path_decode(*parameter, room, &len) != 0) {
+    if (segments_decode(*parameter, room, &len) != 0) {
         return api_refuse_as(call, 400, "invalid_path",
                              "the path has a %%-escape that is not two hexadecimal digits, or "
                              "stands for no UTF-8, a control character or \"/\"");
@@ -276,7 +312,8 @@ answer_route(struct api_call *call, const struct route *route, struct parameters
     call->parameter = parameters->count > 0 ? parameters->list[0] : bytes_of(NULL, 0);
     call->parameter2 = parameters->count > 1 ? parameters->list[1] : bytes_of(NULL, 0);
     if (status == 0) {
-        status = is_dialect(route) ? api_negotiate_coding(call) : api_negotiate(call);
+        bool is_any_body = is_dialect(route) || route->handler == api_put_object;
+        status = is_any_body ? api_negotiate_coding(call) : api_negotiate(call);
     }
     if (status != 0) {
         return status;
@@ -324,6 +361,12 @@ api_call_init(struct api_call *call, struct api *api, const struct http_request 
     call->now_wall_ms = now_wall_ms(api);
     call->is_coded = false;
     api_call_form(call, WIRE_JSON);
+}
+
+void
+api_arena_trim(struct api *api)
+{
+    arena_reset(&api->arena, ARENA_KEEP_BYTES);
 }
 
 void
@@ -410,6 +453,10 @@ api_new(const struct api_options *options, struct api **out_api, struct err *err
         return err_set(err, AUGURY_ERR_NOMEM, "no_memory", "no memory to compress with");
     }
     api->options = *options;
+    if (api_fetches_init(api) != 0) {
+        api_free(&api);
+        return err_set(err, AUGURY_ERR_NOMEM, "no_memory", "no threads for fetching objects");
+    }
     *out_api = api;
     return 0;
 }
@@ -418,6 +465,8 @@ void
 api_free(struct api **api)
 {
     if (*api != NULL) {
+        api_fetches_fini(*api);
+        api_orders_drop(*api);
         arena_fini(&(*api)->arena);
         api_coding_teardown(*api);
         free(*api);

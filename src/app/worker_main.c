@@ -33,6 +33,7 @@ struct worker {
     struct api *api;
     struct net_server *server;
     struct net_watch *life;
+    struct net_watch *wake;
     struct net_timer *beat;
     struct net_signal *term, *quit, *reopen;
     bool is_draining;
@@ -91,6 +92,18 @@ on_master_death(void *arg, int fd, enum net_watch_what what)
     log_event(&worker->heritage->log, LOG_LEVEL_ERROR, "master_died", "action=drain");
     net_watch_free(&worker->life);
     drain(worker);
+}
+
+static void
+on_wake(void *arg, int fd, enum net_watch_what what)
+{
+    struct worker *worker = arg;
+    uint64_t count = 0;
+
+    (void)what;
+    if (read(fd, &count, sizeof(count)) == (ssize_t)sizeof(count)) {
+        api_wake(worker->api);
+    }
 }
 
 static void
@@ -206,6 +219,7 @@ make_api(struct worker *worker, struct err *err)
         .slot = worker->stats,
         .board = &worker->heritage->shared->board,
         .server = &worker->server,
+        .wake_fd = worker->heritage->worker_wake_fds[worker->heritage->slot],
     };
     return api_new(&options, &worker->api, err);
 }
@@ -251,6 +265,10 @@ watch_events(struct worker *worker, struct proc_link link)
     int rc =
         net_watch_new(loop, link.life_fd, NET_WATCH_READ, on_master_death, worker, &worker->life);
     if (rc == 0) {
+        rc = net_watch_new(loop, worker->heritage->worker_wake_fds[worker->heritage->slot],
+                           NET_WATCH_READ, on_wake, worker, &worker->wake);
+    }
+    if (rc == 0) {
         rc = net_timer_new(loop, BEAT_MS, on_beat, worker, &worker->beat);
     }
     if (rc == 0) {
@@ -293,6 +311,7 @@ worker_teardown(struct worker *worker)
     net_server_free(&worker->server);
     api_free(&worker->api);
     net_watch_free(&worker->life);
+    net_watch_free(&worker->wake);
     net_timer_free(&worker->beat);
     net_signal_free(&worker->term);
     net_signal_free(&worker->quit);

@@ -64,3 +64,26 @@ digest_to_hex(struct digest digest, char *out_hex)
     word_to_hex((uint32_t)(digest.lo >> 32), out_hex + 16);
     word_to_hex((uint32_t)digest.lo, out_hex + 24);
 }
+
+size_t
+base64_len(size_t data_len)
+{
+    return (data_len + 2) / 3 * 4;
+}
+
+void
+base64_encode(struct bytes data, char *out_text)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+    for (size_t i = 0; i < data.len; i += 3) {
+        size_t left = data.len - i;
+        uint32_t group = (uint32_t)data.data[i] << 16;
+        group |= left > 1 ? (uint32_t)data.data[i + 1] << 8 : 0;
+        group |= left > 2 ? (uint32_t)data.data[i + 2] : 0;
+        *out_text++ = digits[group >> 18];
+        *out_text++ = digits[group >> 12 & 63];
+        *out_text++ = left > 1 ? digits[group >> 6 & 63] : '=';
+        *out_text++ = left > 2 ? digits[group & 63] : '=';
+    }
+}

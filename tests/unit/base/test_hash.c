@@ -65,6 +65,30 @@ hex_is_lower_case_and_high_half_first(void)
     CHECK_TEXT(pair, "0fa0");
 }
 
+/* The vectors of RFC 4648 10. */
+static void
+base64_is_that_of_the_rfc(void)
+{
+    static const char *const vectors[][2] = {{"", ""},
+                                             {"f", "Zg=="},
+                                             {"fo", "Zm8="},
+                                             {"foo", "Zm9v"},
+                                             {"foob", "Zm9vYg=="},
+                                             {"fooba", "Zm9vYmE="},
+                                             {"foobar", "Zm9vYmFy"}};
+
+    for (size_t i = 0; i < AUGURY_COUNT(vectors); i++) {
+        char text[16] = {0};
+        struct bytes data = bytes_of_text(vectors[i][0]);
+        base64_encode(data, text);
+        CHECK_TEXT(text, vectors[i][1]);
+        CHECK_INT(base64_len(data.len), strlen(vectors[i][1]));
+    }
+    char high[5] = {0};
+    base64_encode(bytes_of("\xfb\xff\xbf", 3), high);
+    CHECK_TEXT(high, "+/+/");
+}
+
 int
 main(void)
 {
@@ -72,5 +96,6 @@ main(void)
     TAP_RUN(digests_of_all_lengths_are_those_of_the_library);
     TAP_RUN(digests_are_equal_only_in_both_halves);
     TAP_RUN(hex_is_lower_case_and_high_half_first);
+    TAP_RUN(base64_is_that_of_the_rfc);
     return tap_done();
 }
