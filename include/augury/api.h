@@ -24,6 +24,7 @@ struct api_options {
     struct stats_slot *slot;   /* this worker's */
     const struct proc_board *board;
     struct net_server *const *server; /* for the cached clock; may point at NULL in tests */
+    struct net_loop *loop;            /* NULL: no call waits for what another process makes */
     int wake_fd; /* eventfd of this worker, or -1: whoever writes it gets api_wake() called */
 };
 AUGURY_MUST_USE int api_new(const struct api_options *options, struct api **out_api,

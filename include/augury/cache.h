@@ -174,11 +174,12 @@ AUGURY_MUST_USE enum cache_flight cache_flight_begin(struct cache *cache, const 
 /* The owner's result, and the end of its lease; those who wait are woken. 0: value is for all, and
  * for latecomers until it is committed (the caller has put it). AUGURY_END: for those who wait, but
  * nobody waits for this key in the next 10 s. AUGURY_NOT_FOUND: given up, another may. < 0: failed,
- * which counts for 100 ms. Does nothing when the lease was taken over. */
+ * which counts for 100 ms; value may say why. A value without data, or over CACHE_MAIL_MAX, has to
+ * be looked for in the cache. Does nothing when the lease was taken over. */
 void cache_flight_publish(struct cache *cache, const struct cache_lease *lease, int rc,
                           struct bytes value);
 /* For a waiter. 0: *out_value, copied into the arena; AUGURY_NOT_FOUND: over, look in the cache;
- * AUGURY_ERR_BUSY: not yet; AUGURY_ERR_IO: it failed. */
+ * AUGURY_ERR_BUSY: not yet; AUGURY_ERR_IO: it failed, *out_value is what was published with it. */
 AUGURY_MUST_USE int cache_flight_look(struct cache *cache, const struct digest *key,
                                       struct arena *arena, struct bytes *out_value);
 /* Process: master. The slot's process has died, and the slot is not given out yet: its leases are

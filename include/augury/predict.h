@@ -50,6 +50,13 @@ enum { PREDICT_NOT_ROUNDED = 255 };
 #define PREDICT_LEVEL 0.9 /* of intervals, when none is asked for */
 enum { PREDICT_REASONS_COUNT = 4, PREDICT_TOP_MAX = 1 << 16 };
 
+/* What a row of a model with some outputs has taken, on average: predict_cost.c. */
+enum { PREDICT_COSTS = 64 };
+struct predict_cost {
+    uint64_t key; /* 0: nothing is known */
+    uint64_t row_ns;
+};
+
 /* A process's predictor: where models and cached answers are found. Zero-initialise, then set the
  * first seven. */
 struct predict_context {
@@ -61,6 +68,7 @@ struct predict_context {
     uint32_t decimals; /* PREDICT_NOT_ROUNDED: features are taken as they are */
     uint32_t rows_max; /* of one question */
     bool has_snapshot; /* private: of the registry, between predict_answer() and predict_end() */
+    struct predict_cost costs[PREDICT_COSTS]; /* private */
 };
 
 /* Redis, asked once a question between two calls of predict_answer(), which does not wait: the
@@ -143,6 +151,12 @@ AUGURY_MUST_USE int predict_answer(struct predict_context *context,
                                    const struct predict_question *question, struct arena *arena,
                                    struct predict_answer *out_answer, struct err *err);
 void predict_end(struct predict_context *context);
+/* What evaluating all rows of the question will probably take; 0: its like has not been seen. */
+uint32_t predict_cost_us(const struct predict_context *context,
+                         const struct predict_question *question);
+/* took_ns: the whole of a question and its answer. Rows from the cache do not count. */
+void predict_cost_learn(struct predict_context *context, const struct predict_question *question,
+                        const struct predict_answer *answer, uint64_t took_ns);
 
 /* One cell of a file of rows as the model reads it (a float32 widened where those are its numbers):
  * text of a number, "nan", "true" or "false", or the name of a level. Empty: missing. err has no

@@ -25,6 +25,13 @@ struct api_response {
     char key[CACHE_KEY_TEXT_MAX];
 };
 
+/* Where a call stands in a single flight: api_flight.c. */
+struct api_flight {
+    bool is_owner;
+    bool is_late; /* it has waited, and waits no more */
+    struct cache_lease lease;
+};
+
 struct api_call {
     struct api *api;
     const struct http_request *request;
@@ -38,6 +45,8 @@ struct api_call {
     struct api_wish wish;
     struct api_response response;
     bool is_coded; /* the answer's coding is decided */
+    struct api_flight flight;
+    unsigned (*handler)(struct api_call *call); /* of its route */
     struct err err;
 };
 
@@ -67,7 +76,10 @@ struct api {
     uint64_t registry_change_id; /* of the registry that registry_print stands for */
     struct digest registry_print;
     struct wire_gzip *gzip;
-    struct buf coded; /* what was compressed last */
+    struct buf coded;          /* what was compressed last */
+    struct api_parked *parked; /* calls that wait for another process: api_flight.c */
+    size_t parked_bytes;
+    struct net_timer *tick; /* while anything waits for another process */
     struct api_orders orders;
     struct api_fetches *fetches; /* or NULL: nothing is ever fetched; api_fetch.c */
     char object_type[128];       /* content type of the object that is being answered */
@@ -148,7 +160,30 @@ struct api_call *api_later_begin(struct api *api, const struct api_later *later)
 void api_later_end(struct api *api, struct api_later **later, unsigned status); /* frees it */
 void api_later_free(struct api_later **later);
 
+/* ---- costly answers, made once for all processes: api_flight.c ------------------------------- */
+
+enum api_flight_join {
+    API_FLIGHT_GO,       /* make the answer, then api_flight_end() */
+    API_FLIGHT_ANSWERED, /* another process has made it, and it is written */
+    API_FLIGHT_PARKED,   /* another process makes it: return API_LATER */
+};
+/* cost_us: what making it will probably take. Below what waking another process takes nobody
+ * waits. The call has a key of a rendered answer, or it goes alone. */
+enum api_flight_join api_flight_join(struct api_call *call, uint32_t cost_us);
+/* made: what others get; NULL: it is no answer for others. is_kept: it will be in the cache. */
+struct api_made;
+void api_flight_end(struct api_call *call, const struct api_made *made, bool is_kept);
+/* What the parked ones wait for may be there. From the loop, not within a handler. */
+void api_flights_look(struct api *api);
+void api_flights_fini(struct api *api);
+/* Looks every 2 ms, as long as something waits for other processes. */
+AUGURY_MUST_USE int api_tick_start(struct api *api);
+
 /* ---- work on threads: api_fetch.c ------------------------------------------------------------ */
+
+/* Fetches that wait for another worker's: api_fetch_flight.c. */
+void api_fetches_follow(struct api *api);
+bool api_fetches_are_waiting(const struct api *api);
 
 AUGURY_MUST_USE int api_fetches_init(struct api *api);
 void api_fetches_fini(struct api *api);
@@ -247,7 +282,13 @@ struct api_made {
     uint32_t cost_us;
     uint16_t tag; /* what it was made from: cache_tag() */
 };
-void api_response_keep(struct api_call *call, const struct api_made *made);
+/* False: it will not be found. */
+bool api_response_keep(struct api_call *call, const struct api_made *made);
+/* Answers with what another process has made; made->coded is not looked at. */
+void api_response_answer(struct api_call *call, const struct api_made *made,
+                         enum api_x_cache x_cache);
+/* Whether the rendered answer of that key is in the cache, for a call that is not at hand. */
+bool api_response_is_kept(struct api *api, struct bytes key);
 
 /* ---- documents ------------------------------------------------------------------------------- */
 

@@ -143,6 +143,7 @@ fetch_new(struct api_call *call, const struct object_found *found)
     memcpy(fetch->room, call->parameter.data, call->parameter.len);
     fetch->name = bytes_of(fetch->room, call->parameter.len);
     fetch->is_not_kept = call->wish.is_no_store;
+    fetch->is_asked_anew = call->wish.is_no_cache;
     fetch->stamp = cache_stamp(api->options.cache);
     fetch->begin_ns = clock_mono_ns();
     if (found != NULL) {
@@ -160,7 +161,7 @@ fetch_new(struct api_call *call, const struct object_found *found)
 }
 
 void
-fetch_start(struct api_fetch *fetch)
+fetch_read(struct api_fetch *fetch)
 {
     folder_fetcher.start(fetch);
 }
@@ -194,9 +195,8 @@ conclude_content(struct api_fetch *fetch, uint64_t now_wall_ms, struct fetch_con
     conclusion->has_found = true;
 }
 
-/* What the cache has, copied: it is answered from several times. */
-static int
-copy_known(struct api_fetch *fetch, uint64_t now_wall_ms, struct object_found *out_found)
+int
+fetch_copy_kept(struct api_fetch *fetch, uint64_t now_wall_ms, struct object_found *out_found)
 {
     struct api *api = fetch->api;
     struct object_query query = {.name = fetch->name, .now_wall_ms = now_wall_ms};
@@ -223,14 +223,14 @@ conclude_failure(struct api_fetch *fetch, uint64_t now_wall_ms, struct fetch_con
 {
     uint64_t stale_ms = (uint64_t)fetch->section->stale_if_error_s * 1000;
 
-    conclusion->has_found = copy_known(fetch, now_wall_ms, &conclusion->found) == 0 &&
+    conclusion->has_found = fetch_copy_kept(fetch, now_wall_ms, &conclusion->found) == 0 &&
                             now_wall_ms < conclusion->found.expires_wall_ms + stale_ms;
     conclusion->found.x_cache = API_CACHE_STALE;
 }
 
-/* False: the object that the file was to be compared with has gone meanwhile, so it is read. */
-static bool
-conclude(struct api_fetch *fetch, uint64_t now_wall_ms, struct fetch_conclusion *out_conclusion)
+bool
+fetch_conclude(struct api_fetch *fetch, uint64_t now_wall_ms,
+               struct fetch_conclusion *out_conclusion)
 {
     struct fetch_conclusion conclusion = {.outcome = fetch->outcome};
     uint64_t ttl_ms = (uint64_t)fetch->section->ttl_s * 1000;
@@ -238,7 +238,7 @@ conclude(struct api_fetch *fetch, uint64_t now_wall_ms, struct fetch_conclusion 
     switch (fetch->outcome) {
     case FETCH_DONE: conclude_content(fetch, now_wall_ms, &conclusion); break;
     case FETCH_UNCHANGED:
-        conclusion.has_found = copy_known(fetch, now_wall_ms, &conclusion.found) == 0 &&
+        conclusion.has_found = fetch_copy_kept(fetch, now_wall_ms, &conclusion.found) == 0 &&
                                conclusion.found.tag == fetch->known_tag;
         if (!conclusion.has_found) {
             return false;
@@ -347,8 +347,8 @@ fetch_answer(struct api_call *call, const struct api_fetch *fetch, enum api_x_ca
     return object_answer(call, &found);
 }
 
-static void
-answer_waiters(struct api_fetch *fetch)
+void
+fetch_answer_waiters(struct api_fetch *fetch)
 {
     struct api *api = fetch->api;
 
@@ -384,14 +384,15 @@ static void
 fetch_end(struct api_fetch *fetch)
 {
     count(fetch);
-    if (!conclude(fetch, clock_wall_ms(), &fetch->conclusion)) {
+    if (!fetch_conclude(fetch, clock_wall_ms(), &fetch->conclusion)) {
         fetch->has_known = false;
-        fetch_start(fetch);
+        fetch_read(fetch);
         return;
     }
     fetch->is_concluded = true;
     bool is_going_on = keep(fetch, &fetch->conclusion);
-    answer_waiters(fetch);
+    fetch_publish(fetch, is_going_on);
+    fetch_answer_waiters(fetch);
     if (!is_going_on) {
         fetch_free(fetch);
     }

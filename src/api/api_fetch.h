@@ -31,12 +31,22 @@ struct fetch_waiter {
     bool is_first; /* the others are coalesced */
 };
 
+/* Among the fetches of this name in all workers. */
+enum fetch_role {
+    FETCH_ALONE,
+    FETCH_OWNER,  /* reads for all */
+    FETCH_WAITER, /* has what the owner reads */
+};
+
 struct api_fetch {
     struct api *api;
     const struct conf_object *section;
-    struct bytes name; /* in room */
-    bool is_not_kept;  /* the request said no-store */
-    bool has_known;    /* of the entry that it may replace */
+    struct bytes name;  /* in room */
+    bool is_not_kept;   /* the request said no-store */
+    bool is_asked_anew; /* or no-cache */
+    enum fetch_role role;
+    struct cache_lease lease; /* of owner and waiter */
+    bool has_known;           /* of the entry that it may replace */
     uint64_t known_tag, known_expires_wall_ms, known_mtime_ns, known_bytes;
     uint64_t stamp; /* of the cache, from before the file was read */
     uint64_t begin_ns;
@@ -62,7 +72,8 @@ struct api_fetches {
     _Atomic(struct api_fetch *) ended; /* pushed by threads, taken whole by the loop */
     struct api_fetch *active;
     unsigned active_count;
-    uint64_t random; /* of early refreshes */
+    unsigned waiting_count; /* for other processes */
+    uint64_t random;        /* of early refreshes */
 };
 
 /* A kind of source. start() comes back at once; whatever thread has the outcome then calls
@@ -82,13 +93,24 @@ unsigned object_get_or_fetch(struct api_call *call);
 
 /* found: what the cache has, however old; NULL: nothing. NULL: too many are under way. */
 struct api_fetch *fetch_new(struct api_call *call, const struct object_found *found);
-void fetch_free(struct api_fetch *fetch); /* before it was started, or when it has ended */
-void fetch_start(struct api_fetch *fetch);
+void fetch_free(struct api_fetch *fetch);  /* before it was started, or when it has ended */
+void fetch_start(struct api_fetch *fetch); /* here, or by another worker: api_fetch_flight.c */
+void fetch_read(struct api_fetch *fetch);  /* here */
 /* Under way, or on its way into the cache; NULL. */
 struct api_fetch *fetch_find(const struct api_fetches *fetches, struct bytes name);
 /* What a fetch that is concluded says. */
 unsigned fetch_answer(struct api_call *call, const struct api_fetch *fetch,
                       enum api_x_cache x_cache);
+
+/* False: the object that the file was to be compared with has gone meanwhile, so it is read. */
+bool fetch_conclude(struct api_fetch *fetch, uint64_t now_wall_ms,
+                    struct fetch_conclusion *out_conclusion);
+/* What the cache has, copied: it is answered from several times. */
+AUGURY_MUST_USE int fetch_copy_kept(struct api_fetch *fetch, uint64_t now_wall_ms,
+                                    struct object_found *out_found);
+void fetch_answer_waiters(struct api_fetch *fetch);
+/* What the owner has, for other workers; is_kept: the cache will have it. */
+void fetch_publish(struct api_fetch *fetch, bool is_kept);
 
 /* Process: worker's loop. Ends the fetches whose outcome has come. */
 void api_fetches_look(struct api *api);

@@ -26,8 +26,8 @@ struct api_later {
     enum http_flags flags;
     uint8_t minor;
     uint32_t kept_len[KEPT];
-    uint32_t parameter_len;
-    uint8_t text[]; /* the kept ones in their order, then the parameter */
+    uint32_t parameter_len, parameter2_len;
+    uint8_t text[]; /* the kept ones in their order, then the parameters */
 };
 
 static const struct bytes *
@@ -55,7 +55,7 @@ struct api_later *
 api_call_later(struct api_call *call)
 {
     const struct http_request *request = call->request;
-    size_t len = call->parameter.len;
+    size_t len = call->parameter.len + call->parameter2.len;
 
     for (size_t i = 0; i < KEPT; i++) {
         len += kept_of(request, i)->len;
@@ -73,13 +73,14 @@ api_call_later(struct api_call *call)
         .flags = request->flags,
         .minor = request->minor,
         .parameter_len = (uint32_t)call->parameter.len,
+        .parameter2_len = (uint32_t)call->parameter2.len,
     };
     uint8_t *at = later->text;
     for (size_t i = 0; i < KEPT; i++) {
         later->kept_len[i] = (uint32_t)kept_of(request, i)->len;
         at = text_put(at, *kept_of(request, i));
     }
-    text_put(at, call->parameter);
+    text_put(text_put(at, call->parameter), call->parameter2);
     return later;
 }
 
@@ -103,6 +104,7 @@ api_later_begin(struct api *api, const struct api_later *later)
     }
     api_call_init(&api->later_call, api, request, answer);
     api->later_call.parameter = bytes_of(at, later->parameter_len);
+    api->later_call.parameter2 = bytes_of(at + later->parameter_len, later->parameter2_len);
     api_call_form(&api->later_call, later->format);
     return &api->later_call;
 }

@@ -342,19 +342,46 @@ finish(struct api_call *call, const struct predict_answer *answer, bool may_keep
         made.expires_wall_ms = freshness.expires_wall_ms;
         made.cost_us = (uint32_t)((clock_mono_ns() - begin_ns) / 1000);
         made.tag = cache_tag(bytes_of_text(answer->model->entry.name));
-        api_response_keep(call, &made);
+        api_flight_end(call, &made, api_response_keep(call, &made));
     }
 }
 
 /* ---- questions of every dialect -------------------------------------------------------------- */
+
+/* What decodes is answered by whoever is at it already, or here. */
+static unsigned
+answer_decoded(struct api_call *call, const struct api_dialect *dialect, void *state,
+               const struct predict_question *question, uint64_t begin_ns)
+{
+    const struct api_options *api = &call->api->options;
+    bool may_keep = (question->flags & PREDICT_USE_CACHE) != 0;
+    struct predict_answer answer;
+    unsigned status = 200;
+
+    switch (api_flight_join(call, may_keep ? predict_cost_us(api->predict, question) : 0)) {
+    case API_FLIGHT_ANSWERED: return 200;
+    case API_FLIGHT_PARKED: return API_LATER;
+    case API_FLIGHT_GO: break;
+    }
+    int rc = predict_answer(api->predict, question, &call->api->arena, &answer, &call->err);
+    if (rc == 0) {
+        dialect->put(call, state, &answer);
+        finish(call, &answer, may_keep, begin_ns);
+        predict_cost_learn(api->predict, question, &answer, clock_mono_ns() - begin_ns);
+    } else {
+        status = dialect->refuse(call, rc);
+    }
+    predict_end(api->predict);
+    api_flight_end(call, NULL, false); /* unless finish() had something for others */
+    return status;
+}
 
 unsigned
 api_answer_question(struct api_call *call, const struct api_dialect *dialect, void *state)
 {
     const struct api_options *api = &call->api->options;
     struct predict_question question = {.now_wall_ms = call->now_wall_ms};
-    struct predict_answer answer;
-    unsigned status = 200;
+    unsigned status;
 
     call->wish = api_wish_of(call->request->cache_control);
     if (dialect->is_repeatable != NULL && !dialect->is_repeatable(call)) {
@@ -366,20 +393,16 @@ api_answer_question(struct api_call *call, const struct api_dialect *dialect, vo
     question.flags = flags_of_wish(call);
     int rc = dialect->decode(call, state, &question);
     if (rc == 0) {
-        rc = predict_answer(api->predict, &question, &call->api->arena, &answer, &call->err);
+        status = answer_decoded(call, dialect, state, &question, begin_ns);
     } else {
         /* What does not decode is a request all the same: errors are a part of the requests. */
         stats_add(api->slot, STATS_PREDICT_REQUESTS, 1);
         stats_add(api->slot, STATS_PREDICT_ERRORS, 1);
-    }
-    if (rc == 0) {
-        dialect->put(call, state, &answer);
-        finish(call, &answer, (question.flags & PREDICT_USE_CACHE) != 0, begin_ns);
-    } else {
         status = dialect->refuse(call, rc);
     }
-    predict_end(api->predict);
-    stats_observe(api->slot, STATS_PREDICT_SECONDS, clock_mono_ns() - begin_ns);
+    if (status != API_LATER) {
+        stats_observe(api->slot, STATS_PREDICT_SECONDS, clock_mono_ns() - begin_ns);
+    }
     return status;
 }
 

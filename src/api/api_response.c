@@ -183,15 +183,15 @@ value_read(const struct api_call *call, struct bytes value, enum api_coding codi
     return true;
 }
 
-/* item has everything but key and value. */
-static void
+/* item has everything but key and value. False: it will not be found. */
+static bool
 keep(struct api_call *call, struct cache_item *item, const struct rendered *rendered)
 {
     size_t len = RESPONSE_HEADER + rendered->body.len;
     uint8_t *value = len <= CACHE_VALUE_MAX ? arena_alloc(&call->api->arena, len) : NULL;
 
     if (value == NULL) {
-        return;
+        return false;
     }
     value[0] = RESPONSE_FORMAT;
     value[1] = (uint8_t)call->writer.format;
@@ -204,7 +204,7 @@ keep(struct api_call *call, struct cache_item *item, const struct rendered *rend
     item->key = key_for(call, rendered->coding);
     item->value = bytes_of(value, len);
     /* A full ring drops the entry and counts it; the answer is not concerned. */
-    (void)cache_put(call->api->options.cache, item);
+    return cache_put(call->api->options.cache, item) == 0;
 }
 
 /* ---- lookup ---------------------------------------------------------------------------------- */
@@ -258,7 +258,7 @@ twin_make(struct api_call *call, const struct cache_hit *hit, struct rendered *r
                               .stamp = hit->stamp,
                               .cost_us = hit->cost_us,
                               .tags = {cache_tag(name)}};
-    keep(call, &item, rendered);
+    (void)keep(call, &item, rendered);
     return true;
 }
 
@@ -274,6 +274,31 @@ answer_from(struct api_call *call, const struct cache_hit *hit, const struct ren
     api_put_freshness(call->answer->headers, &freshness, call->now_wall_ms);
     stats_add(stats, STATS_PREDICT_REQUESTS, 1);
     stats_add(stats, STATS_PREDICT_ROWS, rendered->row_count);
+}
+
+void
+api_response_answer(struct api_call *call, const struct api_made *made, enum api_x_cache x_cache)
+{
+    struct api_freshness freshness = {.x_cache = x_cache,
+                                      .tag = made->content_tag,
+                                      .created_wall_ms = made->created_wall_ms,
+                                      .expires_wall_ms = made->expires_wall_ms};
+    enum api_coding coding = api_coding_for(call, made->content.len);
+    struct stats_slot *stats = call->api->options.slot;
+    struct bytes coded;
+
+    if (coding == API_GZIP && api_encode(call->api, made->content, &coded) == 0) {
+        freshness.tag = api_tag_of(coded);
+        call->answer->ready = coded;
+    } else {
+        coding = API_IDENTITY;
+        buf_put_bytes(call->answer->body, made->content);
+    }
+    api_put_freshness(call->answer->headers, &freshness, call->now_wall_ms);
+    api_put_coding(call, made->content.len, coding);
+    call->is_coded = true;
+    stats_add(stats, STATS_PREDICT_REQUESTS, 1);
+    stats_add(stats, STATS_PREDICT_ROWS, made->row_count);
 }
 
 static bool
@@ -311,6 +336,18 @@ find_kept(struct api_call *call)
 }
 
 bool
+api_response_is_kept(struct api *api, struct bytes key)
+{
+    struct cache_query query = {
+        .class = CACHE_RESPONSE, .key = key, .now_wall_ms = clock_wall_ms(), .arena = &api->arena};
+    struct cache_hit hit;
+    bool is_kept = api_turn_begin(api) && cache_get(api->options.cache, &query, &hit) == 0;
+
+    api_turn_end(api);
+    return is_kept;
+}
+
+bool
 api_response_find(struct api_call *call)
 {
     struct api *api = call->api;
@@ -335,7 +372,7 @@ api_response_find(struct api_call *call)
 
 /* ---- keeping --------------------------------------------------------------------------------- */
 
-void
+bool
 api_response_keep(struct api_call *call, const struct api_made *made)
 {
     uint64_t change_id = registry_change_id(call->api->options.predict->registry);
@@ -350,13 +387,14 @@ api_response_keep(struct api_call *call, const struct api_made *made)
                                 .row_count = made->row_count};
 
     if (!call->response.has_key || change_id != call->response.change_id) {
-        return;
+        return false;
     }
-    keep(call, &item, &rendered);
+    bool is_kept = keep(call, &item, &rendered);
     if (made->coded.len > 0) {
         rendered.body = made->coded;
         rendered.coding = API_GZIP;
         rendered.tag = made->coded_tag;
-        keep(call, &item, &rendered);
+        (void)keep(call, &item, &rendered);
     }
+    return is_kept;
 }

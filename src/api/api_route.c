@@ -321,6 +321,7 @@ answer_route(struct api_call *call, const struct route *route, struct parameters
     if (!is_question(route)) {
         api_turn_end(call->api); /* other handlers open snapshots of their own */
     }
+    call->handler = route->handler;
     return route->handler(call);
 }
 
@@ -358,6 +359,8 @@ api_call_init(struct api_call *call, struct api *api, const struct http_request 
     call->answer = answer;
     call->parameter = call->parameter2 = bytes_of(NULL, 0);
     call->response.has_key = false;
+    call->flight.is_owner = false;
+    call->flight.is_late = false;
     call->now_wall_ms = now_wall_ms(api);
     call->is_coded = false;
     api_call_form(call, WIRE_JSON);
@@ -465,6 +468,7 @@ void
 api_free(struct api **api)
 {
     if (*api != NULL) {
+        api_flights_fini(*api);
         api_fetches_fini(*api);
         api_orders_drop(*api);
         arena_fini(&(*api)->arena);

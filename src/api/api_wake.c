@@ -8,5 +8,7 @@ api_wake(struct api *api)
 {
     api_orders_look(api);
     api_fetches_look(api);
+    api_fetches_follow(api);
+    api_flights_look(api);
     api_arena_trim(api);
 }

@@ -219,6 +219,7 @@ make_api(struct worker *worker, struct err *err)
         .slot = worker->stats,
         .board = &worker->heritage->shared->board,
         .server = &worker->server,
+        .loop = worker->loop,
         .wake_fd = worker->heritage->worker_wake_fds[worker->heritage->slot],
     };
     return api_new(&options, &worker->api, err);

@@ -23,10 +23,11 @@ enum {
     LEASES = 1 << 14,
     WAYS = 4,
     WAITER_WORDS = (STATS_SLOTS + 63) / 64,
-    SPINS = 64,      /* for a claimer at work, some nanoseconds each */
-    YIELDS = 16,     /* and for one that lost its processor in the middle */
-    ATTEMPTS = 8,    /* a claim that loses so often is given up */
-    DONE_MS = 50,    /* a result answers latecomers until the keeper has committed it */
+    SPINS = 64,     /* for a claimer at work, some nanoseconds each */
+    YIELDS = 16,    /* and for one that lost its processor in the middle */
+    ATTEMPTS = 8,   /* a claim that loses so often is given up */
+    DONE_MS = 50,   /* a result answers latecomers from its mailbox: the keeper commits meanwhile */
+    KEPT_MS = 1000, /* one that is too large is waited for until the keeper has committed it */
     FAILED_MS = 100, /* a failure is not tried again */
     NO_COALESCE_MS = 10000,
 };
@@ -424,12 +425,13 @@ cache_flight_publish(struct cache *cache, const struct cache_lease *lease, int r
     if (atomic_load(&cache->board->flights->leases[lease->index].word) != lease->word) {
         return; /* taken over at its deadline */
     }
-    if (rc == 0 || rc == AUGURY_END) {
+    bool is_mailed = value.data != NULL && value.len <= CACHE_MAIL_MAX;
+    if (rc != AUGURY_NOT_FOUND && is_mailed) {
         cache_mail_put(cache->board->mails, lease, value);
     }
     if (rc == 0) {
         state = LEASE_DONE;
-        until_mono_ms = now_mono_ms + DONE_MS;
+        until_mono_ms = now_mono_ms + (is_mailed ? DONE_MS : KEPT_MS);
     } else if (rc == AUGURY_END) {
         state = LEASE_NO_COALESCE;
         until_mono_ms = now_mono_ms + NO_COALESCE_MS;
@@ -494,11 +496,13 @@ cache_flight_look(struct cache *cache, const struct digest *key, struct arena *a
     if (rc != 0) {
         return rc;
     }
-    if (state_of(view.word) == LEASE_FAILED) {
-        return AUGURY_ERR_IO;
-    }
     struct cache_lease lease = {.key = *key, .word = view.word, .index = index};
-    return cache_mail_get(cache->board->mails, &lease, arena, out_value);
+    rc = cache_mail_get(cache->board->mails, &lease, arena, out_value);
+    if (state_of(view.word) != LEASE_FAILED) {
+        return rc;
+    }
+    *out_value = rc == 0 ? *out_value : bytes_of(NULL, 0);
+    return AUGURY_ERR_IO;
 }
 
 void

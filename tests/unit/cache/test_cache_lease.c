@@ -181,9 +181,10 @@ a_failure_counts_for_a_moment(void)
     CHECK(world_init(&world));
     CHECK_INT(begin(&world, 0, 1, &lease), CACHE_FLIGHT_OWNER);
     CHECK_INT(begin(&world, 1, 1, &other), CACHE_FLIGHT_WAITER);
-    cache_flight_publish(&world.caches[0], &lease, AUGURY_ERR_IO, bytes_of(NULL, 0));
+    cache_flight_publish(&world.caches[0], &lease, AUGURY_ERR_IO, bytes_of_text("why"));
     CHECK_INT(wakes_of(&world, 1), 1);
     CHECK_INT(look(&world, 1, 1, &value), AUGURY_ERR_IO);
+    CHECK(bytes_equal_text(value, "why"));
     uint64_t now_ms = clock_mono_ms();
     CHECK_INT(begin_at(&world, 2, 1, now_ms, &other), CACHE_FLIGHT_FAILED);
     CHECK_INT(begin_at(&world, 2, 1, now_ms + 101, &other), CACHE_FLIGHT_OWNER);
