@@ -176,28 +176,58 @@ def test_a_missing_object_is_fetched_once_for_all_workers(daemon):
     daemon.stop()
 
 
-def test_when_the_owner_is_killed_another_worker_fetches(daemon):
-    start_with_objects(daemon)
-    owned = 'augury_cache_flights_total{result="owned"}'
-    with Crowd(daemon) as crowd:
-        first = crowd.sockets[0]
-        owner = worker_of(daemon, first)
-        others = [client for client in crowd.sockets if worker_of(daemon, client) != owner]
-        check(others, "one worker has all connections")
-        first.sendall(get("slow-small"))
-        wait_for(lambda: daemon.metrics()[owned] == 1, "the first one fetches")
-        begin = time.monotonic()
-        for client in others:
+class Waiting:
+    """One client whose worker fetches, the clients of the other worker that wait for it."""
+
+    def __init__(self, daemon, crowd):
+        self.first = crowd.sockets[0]
+        self.owner = worker_of(daemon, self.first)
+        self.others = [client for client in crowd.sockets if worker_of(daemon, client) != self.owner]
+        check(self.others, "one worker has all connections")
+        self.first.sendall(get("slow-small"))
+        wait_for(lambda: owned(daemon) == 1, "the first one fetches")
+        self.begin = time.monotonic()
+        for client in self.others:
             client.sendall(get("slow-small"))
         wait_for(lambda: joined(daemon) == 1, "the other worker waits for it")
-        os.kill(owner, signal.SIGKILL)
-        equal(Answer(first).status, 0)
-        answers = [Answer(client) for client in others]
-        took_ms = (time.monotonic() - begin) * 1000
-    equal({(answer.status, len(answer.body)) for answer in answers}, {(200, 100)})
-    equal(daemon.metrics()[owned], 2)
+
+    def others_have_it(self):
+        """Milliseconds until the last one had its answer."""
+        answers = [Answer(client) for client in self.others]
+        equal({(answer.status, len(answer.body)) for answer in answers}, {(200, 100)})
+        return (time.monotonic() - self.begin) * 1000
+
+
+def owned(daemon):
+    return daemon.metrics()['augury_cache_flights_total{result="owned"}']
+
+
+def test_when_the_owner_is_killed_another_worker_fetches(daemon):
+    start_with_objects(daemon)
+    with Crowd(daemon) as crowd:
+        waiting = Waiting(daemon, crowd)
+        os.kill(waiting.owner, signal.SIGKILL)
+        equal(Answer(waiting.first).status, 0)
+        took_ms = waiting.others_have_it()
+    equal(owned(daemon), 2)
     equal(fetches(daemon), 1)  # the first one never ended
     check(took_ms < 2000, f"the others had their answer after {took_ms} ms, as late as at the deadline")
+    daemon.stop()
+
+
+def test_when_the_owner_stands_still_another_worker_fetches_at_the_deadline(daemon):
+    start_with_objects(daemon)
+    with Crowd(daemon) as crowd:
+        waiting = Waiting(daemon, crowd)
+        os.kill(waiting.owner, signal.SIGSTOP)
+        try:
+            took_ms = waiting.others_have_it()
+        finally:
+            os.kill(waiting.owner, signal.SIGCONT)
+        equal(Answer(waiting.first).status, 200)  # late, and of no harm
+    check(took_ms >= 1900, f"the deadline is 2 s, and it was taken over after {took_ms} ms")
+    equal(daemon.metrics()['augury_cache_flights_total{result="taken_over"}'], 1)
+    equal(fetches(daemon), 2)
     daemon.stop()
 
 
