@@ -112,12 +112,17 @@ fetch_publish(struct api_fetch *fetch, bool is_kept)
         return;
     }
     take_role(fetch, FETCH_ALONE);
+    struct cache *cache = fetch->api->options.cache;
     struct bytes mail = mail_of(fetch, room);
-    int rc = mail.data != NULL || is_kept ? 0 : AUGURY_NOT_FOUND;
+    int rc = 0;
     if (fetch->conclusion.outcome == FETCH_FAILED) {
         rc = AUGURY_ERR_IO;
+    } else if (mail.data == NULL && !is_kept) {
+        /* Too large to be handed on: whoever waits reads it himself, and nobody waits for the next
+         * one. Unless it is only too old. */
+        rc = cache_stamp(cache) == fetch->stamp ? AUGURY_END : AUGURY_NOT_FOUND;
     }
-    cache_flight_publish(fetch->api->options.cache, &fetch->lease, rc, mail);
+    cache_flight_publish(cache, &fetch->lease, rc, mail);
 }
 
 /* ---- what the others get --------------------------------------------------------------------- */
