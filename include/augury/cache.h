@@ -52,7 +52,8 @@ struct cache;
 struct cache_options {
     const char *dir;
     size_t map_bytes;
-    bool is_keeper; /* supervisor: read and write; makes the environment and its secret */
+    bool is_keeper;    /* supervisor: read and write; makes the environment and its secret */
+    bool is_for_group; /* keeper: the folder's group may read the environment */
     struct cache_board *board; /* NULL: this process never puts (tools) */
     unsigned slot;             /* of this process on the board and in stats */
     struct stats_slot *stats;  /* or NULL */
@@ -246,3 +247,17 @@ struct cache_usage {
 };
 AUGURY_MUST_USE int cache_usage(struct cache *cache,
                                 struct cache_usage *out_usage); /* any process */
+
+/* ---- for other programs: one entry at a time, without board, counters or libcrypto ---------- */
+
+struct cache_reader;
+/* AUGURY_NOT_FOUND: no environment there. */
+AUGURY_MUST_USE int cache_reader_open(const char *dir, struct cache_reader **out_reader,
+                                      struct err *err);
+void cache_reader_close(struct cache_reader **reader);
+/* Copies the value into room; hit->value is that copy. Expiry, generations and bans hold as they do
+ * in cache_get(); the key alone says the class. A replaced environment is opened anew.
+ * AUGURY_ERR_LIMIT: room_bytes is less than hit->value.len, hit->value.data is NULL. */
+AUGURY_MUST_USE int cache_reader_get(struct cache_reader *reader, struct bytes key,
+                                     uint64_t now_wall_ms, void *room, size_t room_bytes,
+                                     struct cache_hit *out_hit);

@@ -97,6 +97,7 @@ struct conf {
         uint64_t map_bytes;  /* 0: size_bytes × 4 */
         uint64_t ring_bytes; /* of one worker slot */
         /* Features are rounded to so many decimals before they are read; 255: not at all. */
+        char group[64]; /* whose members may read entries from the map; empty: nobody */
         uint32_t prediction_decimals;
         struct conf_cache_class classes[CONF_CACHE_CLASS_COUNT];
         bool is_object_writable; /* PUT and DELETE over HTTP */

@@ -25,6 +25,7 @@ enum store_flags {
     STORE_CREATE = 1 << 1,    /* make folder (0700) and files (0600) when absent */
     STORE_DISPOSABLE =
         1 << 2, /* no syncs; a damaged environment is moved aside (".damaged") and made anew */
+    STORE_GROUP = 1 << 3, /* its files may be read by the folder's group (0640, lock 0660) */
 };
 
 enum store_table_flags {

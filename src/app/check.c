@@ -186,6 +186,9 @@ check_machine(const struct conf *conf, struct conf_errors *out_errors)
     if (conf->admin.operator_group[0] != '\0') {
         check_user("admin.operator_group", "", conf->admin.operator_group, out_errors);
     }
+    if (conf->cache.group[0] != '\0') {
+        check_user("cache.group", "", conf->cache.group, out_errors);
+    }
     check_file("pidfile", conf->pidfile, out_errors);
     check_file("admin.socket", conf->admin.socket, out_errors);
     if (strcmp(conf->log.file, "stderr") != 0) {

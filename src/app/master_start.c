@@ -5,6 +5,7 @@
  * before the workers serve is told to whoever typed the command.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <signal.h>
 #include <stdio.h>
@@ -18,6 +19,67 @@
 
 enum { ADMIN_SOCKET_MODE = 0660 };
 
+/* Group and mode of what is there; a link that the daemon's user may have laid is not followed. */
+static int
+share_one(const char *path, gid_t gid, mode_t mode)
+{
+    struct stat status;
+    int rc = 0;
+
+    int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0) {
+        return errno == ENOENT ? 0 : -1;
+    }
+    errno = EPERM;
+    if (fstat(fd, &status) != 0 ||
+        !(S_ISDIR(status.st_mode) || (S_ISREG(status.st_mode) && status.st_nlink == 1))) {
+        rc = -1;
+    }
+    if (rc == 0 && status.st_gid != gid) {
+        rc = fchown(fd, (uid_t)-1, gid);
+    }
+    if (rc == 0 && (status.st_mode & 07777) != mode) {
+        rc = fchmod(fd, mode);
+    }
+    int why = errno;
+    close(fd);
+    errno = why;
+    return rc;
+}
+
+enum { SHARED_FOLDER = 02750, PRIVATE_FOLDER = 0700 };
+
+/* The readers' group gets folder and files of the cache, files made later as well (set-group-ID);
+ * without one, what was shared before is taken back. */
+static int
+share_cache(const struct master *master, const struct conf *conf, struct err *err)
+{
+    const char *dir = conf->cache.dir;
+    bool is_shared = conf->cache.group[0] != '\0';
+    char data[CONF_PATH_BYTES + 16], lock[CONF_PATH_BYTES + 16];
+    struct stat status;
+    uid_t uid = 0;
+    gid_t gid = master->gid;
+
+    if (!is_shared && (stat(dir, &status) != 0 || (status.st_mode & 07777) != SHARED_FOLDER)) {
+        return 0;
+    }
+    int rc = is_shared ? proc_find_user("", conf->cache.group, &uid, &gid, err) : 0;
+    if (rc != 0) {
+        return rc;
+    }
+    snprintf(data, sizeof(data), "%s/data.mdb", dir);
+    snprintf(lock, sizeof(lock), "%s/lock.mdb", dir);
+    if (share_one(dir, gid, is_shared ? SHARED_FOLDER : PRIVATE_FOLDER) != 0 ||
+        share_one(data, gid, is_shared ? 0640 : 0600) != 0 ||
+        share_one(lock, gid, is_shared ? 0660 : 0600) != 0) {
+        return err_set(err, AUGURY_ERR_DENIED, "cache_group",
+                       "cache.group: %s: %s; start as root, or as a member of the group", dir,
+                       strerror(errno));
+    }
+    return 0;
+}
+
 /* The daemon's user gets the folders that it writes to. In those of pidfile, socket and log it
  * could lay links in root's way. */
 static int
@@ -30,6 +92,9 @@ make_folders(struct master *master, const struct conf *conf, struct err *err)
     }
     if (rc == 0) {
         rc = proc_make_dir(conf->cache.dir, master->uid, master->gid, err);
+    }
+    if (rc == 0) {
+        rc = share_cache(master, conf, err);
     }
     return rc != 0 ? rc : proc_lock_dir(conf->cache.dir, &master->cache_lock_fd, err);
 }

@@ -287,6 +287,7 @@ open_environments(struct supervisor *supervisor, struct err *err)
     struct cache_options cache = {.dir = conf->cache.dir,
                                   .map_bytes = heritage->cache_map_bytes,
                                   .is_keeper = true,
+                                  .is_for_group = conf->cache.group[0] != '\0',
                                   .board = heritage->cache_board,
                                   .slot = heritage->slot,
                                   .stats = supervisor->stats};

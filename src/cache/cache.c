@@ -22,15 +22,6 @@ enum {
     FUTURE_MS = 5000, /* processes differ by a second at most: more is a clock put back */
 };
 
-static const struct store_table_spec tables[] = {
-    [CACHE_TABLE_INDEX] = {"index", STORE_TABLE_U64},
-    [CACHE_TABLE_SMALL] = {"small", STORE_TABLE_U64},
-    [CACHE_TABLE_MAIN] = {"main", STORE_TABLE_U64},
-    [CACHE_TABLE_CHUNK] = {"chunk", STORE_TABLE_U64},
-    [CACHE_TABLE_META] = {"meta", STORE_TABLE_BYTES},
-    [CACHE_TABLE_INVALID] = {"invalid", STORE_TABLE_U64},
-};
-
 static const struct {
     const char *name;
     enum stats_id hits;
@@ -118,9 +109,10 @@ cache_store_open(struct cache *cache, bool *out_was_damaged, struct err *err)
         .dir = cache->dir,
         .map_bytes = cache->map_bytes,
         .max_readers = MAX_READERS,
-        .flags = STORE_DISPOSABLE | (cache->is_keeper ? STORE_CREATE : STORE_READ_ONLY),
-        .tables = tables,
-        .table_count = AUGURY_COUNT(tables),
+        .flags = STORE_DISPOSABLE | (cache->is_keeper ? STORE_CREATE : STORE_READ_ONLY) |
+                 (cache->is_keeper && cache->is_for_group ? STORE_GROUP : 0),
+        .tables = cache_tables,
+        .table_count = CACHE_TABLE_COUNT,
     };
 
     int rc = store_open(&options, &cache->store, out_was_damaged, err);
@@ -212,6 +204,7 @@ cache_open(const struct cache_options *options, struct cache **out_cache, bool *
     cache->dir = strdup(options->dir);
     cache->map_bytes = options->map_bytes;
     cache->is_keeper = options->is_keeper;
+    cache->is_for_group = options->is_for_group;
     cache->slot = options->slot;
     cache->board = options->board;
     cache->stats = options->stats;

@@ -23,6 +23,15 @@ enum {
 static const uint64_t max_48 = (UINT64_C(1) << 48) - 1;
 static const uint32_t max_24 = (UINT32_C(1) << 24) - 1;
 
+const struct store_table_spec cache_tables[CACHE_TABLE_COUNT] = {
+    [CACHE_TABLE_INDEX] = {"index", STORE_TABLE_U64},
+    [CACHE_TABLE_SMALL] = {"small", STORE_TABLE_U64},
+    [CACHE_TABLE_MAIN] = {"main", STORE_TABLE_U64},
+    [CACHE_TABLE_CHUNK] = {"chunk", STORE_TABLE_U64},
+    [CACHE_TABLE_META] = {"meta", STORE_TABLE_BYTES},
+    [CACHE_TABLE_INVALID] = {"invalid", STORE_TABLE_U64},
+};
+
 /* How much of a value lies in the entry's own record, and how many chunks before that. */
 struct layout {
     size_t chunks;

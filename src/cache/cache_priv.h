@@ -23,7 +23,9 @@ enum cache_table {
     CACHE_TABLE_CHUNK,
     CACHE_TABLE_META,
     CACHE_TABLE_INVALID, /* stamps of invalidations: cache_generation.c */
+    CACHE_TABLE_COUNT
 };
+extern const struct store_table_spec cache_tables[CACHE_TABLE_COUNT];
 
 /* The two queues, by number. */
 enum cache_queue { CACHE_QUEUE_SMALL, CACHE_QUEUE_MAIN, CACHE_QUEUE_COUNT };
@@ -411,6 +413,7 @@ struct cache {
     char *dir;
     size_t map_bytes;
     bool is_keeper;
+    bool is_for_group;
     unsigned slot;
     struct cache_board *board;     /* or NULL */
     struct cache_rings *rings;     /* of the board, or NULL */

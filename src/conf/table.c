@@ -91,6 +91,9 @@ const struct conf_option conf_options[] = {
 
     {"cache", "dir", CONF_PATH, PLACE(cache.dir), "/dev/shm/augury/cache", 1, 0, NULL, NULL,
      "Folder of the memory tier; should lie on a tmpfs."},
+    {"cache", "group", CONF_TEXT, PLACE(cache.group), "", 0, 63, NULL, NULL,
+     "Group whose members may read entries straight from the folder, with libaugury; empty: nobody "
+     "but the daemon."},
     {"cache", "size", CONF_SIZE, PLACE(cache.size_bytes), "256MiB", 4 * MIB, 1 * TIB, NULL, NULL,
      "Quota of the memory tier; the oldest entries make room."},
     {"cache", "map", CONF_SIZE, PLACE(cache.map_bytes), "0", 0, 16 * TIB, NULL, NULL,

@@ -75,7 +75,11 @@ env_open(const struct store_options *options, const struct store_file *file,
         rc = store_code(mdb_env_set_maxreaders(store->env, options->max_readers));
     }
     if (rc == 0) {
-        rc = store_code(mdb_env_open(store->env, options->dir, env_flags(options->flags), 0600));
+        mdb_mode_t mode = (options->flags & STORE_GROUP) != 0 ? 0640 : 0600;
+        rc = store_code(mdb_env_open(store->env, options->dir, env_flags(options->flags), mode));
+    }
+    if (rc == 0 && (options->flags & STORE_GROUP) != 0) {
+        rc = store_lock_share(options->dir);
     }
     if (rc == 0 && file->state == STORE_FILE_GOOD) {
         rc = store_file_check_missing(store->env, file);

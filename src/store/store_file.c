@@ -86,6 +86,14 @@ store_folder_make(const char *dir, struct err *err)
     return 0;
 }
 
+int
+store_lock_share(const char *dir)
+{
+    char path[STORE_PATH_MAX];
+
+    return path_join(dir, "lock.mdb", path) && chmod(path, 0660) == 0 ? 0 : AUGURY_ERR_IO;
+}
+
 /* false when the bytes are no meta page of this format. */
 static bool
 meta_decode(const uint8_t *page, struct meta *out_meta)

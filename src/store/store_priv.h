@@ -53,6 +53,8 @@ struct store_file {
 };
 
 int store_folder_make(const char *dir, struct err *err);
+/* Readers write their place into the lock file: the folder's group may. */
+int store_lock_share(const char *dir);
 /* Reads the newest meta page and compares the file's size with it. A short file is made long enough
  * (with zeros, never shorter), so that no read of the map can raise SIGBUS. */
 int store_file_check(const char *dir, struct store_file *out_file, struct err *err);

@@ -17,7 +17,7 @@ GENERATED = [
     ("docs/man/augury.conf.5", "mdoc", '.\\" options: begin\n', '.\\" options: end\n'),
     ("docs/configuration.md", "markdown", "<!-- options: begin -->\n", "<!-- options: end -->\n"),
 ]
-PAGES = ["docs/man/auguryd.8", "docs/man/augury.1", "docs/man/augury.conf.5"]
+PAGES = ["docs/man/auguryd.8", "docs/man/augury.1", "docs/man/augury.conf.5", "docs/man/libaugury.3"]
 
 
 def read(path):

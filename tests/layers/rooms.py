@@ -16,6 +16,7 @@ ROOMS = {
     "model": (2, ["model.h", "registry.h"], []),
     "cache": (2, ["cache.h", "cache_size.h", "cache_redis.h"], ["hiredis/"]),
     "net": (2, ["net.h", "http.h"], ["event2/", "event.h"]),
+    "client": (3, ["client.h"], []),
     "predict": (3, ["predict.h"], []),
     "api": (4, ["api.h"], []),
     "app": (5, [], []),
