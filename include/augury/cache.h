@@ -243,6 +243,7 @@ struct cache_usage {
     uint64_t used_bytes, quota_bytes, map_bytes, file_blocks_bytes;
     uint64_t entries_of_class[CACHE_CLASS_COUNT];
     uint64_t oldest_created_wall_ms;
+    uint64_t board_bytes;  /* counters, ghosts and hints, beside the map; 0 without a board */
     unsigned reader_slots; /* as in struct store_usage */
 };
 AUGURY_MUST_USE int cache_usage(struct cache *cache,

@@ -91,12 +91,18 @@ secret_read(struct cache *cache)
     return rc;
 }
 
+static size_t
+memo_bytes(void)
+{
+    return sizeof(struct cache_memo) * CACHE_MEMO_WAYS << CACHE_MEMO_BITS;
+}
+
 void
 cache_store_close(struct cache *cache)
 {
     cache->is_reading = false;
     if (cache->memo != NULL) {
-        memset(cache->memo, 0, sizeof(*cache->memo) << CACHE_MEMO_BITS);
+        memset(cache->memo, 0, memo_bytes());
     }
     store_snapshot_free(&cache->snapshot);
     store_close(&cache->store);
@@ -182,9 +188,10 @@ parts_attach(struct cache *cache)
 {
     cache->rings = cache->board == NULL ? NULL : cache->board->rings;
     cache->heat = cache->board == NULL ? NULL : cache->board->heat;
+    cache->hints = cache->board == NULL ? NULL : cache->board->hints;
     cache->invalid =
         cache->board != NULL ? cache->board->invalid : calloc(1, cache_invalid_bytes());
-    cache->memo = calloc((size_t)1 << CACHE_MEMO_BITS, sizeof(*cache->memo));
+    cache->memo = calloc(1, memo_bytes());
     if (cache->dir == NULL || cache->memo == NULL || cache->invalid == NULL) {
         return AUGURY_ERR_NOMEM;
     }
@@ -302,6 +309,7 @@ cache_snapshot_begin(struct cache *cache)
         }
     }
     cache->is_reading = rc == 0;
+    cache->txn_id = store_txn_id(cache->snapshot);
     return rc;
 }
 
@@ -345,20 +353,76 @@ damage_tell(struct cache *cache)
 }
 
 static struct cache_memo *
-memo_of(struct cache *cache, uint64_t lo)
+memo_bucket(struct cache *cache, uint64_t lo)
 {
-    return &cache->memo[lo >> (64 - CACHE_MEMO_BITS)];
+    return &cache->memo[(lo >> (64 - CACHE_MEMO_BITS)) * CACHE_MEMO_WAYS];
 }
 
-/* By the memo if it knows the key, else by the index. */
-static int
-entry_find(struct cache *cache, uint64_t lo, struct cache_entry *out_entry, bool *out_is_checked)
+/* NULL: not remembered, or no longer there. */
+static struct cache_memo *
+memo_find(struct cache *cache, uint64_t lo)
 {
-    const struct cache_memo *memo = memo_of(cache, lo);
+    struct cache_memo *memo = memo_bucket(cache, lo);
+    struct bytes stored;
+
+    memo = memo[0].lo == lo ? &memo[0] : &memo[1];
+    if (memo->lo != lo || memo->record == NULL) {
+        return NULL;
+    }
+    if (memo->txn_id != cache->txn_id) {
+        if (cache_entry_stored(cache->snapshot, memo->place, &stored) != 0) {
+            return NULL;
+        }
+        memo->record = stored.data;
+        memo->txn_id = cache->txn_id;
+    }
+    return memo;
+}
+
+static void
+memo_put(struct cache *cache, uint64_t lo, const struct cache_entry *entry)
+{
+    struct cache_memo *memo = memo_bucket(cache, lo);
+
+    if (memo[0].lo != lo) {
+        memo[1] = memo[0];
+    }
+    memo[0] = (struct cache_memo){.lo = lo,
+                                  .place = entry->place & ((UINT64_C(1) << CACHE_PLACE_BITS) - 1),
+                                  .len = entry->stored.len & UINT16_MAX,
+                                  .record = entry->stored.data,
+                                  .txn_id = cache->txn_id};
+}
+
+/* By the shared hint: it may name the place of another key, or one that is gone. */
+static bool
+hint_find(struct cache *cache, uint64_t lo, struct bytes key, struct cache_entry *out_entry)
+{
+    uint64_t place = cache->hints == NULL ? 0 : cache_hint_find(cache->hints, lo);
+
+    return place != 0 && cache_entry_at(cache->snapshot, place, out_entry) == 0 &&
+           bytes_equal(out_entry->text, key);
+}
+
+/* By the memo if it knows the key, by the hint if it is true, else by the index. */
+static int
+entry_find(struct cache *cache, uint64_t lo, struct bytes key, struct cache_entry *out_entry,
+           bool *out_is_checked)
+{
+    if (cache->board != NULL) {
+        /* Far away all three, and independent of each other. */
+        __builtin_prefetch(memo_bucket(cache, lo));
+        cache_hint_prefetch(cache->hints, lo);
+        cache_heat_prefetch(cache->heat, lo);
+    }
+    const struct cache_memo *memo = memo_find(cache, lo);
 
     *out_is_checked =
-        memo->lo == lo && cache_entry_at(cache->snapshot, memo->place, out_entry) == 0;
-    return *out_is_checked ? 0 : cache_entry_find(cache->snapshot, lo, out_entry);
+        memo != NULL && cache_entry_decode(bytes_of(memo->record, memo->len), out_entry);
+    if (*out_is_checked || hint_find(cache, lo, key, out_entry)) {
+        return 0;
+    }
+    return cache_entry_find(cache->snapshot, lo, out_entry);
 }
 
 /* Whether an entry may answer at that time, fresh or not. */
@@ -381,7 +445,7 @@ entry_get(struct cache *cache, const struct cache_query *query, struct cache_hit
     bool is_checked;
 
     uint64_t lo = digest_with_secret(query->key, cache->secret).lo;
-    int rc = entry_find(cache, lo, &entry, &is_checked);
+    int rc = entry_find(cache, lo, query->key, &entry, &is_checked);
     if (rc != 0) {
         return rc;
     }
@@ -405,7 +469,7 @@ entry_get(struct cache *cache, const struct cache_query *query, struct cache_hit
         if (cache_value_check(value) != entry.value_check) {
             return AUGURY_ERR_CORRUPT;
         }
-        *memo_of(cache, lo) = (struct cache_memo){.lo = lo, .place = entry.place};
+        memo_put(cache, lo, &entry);
     }
     if (rc != 0) {
         return rc;
@@ -525,6 +589,10 @@ cache_usage(struct cache *cache, struct cache_usage *out_usage)
     if (cache->is_keeper) {
         /* A quota just set is stored by the next commit. */
         usage.quota_bytes = cache->keeper.state.quota_bytes;
+    }
+    if (cache->board != NULL) {
+        usage.board_bytes =
+            cache_heat_used_bytes(cache->heat) + cache_hints_used_bytes(cache->hints);
     }
     usage.used_bytes = store.used_pages * store.page_bytes;
     usage.map_bytes = store.map_bytes;

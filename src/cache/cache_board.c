@@ -24,7 +24,8 @@ cache_board_bytes(const struct cache_board_options *options)
            part_bytes(cache_rings_bytes(options->ring_bytes, options->slots)) +
            part_bytes(cache_invalid_bytes()) + part_bytes(cache_orders_bytes(options->slots)) +
            part_bytes(sizeof(struct cache_marks)) +
-           part_bytes(cache_heat_bytes(options->map_bytes));
+           part_bytes(cache_heat_bytes(options->map_bytes)) +
+           part_bytes(cache_hints_bytes(options->map_bytes));
 }
 
 struct cache_board *
@@ -55,6 +56,8 @@ cache_board_attach(void *shared_memory, const struct cache_board_options *option
     board->marks = (struct cache_marks *)part;
     part += part_bytes(sizeof(struct cache_marks));
     board->heat = cache_heat_attach(part, options->map_bytes);
+    part += part_bytes(cache_heat_bytes(options->map_bytes));
+    board->hints = cache_hints_attach(part, options->map_bytes);
     return board;
 }
 

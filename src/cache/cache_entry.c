@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * cache_entry.c - entries, their chunks and their index records in the environment's tables.
- * Invariants: (1) an entry has one index record with its place; (2) no record is over
+ * Invariants: (1) an entry has one index record with its place; one that left its queue from the
+ * head may leave its index record for a while, with a place before the head; (2) no record is over
  * CACHE_PAGE_VALUE_MAX, so that LMDB never searches for neighbouring pages, and a chunk is large
  * enough to have a page to itself, so that chunks which stay when their neighbours go waste
  * nothing; (3) seq only grows: entries, moved ones too, and chunks are appended.
@@ -19,6 +20,7 @@ enum {
     CHUNK_SEQ_BYTES = 6, /* after the header of a chunked entry */
     TEXT_BITS = 9,       /* of the first word: text length, then class, then flags */
     CLASS_BITS = 3,
+    TRIM_MAX = 64, /* index records removed at once */
 };
 static const uint64_t max_48 = (UINT64_C(1) << 48) - 1;
 static const uint32_t max_24 = (UINT32_C(1) << 24) - 1;
@@ -108,12 +110,11 @@ le24_put(uint8_t *p, uint32_t value)
 static struct layout
 layout_of(size_t text_len, size_t value_len)
 {
-    struct layout layout = {.chunks = value_len / CACHE_PAGE_VALUE_MAX,
-                            .inside = value_len % CACHE_PAGE_VALUE_MAX};
-
     if (CACHE_ENTRY_HEADER + text_len + value_len <= CACHE_PAGE_VALUE_MAX) {
         return (struct layout){.inside = value_len};
     }
+    struct layout layout = {.chunks = value_len / CACHE_PAGE_VALUE_MAX,
+                            .inside = value_len % CACHE_PAGE_VALUE_MAX};
     if (CACHE_ENTRY_HEADER + CHUNK_SEQ_BYTES + text_len + layout.inside > CACHE_PAGE_VALUE_MAX) {
         layout.chunks++;
         layout.inside = 0;
@@ -160,6 +161,7 @@ cache_entry_decode(struct bytes stored, struct cache_entry *out_entry)
         return false;
     }
     entry.chunk_seq = layout.chunks > 0 ? le48_get(p + CACHE_ENTRY_HEADER) : 0;
+    entry.stored = stored;
     entry.text = bytes_of(p + header, text_len);
     entry.value = bytes_of(p + header + text_len, layout.inside);
     *out_entry = entry;
@@ -215,12 +217,18 @@ cache_entry_cost(size_t text_len, size_t value_len)
 /* ---- reading ------------------------------------------------------------------------------- */
 
 int
+cache_entry_stored(struct store_txn *txn, uint64_t place, struct bytes *out_stored)
+{
+    return store_find_u64(txn, table_of(cache_place_queue(place)), cache_place_seq(place),
+                          out_stored);
+}
+
+int
 cache_entry_at(struct store_txn *txn, uint64_t place, struct cache_entry *out_entry)
 {
     struct bytes stored;
 
-    int rc =
-        store_find_u64(txn, table_of(cache_place_queue(place)), cache_place_seq(place), &stored);
+    int rc = cache_entry_stored(txn, place, &stored);
     if (rc != 0) {
         return rc;
     }
@@ -351,21 +359,71 @@ queue_sub(struct cache_state *state, enum cache_queue queue, uint32_t cost)
 }
 
 int
-cache_entry_del(struct store_txn *txn, struct cache_state *state, const struct cache_entry *entry)
+cache_entry_behead(struct store_txn *txn, struct cache_state *state,
+                   const struct cache_entry *entry)
 {
     enum cache_queue queue = cache_place_queue(entry->place);
     struct layout layout = layout_of(entry->text.len, entry->value_len);
 
-    int rc = del_if_there(txn, CACHE_TABLE_INDEX, entry->lo);
-    if (rc == 0) {
-        rc = store_del_u64(txn, table_of(queue), cache_place_seq(entry->place));
-    }
+    int rc = store_del_u64(txn, table_of(queue), cache_place_seq(entry->place));
     for (size_t i = 0; rc == 0 && i < layout.chunks; i++) {
         rc = del_if_there(txn, CACHE_TABLE_CHUNK, chunk_key(entry->chunk_seq, i));
     }
     if (rc == 0) {
         state->entries_of_class[entry->class] -= state->entries_of_class[entry->class] > 0 ? 1 : 0;
         queue_sub(state, queue, cache_entry_cost(entry->text.len, entry->value_len));
+    }
+    return rc;
+}
+
+int
+cache_entry_del(struct store_txn *txn, struct cache_state *state, const struct cache_entry *entry)
+{
+    int rc = del_if_there(txn, CACHE_TABLE_INDEX, entry->lo);
+    return rc == 0 ? cache_entry_behead(txn, state, entry) : rc;
+}
+
+/* Keys of dead records among the next looks of them; *lo moves on, to 0 after the last. */
+static int
+index_dead_find(struct store_txn *txn, const uint64_t first_seqs[static CACHE_QUEUE_COUNT],
+                uint64_t looks, uint64_t *lo, uint64_t out_keys[static TRIM_MAX], size_t *out_count)
+{
+    struct store_cursor *cursor = NULL;
+    struct bytes key, value;
+    uint64_t from = *lo;
+    size_t count = 0;
+
+    int rc = store_cursor_open(txn, CACHE_TABLE_INDEX, &cursor);
+    if (rc == 0) {
+        rc = store_cursor_seek(cursor, bytes_of(&from, sizeof(from)), &key, &value);
+    }
+    for (; rc == 0 && looks > 0 && count < TRIM_MAX; looks--) {
+        uint64_t at, place = value.len == CACHE_INDEX_BYTES ? le48_get(value.data) : 0;
+        memcpy(&at, key.data, sizeof(at));
+        if (cache_place_seq(place) < first_seqs[cache_place_queue(place)]) {
+            out_keys[count++] = at;
+        }
+        *lo = at + 1;
+        rc = store_cursor_next(cursor, &key, &value);
+    }
+    store_cursor_close(&cursor);
+    if (rc == AUGURY_END) {
+        *lo = 0;
+    }
+    *out_count = count;
+    return rc < 0 ? rc : 0;
+}
+
+int
+cache_index_trim(struct store_txn *txn, const uint64_t first_seqs[static CACHE_QUEUE_COUNT],
+                 uint64_t looks, uint64_t *lo)
+{
+    uint64_t keys[TRIM_MAX];
+    size_t count = 0;
+
+    int rc = index_dead_find(txn, first_seqs, looks, lo, keys, &count);
+    for (size_t i = 0; rc == 0 && i < count; i++) {
+        rc = store_del_u64(txn, CACHE_TABLE_INDEX, keys[i]);
     }
     return rc;
 }
@@ -428,7 +486,7 @@ cache_entry_move(struct store_txn *txn, struct cache_state *state, const struct 
     struct bytes stored;
     uint64_t seq = state->next_seq++;
 
-    int rc = store_find_u64(txn, table_of(from), cache_place_seq(entry->place), &stored);
+    int rc = cache_entry_stored(txn, entry->place, &stored);
     if (rc == 0 && stored.len > sizeof(copy)) {
         rc = AUGURY_ERR_CORRUPT;
     }

@@ -23,6 +23,7 @@ enum {
      * spared. */
     MOVES_FREE = 256,
     MOVES_EACH = 2,
+    TRIM_LOOKS = 8,   /* index records looked at for each entry that went: an eighth is dead */
     SMALL_SHARE = 10, /* small is a tenth */
     MOVE_COUNT = 2,   /* hits that take an entry from small to main */
 };
@@ -127,7 +128,7 @@ let_go(struct evictor *e, const struct cache_entry *entry)
     e->freed_bytes += cache_entry_cost(entry->text.len, entry->value_len);
     e->gone++;
     e->heads[cache_place_queue(entry->place)].at++;
-    return cache_entry_del(e->txn, e->state, entry);
+    return cache_entry_behead(e->txn, e->state, entry);
 }
 
 static int
@@ -136,6 +137,8 @@ move_to_main(struct evictor *e, const struct cache_entry *entry, unsigned count)
     e->moved++;
     e->heads[cache_place_queue(entry->place)].at++;
     cache_heat_set(e->cache->heat, entry->lo, count);
+    cache_hint_put(e->cache->hints, entry->lo,
+                   cache_place_of(CACHE_QUEUE_MAIN, e->state->next_seq));
     return cache_entry_move(e->txn, e->state, entry);
 }
 
@@ -199,6 +202,24 @@ evict_one(struct evictor *e)
     return rc == AUGURY_NOT_FOUND || rc == AUGURY_END ? evict_from(e, CACHE_QUEUE_MAIN) : rc;
 }
 
+/* Index records of what went are removed later, many of a page at once: their keys are random, and
+ * a page changed for each would be half the work of a commit. */
+static int
+index_trim(struct evictor *e)
+{
+    uint64_t first_seqs[CACHE_QUEUE_COUNT];
+
+    for (int queue = 0; queue < CACHE_QUEUE_COUNT; queue++) {
+        const struct cache_entry *entry;
+        int rc = head_of(e, (enum cache_queue)queue, &entry);
+        if (rc < 0) {
+            return rc;
+        }
+        first_seqs[queue] = rc == 0 ? cache_place_seq(entry->place) : e->state->next_seq;
+    }
+    return cache_index_trim(e->txn, first_seqs, e->gone * TRIM_LOOKS, &e->cache->keeper.trim_lo);
+}
+
 /* ---- what the keeper asks for -------------------------------------------------------------- */
 
 int
@@ -227,6 +248,9 @@ cache_evict(struct cache *cache, struct store_txn *txn, struct cache_state *stat
     while (rc == 0 && e.gone < EVICT_MAX && cache_entries_of(state) > 0 &&
            (e.freed_bytes < need->bytes || e.gone < need->entries)) {
         rc = evict_one(&e);
+    }
+    if (rc == 0 && e.gone > 0) {
+        rc = index_trim(&e);
     }
     *evicted += e.gone;
     /* Empty queues while entries are counted: what is left can never be found. */

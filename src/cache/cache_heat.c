@@ -164,6 +164,12 @@ word_find(struct cache_heat *heat, uint64_t lo, atomic_ushort **out_free)
 }
 
 void
+cache_heat_prefetch(struct cache_heat *heat, uint64_t lo)
+{
+    __builtin_prefetch(counters_at(heat, lo), 1);
+}
+
+void
 cache_heat_touch(struct cache_heat *heat, uint64_t lo)
 {
     atomic_ushort *free, *word = word_find(heat, lo, &free);
@@ -339,4 +345,13 @@ cache_heat_fit(struct cache_heat *heat, uint64_t entries)
         memcpy(ghosts + count, ghosts, count * sizeof(*ghosts));
         heat->ghost_bits++;
     }
+}
+
+uint64_t
+cache_heat_used_bytes(const struct cache_heat *heat)
+{
+    unsigned bits = atomic_load_explicit(&heat->counter_bits, memory_order_relaxed);
+
+    return (UINT64_C(2) << bits) + (sizeof(struct ghost) << heat->ghost_bits) +
+           live_bytes(heat->ghost_bits);
 }

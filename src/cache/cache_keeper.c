@@ -10,7 +10,7 @@
 #include <string.h>
 
 enum {
-    GROUP_BYTES = 1 << 20,
+    GROUP_BYTES = 64 << 10,
     QUOTA_SHARE = 16, /* of the quota, a group takes at most this part */
     SAME_EXPIRY_MS = 1000,
     LARGEST_SHARE = 4, /* an entry over a quarter of the quota is dropped */
@@ -149,6 +149,7 @@ entry_write(struct cache *cache, struct store_txn *txn, struct cache_state *stat
         rc = 0;
     }
     if (rc == 0) {
+        cache_hint_put(cache->hints, entry->lo, cache_place_of(queue, state->next_seq));
         rc = cache_entry_put(txn, state, queue, entry);
     }
     (*written)++;
@@ -228,6 +229,16 @@ record_do(struct cache *cache, struct store_txn *txn, struct cache_state *state,
     return cache_record_write(cache, txn, state, record, written);
 }
 
+/* As the cache fills: a look at two numbers, and now and then a table that doubles. */
+static void
+tables_fit(struct cache *cache)
+{
+    if (cache->board != NULL) {
+        cache_heat_fit(cache->heat, cache_entries_of(&cache->keeper.state));
+        cache_hints_fit(cache->hints, cache_entries_of(&cache->keeper.state));
+    }
+}
+
 static int
 group_write(struct cache *cache, struct group *group)
 {
@@ -253,6 +264,7 @@ group_write(struct cache *cache, struct group *group)
         stats_add(cache->stats, STATS_CACHE_EVICTED, tally.evicted);
         stats_add(cache->stats, STATS_CACHE_COMMITTED, tally.written);
         stats_observe(cache->stats, STATS_CACHE_COMMIT, clock_mono_ns() - begin);
+        tables_fit(cache);
     }
     return rc;
 }
@@ -416,9 +428,6 @@ cache_keeper_tick(struct cache *cache, uint64_t now_wall_ms)
     if (rc == 0) {
         rc = cache_dead_sweep(cache);
         cache_keeper_react(cache, rc);
-    }
-    if (cache->heat != NULL) {
-        cache_heat_fit(cache->heat, cache_entries_of(&cache->keeper.state));
     }
     gauges_set(cache);
     return rc;

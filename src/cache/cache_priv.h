@@ -61,6 +61,7 @@ struct cache_entry {
     uint16_t tags[CACHE_TAGS];
     uint8_t class;
     uint8_t flags;
+    struct bytes stored; /* the record; text and value lie in it */
     struct bytes text;
     struct bytes value; /* all of it; of a chunked one that was read, what follows the chunks */
 };
@@ -87,6 +88,8 @@ uint64_t cache_place_of(enum cache_queue queue, uint64_t seq);
 bool cache_entry_decode(struct bytes stored, struct cache_entry *out_entry);
 /* Bytes of pages that an entry takes, its index record and LMDB's own headers included. */
 uint32_t cache_entry_cost(size_t text_len, size_t value_len);
+/* The bytes of the record at that place. */
+int cache_entry_stored(struct store_txn *txn, uint64_t place, struct bytes *out_stored);
 /* The entry at that place, decoded; AUGURY_NOT_FOUND also for a record that cannot be decoded. */
 int cache_entry_at(struct store_txn *txn, uint64_t place, struct cache_entry *out_entry);
 /* Looks an entry up by its lo alone and decodes it; AUGURY_NOT_FOUND also for a record that cannot
@@ -98,6 +101,14 @@ int cache_entry_gather(struct store_txn *txn, const struct cache_entry *entry, u
  * else may lie under its lo. */
 int cache_entry_put(struct store_txn *txn, struct cache_state *state, enum cache_queue queue,
                     const struct cache_entry *entry);
+/* As cache_entry_del(), for the entry at the head of its queue: its index record stays, and is
+ * known to be dead because its place comes before the head. .lo is not read. */
+int cache_entry_behead(struct store_txn *txn, struct cache_state *state,
+                       const struct cache_entry *entry);
+/* Looks at the next index records from *lo on (0: the first), at most looks of them, and removes
+ * those whose place comes before the first seq of its queue. */
+int cache_index_trim(struct store_txn *txn, const uint64_t first_seqs[static CACHE_QUEUE_COUNT],
+                     uint64_t looks, uint64_t *lo);
 /* Removes an entry with all its records; reads .lo, .place, .class, lengths and flags alone. */
 int cache_entry_del(struct store_txn *txn, struct cache_state *state,
                     const struct cache_entry *entry);
@@ -195,6 +206,8 @@ struct cache_heat;
 size_t cache_heat_bytes(size_t map_bytes);
 /* Zeroed memory becomes a heat without memory of anything. */
 struct cache_heat *cache_heat_attach(void *shared_memory, size_t map_bytes);
+/* Soon touched. */
+void cache_heat_prefetch(struct cache_heat *heat, uint64_t lo);
 /* A hit; any process. */
 void cache_heat_touch(struct cache_heat *heat, uint64_t lo);
 /* The rest is the keeper's; heat may be NULL. 0 to 3 hits since the count was last set. */
@@ -204,8 +217,25 @@ void cache_heat_set(struct cache_heat *heat, uint64_t lo, unsigned count);
 void cache_ghost_add(struct cache_heat *heat, uint64_t lo, uint64_t most);
 /* true, once: it was let go of lately. */
 bool cache_ghost_take(struct cache_heat *heat, uint64_t lo);
+/* Bytes of the tables in use. */
+uint64_t cache_heat_used_bytes(const struct cache_heat *heat);
 /* Makes the tables large enough for so many entries. */
 void cache_heat_fit(struct cache_heat *heat, uint64_t entries);
+
+/* ---- where entries lie: cache_hint.c ------------------------------------------------------- */
+
+struct cache_hints;
+size_t cache_hints_bytes(size_t map_bytes);
+/* Zeroed memory knows nothing. */
+struct cache_hints *cache_hints_attach(void *shared_memory, size_t map_bytes);
+uint64_t cache_hints_used_bytes(const struct cache_hints *hints);
+/* Soon looked at. */
+void cache_hint_prefetch(struct cache_hints *hints, uint64_t lo);
+/* A place where lo may lie; 0: not known. Any process. */
+uint64_t cache_hint_find(struct cache_hints *hints, uint64_t lo);
+/* The rest is the keeper's; hints may be NULL in put. */
+void cache_hint_put(struct cache_hints *hints, uint64_t lo, uint64_t place);
+void cache_hints_fit(struct cache_hints *hints, uint64_t entries);
 
 /* ---- what crosses the fork: cache_board.c -------------------------------------------------- */
 
@@ -218,6 +248,7 @@ struct cache_board {
     struct cache_size_log *size_log;
     struct cache_marks *marks; /* invalidations of all machines: redis_marks.h */
     struct cache_heat *heat;
+    struct cache_hints *hints;
     unsigned slots;
     struct cache_invalid *invalid;
     struct cache_order_slot *orders; /* one a slot */
@@ -226,7 +257,7 @@ struct cache_board {
 
 /* ---- what is no longer true: cache_generation.c -------------------------------------------- */
 
-enum { CACHE_TAG_COUNT = 1 << 16, CACHE_TOMBS = 1 << 12, CACHE_GROUP_ENTRIES = 128 };
+enum { CACHE_TAG_COUNT = 1 << 16, CACHE_TOMBS = 1 << 12, CACHE_GROUP_ENTRIES = 32 };
 
 /* Keys of CACHE_TABLE_INVALID. The value is a stamp; of a ban its stamp, when it was made (ms), and
  * its pattern. */
@@ -387,6 +418,7 @@ struct cache_keeper {
     unsigned next_slot;       /* where the next group begins, so that no ring starves */
     uint64_t used_pages, page_bytes, map_bytes;
     uint64_t quota_entries; /* 0: none */
+    uint64_t trim_lo;       /* where the removal of dead index records goes on */
     struct cache_sweep sweep;
     uint64_t file_bytes; /* blocks that the file takes from the system */
     struct cache_shrink shrink;
@@ -399,14 +431,19 @@ struct cache_keeper {
     void *news_arg;
 };
 
-enum { CACHE_MEMO_BITS = 14 };
+enum { CACHE_MEMO_BITS = 14, CACHE_MEMO_WAYS = 2 };
 
-/* Where this process found a key last, its value checked: a hot hit skips the index and the check.
- * Never wrong, at most stale: what lies at a place never changes, and a displaced entry is gone in
- * the same commit, so one that is there is the newest. */
+/* Where this process found a key last, its value checked: a hot hit skips the index and the check,
+ * and the tables too while nothing has been committed. Never wrong, at most stale: what lies at a
+ * place never changes, and a displaced entry is gone in the same commit, so one that is there is
+ * the newest; and record is followed only in a snapshot of the same commit, whose pages are the
+ * same. */
 struct cache_memo {
     uint64_t lo;
-    uint64_t place;
+    uint64_t place : CACHE_PLACE_BITS;
+    uint64_t len : 64 - CACHE_PLACE_BITS;
+    const uint8_t *record;
+    uint64_t txn_id; /* of the commit in which record lies there */
 };
 
 struct cache {
@@ -418,6 +455,7 @@ struct cache {
     struct cache_board *board;     /* or NULL */
     struct cache_rings *rings;     /* of the board, or NULL */
     struct cache_heat *heat;       /* of the board, or NULL */
+    struct cache_hints *hints;     /* of the board, or NULL */
     struct cache_invalid *invalid; /* of the board, or this process's own */
     uint64_t order_ticket;         /* of the last order */
     uint64_t order_answered;       /* ticket of the last result taken */
@@ -429,7 +467,9 @@ struct cache {
     uint64_t epoch;
     uint64_t reopen_mono_ms;
     uint8_t secret[DIGEST_SECRET_BYTES];
-    struct cache_memo *memo; /* 1 << CACHE_MEMO_BITS, by the highest bits of lo */
+    uint64_t txn_id; /* of the snapshot */
+    struct cache_memo
+        *memo; /* 1 << CACHE_MEMO_BITS of CACHE_MEMO_WAYS, by the highest bits of lo */
     struct cache_keeper keeper;
 };
 
