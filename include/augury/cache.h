@@ -114,6 +114,8 @@ struct cache_item {
     uint32_t stale_s;          /* after its time it may answer so long where stale is taken */
     uint32_t cost_us;          /* what it took to make; refreshed the earlier the dearer */
     uint16_t tags[CACHE_TAGS]; /* 0: none */
+    /* Of an order: from a source that every machine has for itself; the others are not told. */
+    bool is_fetched;
 };
 /* Hands an entry to the supervisor. Never blocks; AUGURY_ERR_FULL or AUGURY_ERR_LIMIT: dropped and
  * counted. Contents that do not fit half a ring are over the limit. */

@@ -100,6 +100,9 @@ struct cache_bus_options {
     struct cache_board *board;
     struct stats_slot *stats;                /* or NULL */
     uint32_t redis_ttl_s[CACHE_CLASS_COUNT]; /* of objects that were put here */
+    /* Away no longer than that, and the server has lost the stream meanwhile: nothing was missed
+     * but what all machines tell once more. */
+    uint32_t forgiven_ms;
 };
 /* Begins to connect. AUGURY_ERR_INVALID: the address or the password's file cannot be used. */
 AUGURY_MUST_USE int cache_bus_new(const struct cache_bus_options *options,

@@ -81,8 +81,9 @@ struct api {
     size_t parked_bytes;
     struct net_timer *tick; /* while anything waits for another process */
     struct api_orders orders;
-    struct api_fetches *fetches; /* or NULL: nothing is ever fetched; api_fetch.c */
-    char object_type[128];       /* content type of the object that is being answered */
+    struct api_fetches *fetches;     /* or NULL: nothing is ever fetched; api_fetch.c */
+    char object_type[128];           /* content type of the object that is being answered */
+    struct api_elsewhere *elsewhere; /* what the call at hand has been put off for, or NULL */
     /* A late answer on its way; api_later_begin() to api_later_end(). */
     struct http_request later_request;
     struct api_call later_call;
@@ -187,6 +188,21 @@ bool api_fetches_are_waiting(const struct api *api);
 
 AUGURY_MUST_USE int api_fetches_init(struct api *api);
 void api_fetches_fini(struct api *api);
+
+/* ---- what memory lacks and Redis may have: api_elsewhere.c ----------------------------------- */
+
+/* Whether Redis would be asked now: it is up, and this call has not asked yet. */
+bool api_elsewhere_may_ask(const struct api *api, enum cache_class class);
+/* Asks Redis for keys of a class and puts the call off: true, and the handler returns API_LATER; it
+ * is called again when the answers are there. False: go on without. */
+bool api_elsewhere_ask(struct api_call *call, enum cache_class class, const struct bytes *keys,
+                       size_t count);
+/* What the call at hand was put off for. 0, borrowed until its handler returns; or
+ * AUGURY_NOT_FOUND. */
+int api_elsewhere_find(const struct api *api, struct bytes key, struct cache_hit *out_hit);
+/* All of it, at most max: how many. A hit without data: not found. */
+size_t api_elsewhere_list(const struct api *api, struct bytes *out_keys, struct cache_hit *out_hits,
+                          size_t max);
 
 /* ---- errors ---------------------------------------------------------------------------------- */
 

@@ -298,6 +298,7 @@ keep(struct api_fetch *fetch, const struct fetch_conclusion *conclusion)
     uint8_t absence[OBJECT_HEADER_BYTES + 1];
     char key[OBJECT_KEY_MAX];
     struct cache_item item = {
+        .is_fetched = true,
         .class = CACHE_OBJECT,
         .key = object_key(is_absent ? OBJECT_KEY_ABSENCE : OBJECT_KEY_VALUE, fetch->name, key),
         .created_wall_ms = conclusion->found.created_wall_ms,

@@ -68,6 +68,9 @@ object_find(struct api *api, const struct object_query *query, struct object_fou
     };
 
     int rc = cache_get(api->options.cache, &wanted, &hit);
+    if (rc == AUGURY_NOT_FOUND) {
+        rc = api_elsewhere_find(api, wanted.key, &hit);
+    }
     if (rc != 0) {
         return rc;
     }
@@ -174,7 +177,9 @@ get_from_cache(struct api_call *call)
     if (call->wish.is_only_if_cached) {
         return object_refuse_uncached(call);
     }
-    return answer_missed(call);
+    char room[OBJECT_KEY_MAX];
+    struct bytes key = object_key(OBJECT_KEY_VALUE, call->parameter, room);
+    return api_elsewhere_ask(call, CACHE_OBJECT, &key, 1) ? API_LATER : answer_missed(call);
 }
 
 unsigned

@@ -2,8 +2,9 @@
 /*
  * api_objects_mget.c - POST /api/v1/objects/mget: many objects as of one moment, in one document.
  * What is JSON is written as JSON (or MessagePack), text as text, other bytes as base64 (or bin).
- * Nothing is fetched: what is not in the cache is missing.
+ * Nothing is fetched: what is neither in the cache nor in Redis is missing.
  */
+#include "api_fetch.h"
 #include "api_object.h"
 
 #include <string.h>
@@ -150,6 +151,25 @@ find_all(struct api_call *call, const struct wire_value *names, struct found_one
     return 0;
 }
 
+/* Those whose files are here are not in Redis. */
+static bool
+ask_elsewhere(struct api_call *call, const struct found_one *missing, uint32_t count)
+{
+    struct bytes *keys = NULL;
+    size_t asked = 0;
+
+    if (count > 0 && api_elsewhere_may_ask(call->api, CACHE_OBJECT)) {
+        keys = arena_alloc(&call->api->arena, count * sizeof(*keys));
+    }
+    for (uint32_t i = 0; keys != NULL && i < count; i++) {
+        char *room = arena_alloc(&call->api->arena, OBJECT_KEY_MAX);
+        if (room != NULL && object_fetcher(call->api, missing[i].name) == NULL) {
+            keys[asked++] = object_key(OBJECT_KEY_VALUE, missing[i].name, room);
+        }
+    }
+    return asked > 0 && api_elsewhere_ask(call, CACHE_OBJECT, keys, asked);
+}
+
 static unsigned
 answer_all(struct api_call *call, const struct wire_value *names)
 {
@@ -162,6 +182,9 @@ answer_all(struct api_call *call, const struct wire_value *names)
     if (rc != 0) {
         return api_refuse_as(call, 413, "answer_too_large",
                              "the objects are larger than an answer may be; ask for fewer");
+    }
+    if (ask_elsewhere(call, ones + names->count - missing, missing)) {
+        return API_LATER;
     }
     wire_object(&call->writer, 2);
     wire_key(&call->writer, "objects");

@@ -348,22 +348,70 @@ finish(struct api_call *call, const struct predict_answer *answer, bool may_keep
 
 /* ---- questions of every dialect -------------------------------------------------------------- */
 
+/* Redis is for rows that take longer than asking it. Called again, the call has what it asked
+ * for. */
+static struct predict_elsewhere *
+elsewhere_of(struct api_call *call, uint32_t cost_us)
+{
+    struct api *api = call->api;
+    uint32_t min_us = api->options.conf->redis.min_cost_us;
+    bool has_asked = api->elsewhere != NULL;
+    struct predict_elsewhere *elsewhere = NULL;
+
+    if (has_asked || (cost_us > 0 && cost_us >= min_us &&
+                      cache_redis_is_up(api->options.redis, CACHE_PREDICTION))) {
+        elsewhere = arena_zalloc(&api->arena, 1, sizeof(*elsewhere));
+    }
+    if (elsewhere != NULL) {
+        elsewhere->cost_us = cost_us;
+        elsewhere->min_cost_us = min_us;
+        elsewhere->is_asked = has_asked || call->flight.is_late;
+        elsewhere->count =
+            api_elsewhere_list(api, elsewhere->wanted, elsewhere->found, PREDICT_WANTED_MAX);
+    }
+    return elsewhere;
+}
+
+/* AUGURY_MORE: Redis is asked, and the call put off. */
+static int
+ask(struct api_call *call, const struct predict_question *question, struct predict_answer *answer)
+{
+    struct api *api = call->api;
+    struct predict_elsewhere *elsewhere = question->elsewhere;
+    int rc = predict_answer(api->options.predict, question, &api->arena, answer, &call->err);
+
+    if (rc != AUGURY_MORE ||
+        api_elsewhere_ask(call, CACHE_PREDICTION, elsewhere->wanted, elsewhere->count)) {
+        return rc;
+    }
+    elsewhere->is_asked = true;
+    elsewhere->count = 0;
+    predict_end(api->options.predict);
+    return predict_answer(api->options.predict, question, &api->arena, answer, &call->err);
+}
+
 /* What decodes is answered by whoever is at it already, or here. */
 static unsigned
 answer_decoded(struct api_call *call, const struct api_dialect *dialect, void *state,
-               const struct predict_question *question, uint64_t begin_ns)
+               struct predict_question *question, uint64_t begin_ns)
 {
     const struct api_options *api = &call->api->options;
     bool may_keep = (question->flags & PREDICT_USE_CACHE) != 0;
     struct predict_answer answer;
     unsigned status = 200;
 
-    switch (api_flight_join(call, may_keep ? predict_cost_us(api->predict, question) : 0)) {
+    uint32_t cost_us = may_keep ? predict_cost_us(api->predict, question) : 0;
+    switch (api_flight_join(call, cost_us)) {
     case API_FLIGHT_ANSWERED: return 200;
     case API_FLIGHT_PARKED: return API_LATER;
     case API_FLIGHT_GO: break;
     }
-    int rc = predict_answer(api->predict, question, &call->api->arena, &answer, &call->err);
+    question->elsewhere = elsewhere_of(call, cost_us);
+    int rc = ask(call, question, &answer);
+    if (rc == AUGURY_MORE) {
+        predict_end(api->predict);
+        return API_LATER;
+    }
     if (rc == 0) {
         dialect->put(call, state, &answer);
         finish(call, &answer, may_keep, begin_ns);

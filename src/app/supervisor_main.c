@@ -17,7 +17,7 @@
 
 #include "admin.h"
 
-enum { TICK_MS = 1000, BEAT_MS = 500, TURNS_MAX = 16 };
+enum { TICK_MS = 1000, BEAT_MS = 500, TURNS_MAX = 16, FORGIVEN_MS = 60000 };
 
 #define GREETING "augury-admin/1 " PACKAGE_VERSION
 
@@ -144,7 +144,8 @@ open_bus(struct supervisor *supervisor)
                                         .loop = redis_loop_of(&supervisor->bus_loop),
                                         .cache = supervisor->cache,
                                         .board = supervisor->heritage->cache_board,
-                                        .stats = supervisor->stats};
+                                        .stats = supervisor->stats,
+                                        .forgiven_ms = FORGIVEN_MS};
 
     supervisor->bus_print = bus_print(conf);
     if (conf->redis.address[0] == '\0') {

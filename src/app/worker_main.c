@@ -205,6 +205,7 @@ make_api(struct worker *worker, struct err *err)
     worker->predict = (struct predict_context){
         .registry = worker->registry,
         .cache = prediction->is_enabled ? worker->cache : NULL,
+        .redis = worker->redis,
         .stats = worker->stats,
         .ttl_s = prediction->ttl_s,
         .decimals = conf->cache.prediction_decimals,

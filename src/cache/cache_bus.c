@@ -2,8 +2,10 @@
 /*
  * cache_bus.c - invalidations of all machines, in one order: a stream in Redis. One connection
  * reads it and waits for what is new, the other appends. After a connection: is the last event that
- * was done here still in the stream? Then what follows it is all that was missed; else everything
- * is invalidated. Then what is there is read, then it is waited for more.
+ * was done here still in the stream? Then what follows it is all that was missed. Else the server
+ * has lost it: after a short time away each machine tells once more what it told last, and nothing
+ * is missed; after a longer one everything is invalidated. Then what is there is read, then it is
+ * waited for more.
  * Invariants: (1) what was invalidated here stays on the list until it has been read back from the
  * stream; (2) an event counts as done, and the marks move, after the keeper's commit alone; (3) an
  * event that another machine sent is never sent again.
@@ -28,7 +30,7 @@ enum {
     PATIENCE_MS = 1000,    /* beyond the time of a command */
     PAGE_EVENTS = 256,     /* read at once; more than REDIS_ARRAY_MAX allows it is not */
     STREAM_EVENTS = 16384, /* kept there, about */
-    UNSENT_MAX = 1024,     /* invalidations of this machine, until they are read back */
+    UNSENT_MAX = 4096,     /* invalidations of this machine, until they are read back */
     ORIGIN_BYTES = 16,
     FIELDS = 4,
 };
@@ -47,7 +49,8 @@ struct unsent {
     uint64_t number;
     uint64_t stamp; /* not after its own */
     enum cache_news_kind kind;
-    bool is_told; /* since this connection was made */
+    bool is_told;          /* since this connection was made */
+    uint64_t confirmed_ms; /* when it was read back */
     size_t len;
     uint8_t text[CACHE_KEY_TEXT_MAX];
 };
@@ -76,7 +79,10 @@ struct cache_bus {
     uint64_t clock, clock_before; /* of the last news, and before the commit that made it */
     struct unsent *unsent;        /* ring of UNSENT_MAX */
     size_t first, count;
-    uint64_t numbers; /* drawn so far */
+    size_t confirmed; /* before the first, still there to be told again */
+    uint32_t forgiven_ms;
+    uint64_t heard_ms; /* when the stream answered last; 0: never */
+    uint64_t numbers;  /* drawn so far */
 };
 
 /* ---- life of the connections --------------------------------------------------------------- */
@@ -207,6 +213,8 @@ unsent_add(struct cache_bus *bus, enum cache_news_kind kind, struct bytes text, 
         stamp = oldest < stamp ? oldest : stamp;
     }
     struct unsent *unsent = unsent_at(bus, bus->count++);
+    bus->confirmed =
+        bus->confirmed + bus->count > UNSENT_MAX ? UNSENT_MAX - bus->count : bus->confirmed;
     *unsent =
         (struct unsent){.number = ++bus->numbers, .stamp = stamp, .kind = kind, .len = text.len};
     if (text.len > 0) {
@@ -392,8 +400,10 @@ own_confirm(struct cache_bus *bus, const struct redis_event *event, struct cache
     mark->stamp = unsent_at(bus, 0)->stamp;
     mark->kind = event->kind == CACHE_NEWS_KEY ? CACHE_MARK_KEY : CACHE_MARK_BROAD;
     mark->key = event->text;
+    unsent_at(bus, 0)->confirmed_ms = clock_mono_ms();
     bus->first = (bus->first + 1) % UNSENT_MAX;
     bus->count--;
+    bus->confirmed++;
     stats_add(bus->stats, STATS_REDIS_EVENTS_SENT, 1);
 }
 
@@ -404,6 +414,10 @@ event_take(struct cache_bus *bus, const redisReply *reply)
 
     int rc = redis_event_decode(reply, &event);
     if (rc < 0 || !redis_place_is_after(event.place, bus->last)) {
+        return AUGURY_ERR_CORRUPT;
+    }
+    if (redis_place_mark(event.place) < cache_marks_last(bus->marks)) {
+        bus->heard_ms = 0; /* another server, whose clock is behind: nothing is comparable */
         return AUGURY_ERR_CORRUPT;
     }
     struct cache_mark_new mark = {.mark = redis_place_mark(event.place),
@@ -508,6 +522,7 @@ on_page(void *arg, const redisReply *reply, int rc)
             return;
         }
     }
+    bus->heard_ms = clock_mono_ms();
     if (bus->state == BUS_CATCHING && (events == NULL || events->elements < PAGE_EVENTS)) {
         caught_up(bus);
     }
@@ -562,6 +577,28 @@ continue_from_last(struct cache_bus *bus)
     page_ask(bus);
 }
 
+/* The server has lost the stream. Whoever was away for a short time has missed at most what was
+ * told just before, and all machines tell that again. */
+static void
+tell_again(struct cache_bus *bus, uint64_t away_ms)
+{
+    uint64_t since_ms = clock_mono_ms() - away_ms - bus->forgiven_ms;
+
+    while (bus->confirmed > 0 &&
+           bus->unsent[(bus->first + UNSENT_MAX - 1) % UNSENT_MAX].confirmed_ms >= since_ms) {
+        bus->first = (bus->first + UNSENT_MAX - 1) % UNSENT_MAX;
+        bus->confirmed--;
+        bus->count++;
+        unsent_at(bus, 0)->is_told = false;
+    }
+    if (bus->count == UNSENT_MAX) {
+        unsent_add(bus, CACHE_NEWS_FLUSH, bytes_of(NULL, 0), 1); /* and perhaps there were more */
+    }
+    bus->last = (struct redis_place){0};
+    clean_follow(bus);
+    continue_from_last(bus);
+}
+
 /* The last event done here, if it is still there. */
 static void
 on_last(void *arg, const redisReply *reply, int rc)
@@ -573,7 +610,12 @@ on_last(void *arg, const redisReply *reply, int rc)
     } else if (reply->elements == 1) {
         continue_from_last(bus);
     } else {
-        gap_close(bus);
+        uint64_t away_ms = clock_mono_ms() - bus->heard_ms;
+        if (bus->heard_ms != 0 && away_ms <= bus->forgiven_ms) {
+            tell_again(bus, away_ms);
+        } else {
+            gap_close(bus);
+        }
     }
 }
 
@@ -710,6 +752,7 @@ cache_bus_new(const struct cache_bus_options *options, struct cache_bus **out_bu
     bus->cache = options->cache;
     bus->marks = options->board->marks;
     bus->stats = options->stats;
+    bus->forgiven_ms = options->forgiven_ms;
     memcpy(bus->redis_ttl_s, options->redis_ttl_s, sizeof(bus->redis_ttl_s));
     int rc = bus_init(bus, options, err);
     if (rc != 0) {

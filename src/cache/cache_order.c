@@ -392,6 +392,9 @@ cache_order_tell(struct cache *cache, const struct cache_ring_record *record, in
         !(result == AUGURY_NOT_FOUND && record->order == 1 + (int)CACHE_ORDER_PURGE)) {
         return;
     }
+    if (record->item.is_fetched) {
+        return;
+    }
     switch ((enum cache_order_kind)(record->order - 1)) {
     case CACHE_ORDER_INVALIDATE_TAG:
         cache_news_tell(cache, CACHE_NEWS_TAG, record->item.key);

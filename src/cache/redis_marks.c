@@ -19,10 +19,16 @@ store(atomic_uint_least64_t *word, uint64_t value)
     atomic_store_explicit(word, value, memory_order_relaxed);
 }
 
-static size_t
-key_place(struct bytes key)
+static uint64_t
+key_hash(struct bytes key)
 {
-    return (size_t)(hash64_of(key) % CACHE_MARK_KEYS);
+    return hash64_of(key) | 1; /* 0 is a free place */
+}
+
+static size_t
+set_of(uint64_t hash)
+{
+    return (size_t)(hash >> 32) % CACHE_MARK_SETS;
 }
 
 /* ---- the writer ---------------------------------------------------------------------------- */
@@ -49,8 +55,11 @@ cache_marks_reset(struct cache_marks *marks, uint64_t base, uint64_t stamp)
     store(&marks->base_top, stamp);
     store(&marks->clean, stamp);
     store(&marks->forgotten, base);
-    for (size_t i = 0; i < CACHE_MARK_KEYS; i++) {
-        store(&marks->keys[i], 0);
+    for (size_t i = 0; i < CACHE_MARK_SETS; i++) {
+        store(&marks->keys[i].forgotten, 0);
+        for (size_t way = 0; way < CACHE_MARK_WAYS; way++) {
+            store(&marks->keys[i].ways[way].hash, 0);
+        }
     }
     store(&marks->is_known, 0);
     write_end(marks);
@@ -82,6 +91,32 @@ cache_marks_last(const struct cache_marks *marks)
                       : load(&marks->events[(count - 1) % CACHE_MARK_EVENTS].mark);
 }
 
+/* In its own place, a free one, or that of the oldest. */
+static void
+key_add(struct cache_marks *marks, uint64_t hash, uint64_t mark)
+{
+    struct cache_mark_set *set = &marks->keys[set_of(hash)];
+    size_t place = 0;
+
+    for (size_t way = 0; way < CACHE_MARK_WAYS; way++) {
+        uint64_t there = load(&set->ways[way].hash);
+        if (there == hash) {
+            place = way;
+            break;
+        }
+        bool is_better = there == 0 ? load(&set->ways[place].hash) != 0
+                                    : load(&set->ways[place].hash) != 0 &&
+                                          load(&set->ways[way].mark) < load(&set->ways[place].mark);
+        place = is_better ? way : place;
+    }
+    uint64_t was = load(&set->ways[place].hash);
+    if (was != 0 && was != hash && load(&set->ways[place].mark) > load(&set->forgotten)) {
+        store(&set->forgotten, load(&set->ways[place].mark));
+    }
+    store(&set->ways[place].hash, hash);
+    store(&set->ways[place].mark, mark);
+}
+
 void
 cache_marks_add(struct cache_marks *marks, const struct cache_mark_new *fresh)
 {
@@ -98,7 +133,7 @@ cache_marks_add(struct cache_marks *marks, const struct cache_mark_new *fresh)
     store(&event->top, fresh->top > top ? fresh->top : top);
     store(&event->kind, fresh->kind);
     if (fresh->kind == CACHE_MARK_KEY) {
-        store(&marks->keys[key_place(fresh->key)], fresh->mark);
+        key_add(marks, key_hash(fresh->key), fresh->mark);
     }
     store(&marks->count, count + 1);
     write_end(marks);
@@ -175,8 +210,22 @@ cache_marks_of_stamp(const struct cache_marks *marks, uint64_t stamp, uint64_t *
     return false;
 }
 
+/* Whether an event about the key may have come after the mark. */
 static bool
-find_stamp(const struct cache_marks *marks, uint64_t mark, size_t place, bool is_rendered,
+is_key_after(const struct cache_marks *marks, uint64_t hash, uint64_t mark)
+{
+    const struct cache_mark_set *set = &marks->keys[set_of(hash)];
+
+    for (size_t way = 0; way < CACHE_MARK_WAYS; way++) {
+        if (load(&set->ways[way].hash) == hash) {
+            return load(&set->ways[way].mark) > mark;
+        }
+    }
+    return load(&set->forgotten) > mark;
+}
+
+static bool
+find_stamp(const struct cache_marks *marks, uint64_t mark, uint64_t hash, bool is_rendered,
            uint64_t *out_stamp)
 {
     uint64_t count = load(&marks->count);
@@ -184,7 +233,7 @@ find_stamp(const struct cache_marks *marks, uint64_t mark, size_t place, bool is
     uint64_t i = 0;
 
     if (load(&marks->is_known) == 0 || mark < load(&marks->base) ||
-        load(&marks->keys[place]) > mark || (is_rendered && mark < cache_marks_last(marks))) {
+        is_key_after(marks, hash, mark) || (is_rendered && mark < cache_marks_last(marks))) {
         return false;
     }
     for (; i < kept(count); i++) {
@@ -205,7 +254,7 @@ bool
 cache_marks_to_stamp(const struct cache_marks *marks, uint64_t mark, struct bytes key,
                      bool is_rendered, uint64_t *out_stamp)
 {
-    size_t place = key_place(key);
+    uint64_t hash = key_hash(key);
     uint64_t sequence = 0;
     uint64_t stamp = 0;
 
@@ -213,7 +262,7 @@ cache_marks_to_stamp(const struct cache_marks *marks, uint64_t mark, struct byte
         if (!read_begin(marks, &sequence)) {
             continue;
         }
-        bool is_alive = find_stamp(marks, mark, place, is_rendered, &stamp);
+        bool is_alive = find_stamp(marks, mark, hash, is_rendered, &stamp);
         if (read_was_whole(marks, sequence)) {
             *out_stamp = stamp;
             return is_alive;

@@ -13,7 +13,7 @@
 
 #include "augury/base.h"
 
-enum { CACHE_MARK_EVENTS = 4096, CACHE_MARK_KEYS = 4096 };
+enum { CACHE_MARK_EVENTS = 4096, CACHE_MARK_SETS = 4096, CACHE_MARK_WAYS = 7 };
 
 enum cache_mark_kind {
     CACHE_MARK_BROAD, /* of a class, a tag, a pattern: the stamp decides what it holds for */
@@ -25,6 +25,15 @@ struct cache_mark_event {
     atomic_uint_least64_t stamp; /* that this machine gave it, or one before it */
     atomic_uint_least64_t top;   /* the clock after it and all before it were done */
     atomic_uint_least64_t kind;
+};
+
+/* Keys that were purged or put, by the hash of their text: the newest of each set. */
+struct cache_mark_set {
+    atomic_uint_least64_t forgotten; /* largest mark of one that fell out */
+    struct {
+        atomic_uint_least64_t hash; /* 0: free */
+        atomic_uint_least64_t mark; /* of the last event about it */
+    } ways[CACHE_MARK_WAYS];
 };
 
 /* All fields of one moment: sequence is odd while they change. A supervisor killed meanwhile leaves
@@ -39,7 +48,7 @@ struct cache_marks {
     atomic_uint_least64_t
         unpublished; /* invalidations of this machine that are not in the stream */
     struct cache_mark_event events[CACHE_MARK_EVENTS];
-    atomic_uint_least64_t keys[CACHE_MARK_KEYS]; /* by hash: mark of the last event of such a key */
+    struct cache_mark_set keys[CACHE_MARK_SETS];
 };
 
 /* Process: supervisor. No event yet, and nothing known; values marked before base are dead. stamp:

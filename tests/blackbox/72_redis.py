@@ -6,13 +6,15 @@ import http.client
 import json
 import os
 import subprocess
+import threading
 import time
 
 import harness
 from harness import BUILD, SOURCE, Daemon, check, equal, wait_for
-from redistools import Redis
+from redistools import Proxy, Redis
 
 AUGURY = os.path.join(BUILD, "augury")
+JSON = {"Content-Type": "application/json"}
 STUMP = os.path.join(SOURCE, "tests", "data", "models", "stump.json")
 
 
@@ -26,12 +28,16 @@ def augury(daemon, *words):
 class Pair:
     """Two daemons on one Redis; the first is the test's own."""
 
-    def __init__(self, daemon, address=None):
+    def __init__(self, daemon, through_proxy=False, **options):
         self.redis = Redis(daemon.dir)
+        self.proxy = Proxy(daemon.dir, self.redis.path) if through_proxy else None
         self.daemons = [daemon, Daemon()]
         for one in self.daemons:
             one.options["workers"] = "1"
-            one.sections["redis"] = {"address": f'"{address or "unix:" + self.redis.path}"'}
+            one.sections["redis"] = {"address": f'"unix:{(self.proxy or self.redis).path}"', **options}
+            plain = one.conf_text
+            one.conf_text = lambda plain=plain: plain().replace(
+                "size = 16MiB", 'size = 16MiB\n    class "object" { writable = yes }')
 
     def __enter__(self):
         for one in self.daemons:
@@ -44,6 +50,8 @@ class Pair:
             if kind is None:
                 one.stop()
         self.daemons[1].close(kind is not None)
+        if self.proxy is not None:
+            self.proxy.close()
         self.redis.close()
 
 
@@ -53,6 +61,20 @@ def predict(daemon, connection):
     body = json.loads(answer.read())
     equal(answer.status, 200, body)
     return answer.headers["X-Cache"]
+
+
+def ask(daemon, method, path, body=None, headers=None, connection=None):
+    own = connection or http.client.HTTPConnection("127.0.0.1", daemon.port(), timeout=10)
+    own.request(method, "/api/v1/" + path, body, headers or {})
+    answer = own.getresponse()
+    content = answer.read()
+    if connection is None:
+        own.close()
+    return answer, content
+
+
+def hits(daemon, kind):
+    return daemon.metrics()[f'augury_cache_hits_total{{class="{kind}",tier="redis"}}']
 
 
 def test_what_one_daemon_flushes_the_other_forgets_within_100_ms(daemon):
@@ -71,6 +93,189 @@ def test_what_one_daemon_flushes_the_other_forgets_within_100_ms(daemon):
         equal(predict(other, connection), "MISS")
         equal(one.metrics()['augury_redis_invalidations_total{direction="sent"}'], 1)
         equal(one.metrics()['augury_redis_invalidations_total{direction="received"}'], 0)
+
+
+def test_an_object_put_on_one_daemon_is_read_and_changed_on_the_other(daemon):
+    with Pair(daemon) as pair:
+        one, other = pair.daemons
+        path = "objects/teams/kc"
+        equal(ask(other, "GET", path)[0].status, 404)
+        equal(ask(one, "PUT", path, b'{"a":1}', {"Content-Type": "application/json"})[0].status, 201)
+        answer, content = wait_for(lambda: (got := ask(other, "GET", path))[0].status == 200 and got, "it is there")
+        equal((content, answer.headers["Content-Type"], answer.headers["X-Cache"]),
+              (b'{"a":1}', "application/json", "HIT"))
+        check(hits(other, "object") >= 1, "it came from Redis")
+
+        def is_in_memory():
+            before = hits(other, "object")
+            equal(ask(other, "GET", path)[1], b'{"a":1}')
+            return hits(other, "object") == before
+
+        wait_for(is_in_memory, "it came into memory")
+
+        # A change is seen within 100 ms of its answer, also by who has it in memory.
+        for number in range(20):
+            body = str(number).encode()
+            ask(one, "PUT", path, body)
+            begin = time.monotonic()
+            wait_for(lambda body=body: ask(other, "GET", path)[1] == body, "the change is seen")
+            check(time.monotonic() - begin < 0.1, f"seen after {time.monotonic() - begin} s")
+        equal(ask(other, "DELETE", path)[0].status, 204)
+        wait_for(lambda: ask(one, "GET", path)[0].status == 404, "it is gone")
+        wait_for(lambda: pair.redis.ask("EXISTS augury:object:teams/kc") == b":0\r\n", "it is gone from Redis")
+
+
+def test_many_objects_are_asked_for_at_once(daemon):
+    with Pair(daemon) as pair:
+        one, other = pair.daemons
+        for number in range(150):
+            ask(one, "PUT", f"objects/n/{number}", str(number).encode(), {"Content-Type": "text/plain"})
+        wait_for(lambda: one.metrics()['augury_redis_invalidations_total{direction="sent"}'] == 150, "all are told")
+        names = [f"n/{number}" for number in range(160)]
+        wait_for(lambda: pair.redis.ask("EXISTS augury:object:n/149") == b":1\r\n", "all are there")
+        answer, content = ask(other, "POST", "objects/mget", json.dumps({"names": names}).encode(),
+                              JSON)
+        equal(answer.status, 200)
+        got = json.loads(content)
+        equal({name: one["value"] for name, one in got["objects"].items()},
+              {f"n/{number}": str(number) for number in range(150)})
+        equal(sorted(got["missing"]), sorted(names[150:]))
+        equal(hits(other, "object"), 150)
+
+
+def test_a_row_that_one_daemon_has_predicted_is_not_evaluated_by_the_other(daemon):
+    with Pair(daemon, min_cost="1us") as pair:
+        answers = {}
+        for one in pair.daemons:
+            augury(one, "model", "import", "wp", STUMP)
+        for row in (1, 2, 3):  # what a row takes is known after the first
+            answer, answers[row] = ask(pair.daemons[0], "POST", "predict/wp", json.dumps({"data": [[row, 0]]}).encode(), JSON)
+            equal(answer.status, 200, answers[row])
+        wait_for(lambda: pair.daemons[0].metrics()["augury_redis_puts_total"] == 2, "rows are in Redis")
+        other = pair.daemons[1]
+        equal(ask(other, "POST", "predict/wp", b'{"data":[[9,0]]}', JSON)[0].headers["X-Cache"], "MISS")
+        evaluated = other.metrics()["augury_predict_rows_evaluated_total"]
+        for row in (2, 3):
+            answer, content = ask(other, "POST", "predict/wp", json.dumps({"data": [[row, 0]]}).encode(), JSON)
+            equal((content, answer.headers["X-Cache"]), (answers[row], "HIT"))
+        equal(hits(other, "prediction"), 2)
+        equal(other.metrics()["augury_predict_rows_evaluated_total"], evaluated)
+        # A model that is invalidated is invalidated there too.
+        augury(pair.daemons[0], "cache", "invalidate", "model", "wp")
+        wait_for(lambda: other.metrics()['augury_redis_invalidations_total{direction="received"}'] == 1, "it is told")
+        answer, _ = ask(other, "POST", "predict/wp", b'{"data":[[3,0]]}', JSON)
+        equal(answer.headers["X-Cache"], "MISS")
+
+
+class Load:
+    """Clients that ask for an object in memory, and for others that only Redis can have."""
+
+    def __init__(self, daemon, hot, cold):
+        self.daemon, self.hot, self.cold = daemon, hot, cold
+        self.statuses = {}
+        self.hot_s = []
+        self.is_over = False
+        self.threads = [threading.Thread(target=self.run, args=(number,)) for number in range(4)]
+
+    def run(self, number):
+        connection = http.client.HTTPConnection("127.0.0.1", self.daemon.port(), timeout=10)
+        count = number
+        while not self.is_over:
+            count += 4
+            is_hot = count % 3 != 0
+            begin = time.monotonic()
+            try:
+                answer, _ = ask(self.daemon, "GET", self.hot if is_hot else self.cold(count), connection=connection)
+                status = answer.status
+            except OSError as problem:
+                status = repr(problem)
+            if is_hot:
+                self.hot_s.append(time.monotonic() - begin)
+            self.statuses[is_hot, status] = self.statuses.get((is_hot, status), 0) + 1
+        connection.close()
+
+    def p99_ms(self):
+        """Of the hits since the last call."""
+        taken, self.hot_s = sorted(self.hot_s), []
+        return 1000 * taken[len(taken) * 99 // 100]
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.is_over = True
+        for thread in self.threads:
+            thread.join()
+
+
+def phase(load, name, seconds=1.0):
+    load.hot_s = []
+    time.sleep(seconds)  # it is measured, not waited for
+    figure = load.p99_ms()
+    print(f"# {name}: p99 of hits in memory {figure:.2f} ms")
+    return figure
+
+
+def test_redis_in_trouble_is_noticed_by_the_counters_alone(daemon):
+    with Pair(daemon, through_proxy=True) as pair:
+        one = pair.daemons[0]
+        redis, proxy = pair.redis, pair.proxy
+        equal(ask(one, "PUT", "objects/hot", b"hot")[0].status, 201)
+        wait_for(lambda: one.metrics()["augury_redis_up"] == 1, "it is up")
+
+        def is_up():
+            return one.metrics()["augury_redis_up"] == 1
+
+        def is_down():
+            return one.metrics()["augury_redis_up"] == 0
+
+        with Load(one, "objects/hot", lambda count: f"objects/cold/{count}") as load:
+            figures = {"Redis works": phase(load, "Redis works")}
+            redis.pause()
+            wait_for(is_down, "it is left alone")
+            figures["stopped"] = phase(load, "stopped")
+            redis.go_on()
+            wait_for(is_up, "it is used again", 15)
+            proxy.delay_s = 0.1
+            wait_for(is_down, "it is left alone")
+            figures["slow"] = phase(load, "slow")
+            proxy.delay_s = 0
+            wait_for(is_up, "it is used again", 15)
+            proxy.cut()
+            wait_for(is_down, "it is left alone")
+            figures["cut off"] = phase(load, "cut off")
+            proxy.mend()
+            wait_for(is_up, "it is used again", 15)
+            redis.kill()
+            wait_for(is_down, "it is left alone")
+            figures["killed"] = phase(load, "killed")
+            redis.start()
+            wait_for(is_up, "it is used again", 15)
+            figures["back"] = phase(load, "back")
+        print("# answers:", load.statuses)
+        equal(set(load.statuses), {(True, 200), (False, 404)}, "no request has failed")
+        worst = max(figures.values())
+        check(worst < 3 * figures["Redis works"] + 20, f"hits in memory are not concerned: {figures}")
+        for counter in ("timeouts", "errors", "breaker_opened"):
+            check(one.metrics()[f"augury_redis_{counter}_total"] > 0, counter)
+        # And it is used again, by the bus too.
+        wait_for(lambda: one.metrics()["augury_redis_bus_up"] == 1, "the bus is up", 15)
+        equal(ask(one, "PUT", "objects/after", b"after")[0].status, 201)
+        other = pair.daemons[1]
+        wait_for(lambda: ask(other, "GET", "objects/after")[1] == b"after", "the other reads it", 20)
+        equal(one.metrics()["augury_redis_gaps_total"], 0)
+
+
+def test_a_redis_that_is_not_there_is_no_reason_not_to_start(daemon):
+    daemon.sections["redis"] = {"address": f'"unix:{daemon.dir}/nothing.sock"'}
+    daemon.start()
+    augury(daemon, "model", "import", "wp", STUMP)
+    equal(ask(daemon, "POST", "predict/wp", b'{"features":{}}', JSON)[0].status, 200)
+    equal(ask(daemon, "GET", "objects/a")[0].status, 404)
+    equal(daemon.metrics()["augury_redis_up"], 0)
+    daemon.stop()
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ struct machine {
     struct cache_case c;
     struct case_loop loop;
     struct cache_bus *bus;
+    uint32_t forgiven_ms;
 };
 
 struct world {
@@ -43,6 +44,7 @@ bus_open(struct machine *m, const char *address)
         .cache = m->c.cache,
         .board = m->c.board,
         .stats = stats_slot(m->c.stats, 0),
+        .forgiven_ms = m->forgiven_ms,
     };
     for (int i = 0; i < CACHE_CLASS_COUNT; i++) {
         options.redis_ttl_s[i] = 3600;
@@ -330,6 +332,37 @@ a_stream_that_lost_its_past_invalidates_everything_and_is_counted(void)
 }
 
 static void
+a_stream_lost_in_a_short_outage_is_made_up_by_what_each_tells_again(void)
+{
+    struct world w;
+    char reply[256];
+
+    if (!world_begin(&w)) {
+        world_end(&w);
+        SKIP("no redis-server");
+    }
+    w.a.forgiven_ms = w.b.forgiven_ms = 60000;
+    CHECK(bus_open(&w.a, w.server.address) && bus_open(&w.b, w.server.address));
+    CHECK(wait_up(&w));
+    CHECK_INT(cache_keeper_purge(w.a.c.cache, bytes_of_text("object:0")), AUGURY_NOT_FOUND);
+    CHECK(wait_counted(&w, &w.b, STATS_REDIS_EVENTS_TAKEN, 1));
+    CHECK(wait_counted(&w, &w.a, STATS_REDIS_EVENTS_SENT, 1));
+    CHECK(keep(&w.a, "object:a", NULL) && keep(&w.b, "object:b", NULL) &&
+          keep(&w.b, "object:c", NULL));
+    redis_real_stop(&w.server);
+    CHECK_INT(cache_keeper_purge(w.a.c.cache, bytes_of_text("object:b")), AUGURY_NOT_FOUND);
+    CHECK(redis_real_start(&w.server, w.a.c.dir, NULL));
+    CHECK(wait_counted(&w, &w.b, STATS_REDIS_EVENTS_TAKEN, 3));
+    CHECK(wait_counted(&w, &w.a, STATS_REDIS_EVENTS_SENT, 3));
+    CHECK(wait_up(&w));
+    CHECK(has(&w.a, "object:a") && !has(&w.b, "object:b") && has(&w.b, "object:c"));
+    CHECK_INT(counted(&w.a, STATS_REDIS_GAPS) + counted(&w.b, STATS_REDIS_GAPS), 0);
+    command(&w, "XLEN test:~events", reply, sizeof(reply));
+    CHECK_TEXT(reply, ":2\r\n");
+    world_end(&w);
+}
+
+static void
 a_machine_that_starts_does_what_the_stream_still_has(void)
 {
     struct world w;
@@ -368,7 +401,7 @@ more_news_than_are_remembered_become_one_flush(void)
     CHECK(wait_up(&w));
     CHECK(keep(&w.b, "object:a", NULL));
     kill(w.server.pid, SIGSTOP);
-    for (int i = 0; i < 1500; i++) {
+    for (int i = 0; i < 5000; i++) {
         char key[32];
         int len = snprintf(key, sizeof(key), "object:n%d", i);
         CHECK_INT(cache_keeper_purge(w.a.c.cache, bytes_of(key, (size_t)len)), AUGURY_NOT_FOUND);
@@ -459,6 +492,7 @@ main(void)
     TAP_RUN(an_object_put_here_lies_in_redis_and_replaces_what_others_have);
     TAP_RUN(news_of_an_outage_arrive_after_it_on_both_sides);
     TAP_RUN(a_stream_that_lost_its_past_invalidates_everything_and_is_counted);
+    TAP_RUN(a_stream_lost_in_a_short_outage_is_made_up_by_what_each_tells_again);
     TAP_RUN(a_machine_that_starts_does_what_the_stream_still_has);
     TAP_RUN(more_news_than_are_remembered_become_one_flush);
     TAP_RUN(a_bus_that_died_with_news_has_everything_forgotten);

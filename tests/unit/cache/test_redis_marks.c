@@ -134,7 +134,7 @@ values_older_than_what_is_remembered_are_dead_only_if_it_matters(void)
         event_add(marks, 200 + i, 5 + i, CACHE_MARK_KEY, bytes_of(key, (size_t)len));
     }
     cache_marks_clean(marks, 5 + 2 * CACHE_MARK_EVENTS);
-    /* Keys share places: one that no purge has met is looked for. */
+    /* Keys share places: one whose set has forgotten nothing newer is looked for. */
     bool is_found = false;
     for (int i = 0; i < 100000 && !is_found; i++) {
         char key[32];
@@ -147,6 +147,28 @@ values_older_than_what_is_remembered_are_dead_only_if_it_matters(void)
     CHECK(is_found);
     CHECK(!cache_marks_to_stamp(marks, 99, none, false, &got));
     CHECK(!cache_marks_of_stamp(marks, 5, &got));
+    free(marks);
+}
+
+static void
+purges_of_other_keys_do_not_concern_a_key(void)
+{
+    struct cache_marks *marks = marks_new(100, 3);
+    uint64_t got = 0;
+    char key[32];
+    int alive = 0;
+
+    for (uint64_t i = 0; i < 10000; i++) {
+        int len = snprintf(key, sizeof(key), "object:%llu", (unsigned long long)i);
+        event_add(marks, 200 + i, 5, CACHE_MARK_KEY, bytes_of(key, (size_t)len));
+    }
+    for (uint64_t i = 0; i < 10000; i++) {
+        int len = snprintf(key, sizeof(key), "object:%llu", (unsigned long long)i);
+        struct bytes text = bytes_of(key, (size_t)len);
+        alive += cache_marks_to_stamp(marks, 200 + i, text, false, &got) ? 1 : 0;
+        CHECK(!cache_marks_to_stamp(marks, 199 + i, text, false, &got));
+    }
+    CHECK(alive > 9900); /* some sets are fuller than others */
     free(marks);
 }
 
@@ -206,6 +228,7 @@ main(void)
     TAP_RUN(an_event_whose_stamp_is_older_than_its_forerunners_changes_nothing_for_it);
     TAP_RUN(an_invalidation_that_is_not_in_the_stream_yet_outdates_all_values_from_there);
     TAP_RUN(a_purge_is_for_its_key_and_what_was_made_before);
+    TAP_RUN(purges_of_other_keys_do_not_concern_a_key);
     TAP_RUN(values_older_than_what_is_remembered_are_dead_only_if_it_matters);
     TAP_RUN(readers_beside_the_writer_see_one_moment);
     return tap_done();
