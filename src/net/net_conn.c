@@ -230,7 +230,9 @@ conn_go_on(struct conn *conn)
     if (conn->state == CONN_LATER) {
         uint64_t until_ms = server->laters[conn->seen].until_ms;
         uint64_t now_ms = server_now_ms(server);
-        conn_arm(conn, 0);
+        if (conn->armed == EV_WRITE) {
+            conn_arm(conn, 0);
+        }
         conn_wait(conn, WAIT_ANSWER, until_ms > now_ms ? (uint32_t)(until_ms - now_ms) : 0);
     } else if (conn->is_closing) {
         conn_finish(conn);
@@ -621,6 +623,20 @@ conn_read(struct conn *conn)
     conn_process(conn, buf_view(&conn->in));
 }
 
+/* Something comes while an answer is to come, and stays where it is; a reset ends the wait. The end
+ * of what the client sends does not: it may well wait for its answer. */
+static void
+conn_peek(struct conn *conn)
+{
+    uint8_t byte = 0;
+
+    if (recv(conn->fd, &byte, 1, MSG_PEEK) < 0 && errno != EAGAIN && errno != EINTR) {
+        conn_close(conn);
+    } else {
+        conn_arm(conn, 0);
+    }
+}
+
 static void
 on_event(evutil_socket_t fd, short what, void *arg)
 {
@@ -631,6 +647,10 @@ on_event(evutil_socket_t fd, short what, void *arg)
     server_turn(server);
     if ((what & EV_WRITE) != 0) {
         conn_flush(conn);
+        return;
+    }
+    if (conn->state == CONN_LATER) {
+        conn_peek(conn);
         return;
     }
     if (conn->state == CONN_LINGER) {

@@ -6,12 +6,12 @@ answer after it. Against nginx with proxy_cache_lock, in one run, over the same 
 usage: bench_flight.py [--clients N] [--delay MS] [--rounds R]
 Environment: AUGURY_SOURCE, AUGURY_BUILD. Prints one TSV line a figure: name, ours, unit, peer, peer's figure, ratio.
 Ours: two workers, an object whose file takes the delay. nginx: two workers, its upstream an augury of its own with the
-same folder, whose fetches are counted. An answer's time is the kernel's stamp of its arrival (SO_TIMESTAMPNS), so that
-200 of them are not measured one behind the other; the first one tells when the fetch had ended.
+same folder, whose fetches are counted. An answer's time is the kernel's stamp of its arrival (SO_TIMESTAMPNS), and they
+are read when all of them must have come, so that the client takes no processor from the servers meanwhile; the first
+one tells when the fetch had ended.
 """
 import argparse
 import os
-import selectors
 import shutil
 import signal
 import socket
@@ -27,6 +27,7 @@ import harness  # noqa: E402
 import slowfiles  # noqa: E402
 
 SO_TIMESTAMPNS = 35
+QUIET_S = 1.0  # nginx looks at its lock every 0.5 s
 PATH = "/api/v1/objects/players/"
 NGINX_CONF = """
 worker_processes 2;
@@ -102,23 +103,18 @@ def arrival_ns(client):
     return time.time_ns()
 
 
-def ask_all(port, name, count):
+def ask_all(port, name, count, delay_ms):
     """Milliseconds from the first request sent to each answer's arrival, in order."""
     clients = [socket.create_connection(("127.0.0.1", port)) for _ in range(count)]
-    selector = selectors.DefaultSelector()
     for client in clients:
         client.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         client.settimeout(20)
-        selector.register(client, selectors.EVENT_READ)
     request = f"GET {PATH}{name} HTTP/1.1\r\nHost: bench\r\n\r\n".encode()
     begin = time.time_ns()
     for client in clients:
         client.sendall(request)
-    times = []
-    while len(times) < count:
-        for key, _ in selector.select(20):
-            times.append((arrival_ns(key.fileobj) - begin) / 1e6)
-            selector.unregister(key.fileobj)
+    time.sleep(delay_ms / 1000 + QUIET_S)
+    times = [(arrival_ns(client) - begin) / 1e6 for client in clients]
     for client in clients:
         client.close()
     return sorted(times)
@@ -149,8 +145,8 @@ def main():
     try:
         mine, theirs = [], []
         for name in names:
-            mine.append(ask_all(ours.port(), name, options.clients))
-            theirs.append(ask_all(nginx_port, name, options.clients))
+            mine.append(ask_all(ours.port(), name, options.clients, options.delay))
+            theirs.append(ask_all(nginx_port, name, options.clients, options.delay))
         peers = figures(theirs)
         for name, value in figures(mine).items():
             print(f"flight {options.clients} clients: {name}\t{value:.3f}\tms\tnginx proxy_cache_lock\t"

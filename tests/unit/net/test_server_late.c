@@ -203,8 +203,10 @@ clients_that_leave_while_they_wait_harm_nobody(void)
         }
         close(fd);
     }
+    CHECK(wait_for_counter(&bench, STATS_HTTP_CONNECTIONS_OPEN, 10)); /* without those reset */
     CHECK(bench_command(&bench, 'l'));
     CHECK_INT(ask(&bench, GET("/alive"), &answer), 200);
+    CHECK_INT(stats_sum(bench.stats, STATS_HTTP_LATE_GONE), 10);
     CHECK(bench_command(&bench, 'l')); /* the pipelined second ones */
     CHECK(wait_for_counter(&bench, STATS_HTTP_CONNECTIONS_OPEN, 0));
     CHECK(bench_stop(&bench));
