@@ -168,9 +168,9 @@ struct cache_lease {
     uint32_t index; /* private */
 };
 enum { CACHE_MAIL_MAX = 8192 }; /* results up to here are there before the commit */
-/* deadline_ms: how long others wait for the owner; one of them takes over then. A lease that began
- * before an invalidation is not joined after it. Sets *out_lease for owner and waiter. Never
- * blocks. */
+/* deadline_ms: how long others wait for the owner, at most a minute; then one of them takes over. A
+ * lease that began before an invalidation is not joined after it. Sets *out_lease for owner and
+ * waiter. Never blocks. */
 AUGURY_MUST_USE enum cache_flight cache_flight_begin(struct cache *cache, const struct digest *key,
                                                      uint64_t now_mono_ms, uint32_t deadline_ms,
                                                      struct cache_lease *out_lease);

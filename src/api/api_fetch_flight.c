@@ -12,7 +12,8 @@
 
 enum {
     LEASE_MS = 2000,
-    MAIL_HEADER = 17, /* outcome, created, expires; then the stored object */
+    GIVE_UP_MS = 8000, /* whatever others do: this worker reads then */
+    MAIL_HEADER = 17,  /* outcome, created, expires; then the stored object */
 };
 
 /* In the loop's next turn: not within the handler that begins the fetch, whose own call cannot be
@@ -221,6 +222,7 @@ look(struct api_fetch *fetch)
     if (rc == AUGURY_ERR_BUSY && clock_mono_ms() < fetch->lease.deadline_mono_ms) {
         return;
     }
+    bool is_given_up = clock_mono_ns() - fetch->begin_ns > GIVE_UP_MS * UINT64_C(1000000);
     if (fetch->waiters == NULL) {
         end_wait(fetch); /* a refresh, which another process has made */
     } else if (rc == AUGURY_ERR_IO) {
@@ -228,6 +230,8 @@ look(struct api_fetch *fetch)
     } else if ((rc == 0 && conclude_mail(fetch, mail)) ||
                (rc == AUGURY_NOT_FOUND && conclude_kept(fetch))) {
         end_wait(fetch);
+    } else if (is_given_up) {
+        lead(fetch, FETCH_ALONE);
     } else {
         begin_again(fetch);
     }

@@ -30,6 +30,7 @@ enum {
     KEPT_MS = 1000, /* one that is too large is waited for until the keeper has committed it */
     FAILED_MS = 100, /* a failure is not tried again */
     NO_COALESCE_MS = 10000,
+    UNTIL_MAX_MS = 60000, /* no lease lasts longer: what says so was not written by this code */
 };
 
 enum lease_state {
@@ -124,6 +125,12 @@ lease_view(struct lease *lease, struct view *out_view)
         pause_briefly(round);
     }
     return false;
+}
+
+static bool
+view_counts(const struct view *view, uint64_t now_mono_ms)
+{
+    return now_mono_ms < view->until_mono_ms && view->until_mono_ms - now_mono_ms <= UNTIL_MAX_MS;
 }
 
 static uint32_t
@@ -252,7 +259,7 @@ lease_settle(struct cache *cache, const struct cache_lease *own, enum lease_stat
 static unsigned
 rank_of(const struct view *view, uint64_t now_mono_ms)
 {
-    bool is_over = now_mono_ms >= view->until_mono_ms;
+    bool is_over = !view_counts(view, now_mono_ms);
 
     switch (state_of(view->word)) {
     case LEASE_FREE: return 4;
@@ -324,7 +331,7 @@ attempt_found(struct cache *cache, uint32_t index, const struct view *view,
               const struct claim *claim, struct cache_lease *out_lease)
 {
     struct lease *lease = &cache->board->flights->leases[index];
-    bool counts = claim->now_mono_ms < view->until_mono_ms;
+    bool counts = view_counts(view, claim->now_mono_ms);
     /* What was begun before an invalidation may not answer who asks after it. */
     bool is_fresh = view->stamp >= claim->stamp;
 
@@ -406,6 +413,7 @@ cache_flight_begin(struct cache *cache, const struct digest *key, uint64_t now_m
                               .stamp = cache_stamp(cache),
                               .now_mono_ms = now_mono_ms,
                               .deadline_mono_ms = now_mono_ms + deadline_ms};
+        AUGURY_ASSERT(deadline_ms <= UNTIL_MAX_MS);
         flight = flight_begin(cache, &claim, out_lease);
     }
     stats_add(cache->stats, counters[flight], 1);

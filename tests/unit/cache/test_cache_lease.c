@@ -603,6 +603,42 @@ a_mailbox_with_foreign_contents_is_empty(void)
     world_fini(&world);
 }
 
+/* Bytes that no process wrote: nobody crashes, and whoever has a time to give up at is done. */
+static void
+foreign_contents_cost_a_flight_at_most(void)
+{
+    struct world world;
+    struct bytes value;
+    unsigned owners = 0;
+    uint64_t random = 88172645463325252U;
+
+    CHECK(world_init(&world));
+    for (unsigned round = 0; round < 4; round++) {
+        uint64_t *words = (uint64_t *)(void *)world.board->flights;
+        for (size_t i = 0; i < cache_flights_bytes() / sizeof(*words); i++) {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            /* Settled states, mostly: one that is claimed for ever is nobody's. */
+            words[i] = round == 0 ? random : random & UINT64_C(0x000005ffffffffff);
+        }
+        for (uint64_t key = 0; key < 5000; key++) {
+            struct cache_lease lease;
+            enum cache_flight flight = begin(&world, (unsigned)(key % SLOTS), key, &lease);
+            if (flight == CACHE_FLIGHT_OWNER) {
+                cache_flight_publish(&world.caches[key % SLOTS], &lease, 0, bytes_of_text("x"));
+                CHECK_INT(look(&world, 0, key, &value), 0);
+                owners++;
+            }
+            CHECK(flight != CACHE_FLIGHT_WAITER);
+            arena_reset(&world.arena, 1 << 20);
+        }
+        cache_flight_slot_died(world.board, 3);
+    }
+    CHECK(owners > 5000);
+    world_fini(&world);
+}
+
 int
 main(void)
 {
@@ -618,6 +654,7 @@ main(void)
     TAP_RUN(a_full_bucket_lets_everybody_work_alone);
     TAP_RUN(a_process_without_a_board_works_alone);
     TAP_RUN(a_mailbox_with_foreign_contents_is_empty);
+    TAP_RUN(foreign_contents_cost_a_flight_at_most);
     TAP_RUN(threads_share_their_work_and_no_wake_is_lost);
     TAP_RUN(killed_processes_leave_nobody_waiting);
     return tap_done();
