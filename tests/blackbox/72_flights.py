@@ -148,19 +148,22 @@ def fetches(daemon):
 
 
 def worker_of(daemon, client):
-    """The worker at the other end of a connection: the one that has its socket."""
+    """The worker at the other end of a connection: the one that has its socket, once it has accepted it."""
     port = client.getsockname()[1]
+    return wait_for(lambda: list(holders(daemon, port)), "a worker has the connection")[0]
+
+
+def holders(daemon, port):
     with open("/proc/net/tcp", encoding="ascii") as file:
         lines = [line.split() for line in file.readlines()[1:]]
-    inode = next(line[9] for line in lines if int(line[2].split(":")[1], 16) == port)
+    sockets = [f"socket:[{line[9]}]" for line in lines if int(line[2].split(":")[1], 16) == port]
     for pid in daemon.children("worker").values():
         for name in os.listdir(f"/proc/{pid}/fd"):
             try:
-                if os.readlink(f"/proc/{pid}/fd/{name}") == f"socket:[{inode}]":
-                    return pid
+                if os.readlink(f"/proc/{pid}/fd/{name}") in sockets:
+                    yield pid
             except FileNotFoundError:
                 pass
-    raise harness.Failure("no worker has the connection")
 
 
 def test_a_missing_object_is_fetched_once_for_all_workers(daemon):
