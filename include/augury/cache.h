@@ -46,6 +46,12 @@ struct cache_board *cache_board_attach(void *shared_memory,
  * LMDB, and that three times, the next one begins with a new environment. */
 void cache_board_keeper_crashed(struct cache_board *board);
 
+/* What a full cache of half, the same and twice the quota would hit of what is looked up (0 to 1):
+ * from a sample of the keys, one in 64 or so, followed through simulated caches. false: not known
+ * yet. Any process that has the board. */
+bool cache_shadow_read(const struct cache_board *board, double *out_half, double *out_same,
+                       double *out_twice);
+
 /* ---- a process's view ---------------------------------------------------------------------- */
 
 struct cache;
@@ -207,6 +213,13 @@ void cache_keeper_quota(struct cache *cache, uint64_t quota_bytes);
 void cache_keeper_quota_entries(struct cache *cache, uint64_t entries);
 AUGURY_MUST_USE int cache_keeper_purge(struct cache *cache,
                                        struct bytes key); /* AUGURY_NOT_FOUND */
+/* Up to max entries of a class that were asked for lately, by hits (3 to 1; 3 is that and more),
+ * and of the same hits main before small, oldest first: what to compute first when all becomes
+ * cold. Text and value are borrowed until fn returns; fn must not use the cache. A tenth of a
+ * second for a million entries, up to three times. */
+typedef void cache_hot_fn(void *arg, struct bytes text, struct bytes value, unsigned hits);
+AUGURY_MUST_USE int cache_hottest(struct cache *cache, enum cache_class class, cache_hot_fn *fn,
+                                  void *arg, size_t max);
 AUGURY_MUST_USE int cache_keeper_flush(struct cache *cache, uint64_t *out_entries);
 /* All entries of a class, or of whatever was made from the name, that were stamped before now. */
 AUGURY_MUST_USE int cache_keeper_invalidate_class(struct cache *cache, enum cache_class class);

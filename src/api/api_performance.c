@@ -99,7 +99,31 @@ put_classes(struct wire_writer *writer, const struct stats *stats)
     wire_end(writer);
 }
 
-/* What counters say of the cache: 8 members. */
+/* What other sizes would hit: "you would have hit 0.71 with twice the size". */
+static void
+put_shadow(struct wire_writer *writer, const struct stats *stats)
+{
+    static const struct {
+        const char *name;
+        enum stats_id id;
+    } sizes[] = {{"half", STATS_CACHE_SHADOW_HALF},
+                 {"same", STATS_CACHE_SHADOW_SAME},
+                 {"twice", STATS_CACHE_SHADOW_TWICE}};
+
+    wire_key(writer, "shadow");
+    /* Not known yet, or nothing was ever asked for twice. */
+    if (stats_sum(stats, STATS_CACHE_SHADOW_TWICE) == 0) {
+        wire_put_null(writer);
+        return;
+    }
+    wire_object(writer, AUGURY_COUNT(sizes));
+    for (size_t i = 0; i < AUGURY_COUNT(sizes); i++) {
+        put_ratio(writer, sizes[i].name, stats_sum(stats, sizes[i].id), 10000);
+    }
+    wire_end(writer);
+}
+
+/* What counters say of the cache: 9 members. */
 static void
 put_cache_members(struct wire_writer *writer, const struct stats *stats)
 {
@@ -111,6 +135,7 @@ put_cache_members(struct wire_writer *writer, const struct stats *stats)
     put_total(writer, "puts_dropped", stats, STATS_CACHE_PUTS_DROPPED);
     put_total(writer, "commit_failures", stats, STATS_CACHE_COMMIT_FAILURES);
     put_latency(writer, stats, STATS_CACHE_GET);
+    put_shadow(writer, stats);
 }
 
 void
@@ -128,7 +153,7 @@ api_put_performance(struct wire_writer *writer, const struct stats *stats,
     wire_key(writer, "predict");
     put_predict(writer, stats, uptime_ms);
     wire_key(writer, "cache");
-    wire_object(writer, 11);
+    wire_object(writer, 12);
     put_cache_members(writer, stats);
     put_total(writer, "entries", stats, STATS_CACHE_ENTRIES);
     put_total(writer, "used_bytes", stats, STATS_CACHE_USED_BYTES);
@@ -146,7 +171,7 @@ api_put_cache(struct wire_writer *writer, struct cache *cache, const struct stat
     if (rc != 0) {
         return rc;
     }
-    wire_object(writer, 16);
+    wire_object(writer, 17);
     wire_key(writer, "entries");
     wire_put_u64(writer, usage.entries);
     wire_key(writer, "used_bytes");

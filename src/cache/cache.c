@@ -245,6 +245,7 @@ cache_close(struct cache **cache)
     }
     free((*cache)->memo);
     free((*cache)->keeper.tails);
+    cache_shadow_free(&(*cache)->keeper.shadow);
     free((*cache)->dir);
     free(*cache);
     *cache = NULL;
@@ -445,6 +446,9 @@ entry_get(struct cache *cache, const struct cache_query *query, struct cache_hit
     bool is_checked;
 
     uint64_t lo = digest_with_secret(query->key, cache->secret).lo;
+    if (cache->board != NULL) {
+        cache_shadow_look(cache->board->shadow, cache->slot, lo);
+    }
     int rc = entry_find(cache, lo, query->key, &entry, &is_checked);
     if (rc != 0) {
         return rc;

@@ -25,7 +25,8 @@ cache_board_bytes(const struct cache_board_options *options)
            part_bytes(cache_invalid_bytes()) + part_bytes(cache_orders_bytes(options->slots)) +
            part_bytes(sizeof(struct cache_marks)) +
            part_bytes(cache_heat_bytes(options->map_bytes)) +
-           part_bytes(cache_hints_bytes(options->map_bytes));
+           part_bytes(cache_hints_bytes(options->map_bytes)) +
+           part_bytes(cache_shadow_bytes(options->slots));
 }
 
 struct cache_board *
@@ -58,6 +59,8 @@ cache_board_attach(void *shared_memory, const struct cache_board_options *option
     board->heat = cache_heat_attach(part, options->map_bytes);
     part += part_bytes(cache_heat_bytes(options->map_bytes));
     board->hints = cache_hints_attach(part, options->map_bytes);
+    part += part_bytes(cache_hints_bytes(options->map_bytes));
+    board->shadow = cache_shadow_attach(part, options->slots);
     return board;
 }
 

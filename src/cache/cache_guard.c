@@ -234,7 +234,8 @@ cache_keeper_open(struct cache *cache, bool *out_was_damaged, struct err *err)
 
     if (cache->rings != NULL) {
         cache->keeper.tails = calloc(cache->rings->slots, sizeof(uint64_t));
-        if (cache->keeper.tails == NULL) {
+        cache->keeper.shadow = cache_shadow_new();
+        if (cache->keeper.tails == NULL || cache->keeper.shadow == NULL) {
             return err_set(err, AUGURY_ERR_NOMEM, "no_memory", "out of memory");
         }
         set_aside = deaths_are_too_many(cache);

@@ -356,6 +356,39 @@ cache_keeper_may_sleep(struct cache *cache)
 
 /* ---- once a second ------------------------------------------------------------------------- */
 
+/* As many entries as there would be in a full cache. */
+static uint64_t
+entries_room(const struct cache *cache)
+{
+    const struct cache_state *state = &cache->keeper.state;
+    uint64_t entries = cache_entries_of(state);
+    uint64_t used = cache_used_bytes(cache);
+
+    if (cache->keeper.quota_entries > 0) {
+        return cache->keeper.quota_entries;
+    }
+    if (state->has_evicted || used == 0 || used > state->quota_bytes) {
+        return entries;
+    }
+    return (uint64_t)((double)entries * (double)state->quota_bytes / (double)used);
+}
+
+static void
+shadow_show(struct cache *cache)
+{
+    double half, same, twice;
+
+    if (cache->board == NULL) {
+        return;
+    }
+    cache_shadow_tick(cache->keeper.shadow, cache->board->shadow, entries_room(cache));
+    if (cache_shadow_read(cache->board, &half, &same, &twice)) {
+        stats_set(cache->stats, STATS_CACHE_SHADOW_HALF, (uint64_t)(half * 10000 + 0.5));
+        stats_set(cache->stats, STATS_CACHE_SHADOW_SAME, (uint64_t)(same * 10000 + 0.5));
+        stats_set(cache->stats, STATS_CACHE_SHADOW_TWICE, (uint64_t)(twice * 10000 + 0.5));
+    }
+}
+
 static void
 gauges_set(struct cache *cache)
 {
@@ -429,6 +462,7 @@ cache_keeper_tick(struct cache *cache, uint64_t now_wall_ms)
         rc = cache_dead_sweep(cache);
         cache_keeper_react(cache, rc);
     }
+    shadow_show(cache);
     gauges_set(cache);
     return rc;
 }

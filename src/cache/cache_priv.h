@@ -237,6 +237,21 @@ uint64_t cache_hint_find(struct cache_hints *hints, uint64_t lo);
 void cache_hint_put(struct cache_hints *hints, uint64_t lo, uint64_t place);
 void cache_hints_fit(struct cache_hints *hints, uint64_t entries);
 
+/* ---- what another quota would hit: cache_shadow.c ------------------------------------------ */
+
+struct cache_shadow_board;
+size_t cache_shadow_bytes(unsigned slots);
+struct cache_shadow_board *cache_shadow_attach(void *shared_memory, unsigned slots);
+/* A lookup, found or not; any process, in its own slot. */
+void cache_shadow_look(struct cache_shadow_board *board, unsigned slot, uint64_t lo);
+/* The keeper's simulated caches. NULL: no memory. */
+struct cache_shadow;
+struct cache_shadow *cache_shadow_new(void);
+void cache_shadow_free(struct cache_shadow **shadow);
+/* Replays what was looked up; entries: that there is room for. */
+void cache_shadow_tick(struct cache_shadow *shadow, struct cache_shadow_board *board,
+                       uint64_t entries);
+
 /* ---- what crosses the fork: cache_board.c -------------------------------------------------- */
 
 /* At the beginning of its shared memory; its parts follow, each on its own pages. Pointers are good
@@ -249,6 +264,7 @@ struct cache_board {
     struct cache_marks *marks; /* invalidations of all machines: redis_marks.h */
     struct cache_heat *heat;
     struct cache_hints *hints;
+    struct cache_shadow_board *shadow;
     unsigned slots;
     struct cache_invalid *invalid;
     struct cache_order_slot *orders; /* one a slot */
@@ -417,8 +433,9 @@ struct cache_keeper {
     uint64_t *tails;          /* scratch: one a slot */
     unsigned next_slot;       /* where the next group begins, so that no ring starves */
     uint64_t used_pages, page_bytes, map_bytes;
-    uint64_t quota_entries; /* 0: none */
-    uint64_t trim_lo;       /* where the removal of dead index records goes on */
+    uint64_t quota_entries;      /* 0: none */
+    struct cache_shadow *shadow; /* or NULL */
+    uint64_t trim_lo;            /* where the removal of dead index records goes on */
     struct cache_sweep sweep;
     uint64_t file_bytes; /* blocks that the file takes from the system */
     struct cache_shrink shrink;

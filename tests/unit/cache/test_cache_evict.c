@@ -314,6 +314,52 @@ a_flushed_cache_fills_like_a_new_one(void)
     case_fini(&c);
 }
 
+struct hot {
+    unsigned count, hits[8];
+    size_t len[8];
+    bool is_whole;
+};
+
+static void
+on_hot(void *arg, struct bytes text, struct bytes value, unsigned hits)
+{
+    struct hot *hot = arg;
+
+    if (hot->count < 8) {
+        hot->hits[hot->count] = hits;
+        hot->len[hot->count] = value.len;
+    }
+    hot->count++;
+    hot->is_whole = hot->is_whole && text.len > 0 && case_value_is(value.len, value);
+}
+
+static void
+the_hottest_come_first_and_whole(void)
+{
+    struct cache_case c;
+    struct hot hot = {.is_whole = true}, two = {.is_whole = true}, none = {.is_whole = true};
+
+    CHECK(case_of_entries(&c, 100));
+    /* The number of an entry is its length, so that the value tells whose it is. */
+    for (uint64_t i = 1; i <= 50; i++) {
+        CHECK_INT(case_put(&c, i == 50 ? 20000 : i, i == 50 ? 20000 : i, 600), 0);
+        CHECK_INT(case_drain(&c), 0);
+    }
+    CHECK(has(&c, 5) && has(&c, 20000) && has(&c, 20000) && has(&c, 20000));
+    CHECK(has(&c, 40) && has(&c, 40));
+    CHECK_INT(cache_hottest(c.cache, CACHE_PREDICTION, on_hot, &hot, 100), 0);
+    CHECK_INT(hot.count, 3);
+    CHECK(hot.is_whole);
+    CHECK(hot.hits[0] == 3 && hot.len[0] == 20000);
+    CHECK(hot.hits[1] == 2 && hot.len[1] == 40);
+    CHECK(hot.hits[2] == 1 && hot.len[2] == 5);
+    CHECK_INT(cache_hottest(c.cache, CACHE_PREDICTION, on_hot, &two, 2), 0);
+    CHECK_INT(two.count, 2);
+    CHECK_INT(cache_hottest(c.cache, CACHE_OBJECT, on_hot, &none, 100), 0);
+    CHECK_INT(none.count, 0);
+    case_fini(&c);
+}
+
 /* ---- counters and ghosts by themselves ----------------------------------------------------- */
 
 static uint64_t
@@ -420,6 +466,7 @@ main(void)
     TAP_RUN(an_entry_that_would_drive_out_a_quarter_is_refused);
     TAP_RUN(what_was_asked_for_survives_the_keeper);
     TAP_RUN(a_flushed_cache_fills_like_a_new_one);
+    TAP_RUN(the_hottest_come_first_and_whole);
     TAP_RUN(counters_saturate_and_outlive_the_growth_of_their_table);
     TAP_RUN(the_last_ghosts_are_known_and_each_but_once);
     TAP_RUN(a_heat_of_garbage_is_only_a_bad_hint);
