@@ -19,7 +19,7 @@ import sys
 
 FOLDERS = ("include", "src", "tests")
 SCRIPTS = ("bootstrap", ".ci/run", "etc/augury.init")
-MODULES = ("libxxhash", "lmdb", "yyjson", "msgpack", "libdeflate", "libconfuse", "libevent_core", "hiredis", "libcrypto")
+MODULES = ("libxxhash", "lmdb", "yyjson", "msgpack", "libdeflate", "libconfuse", "libevent_core", "hiredis", "libcrypto", "libssl")
 # What configure puts on the command line; the values do not matter here.
 DEFINES = ["-D_GNU_SOURCE", '-DPACKAGE_NAME="x"', '-DPACKAGE_VERSION="x"', '-DAUGURY_CONF_FILE="x"',
            '-DAUGURY_BUILT_WITH="x"']

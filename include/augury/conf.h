@@ -24,6 +24,10 @@ struct conf_listen {
     char name[32];
     char address[CONF_PATH_BYTES]; /* "127.0.0.1:8080", "[::1]:8080", "*:8080" */
     uint32_t backlog;
+    char tls_certificate[CONF_PATH_BYTES]; /* empty: no TLS */
+    char tls_key[CONF_PATH_BYTES];
+    char tls_client_ca[CONF_PATH_BYTES]; /* empty: clients need no certificate */
+    char tls_min[8];                     /* "1.2", "1.3" */
 };
 
 /* Objects whose names begin with "NAME/": how long they live, and where missing ones come from. */

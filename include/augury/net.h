@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * net.h - the event loop, listeners, connections, HTTP on them, line servers, watches and timers.
- * Room: net (floor 2, uses base, stats). Library: libevent (core), here only. Process: worker,
- * supervisor; made after fork.
+ * Room: net (floor 2, uses base, stats). Libraries: libevent (core) and libssl, here only.
+ * Process: worker, supervisor; made after fork.
  * The master uses net_listener_open() alone, which needs no loop.
  * Logs: connection life at debug, refused accepts at warn.
  */
@@ -55,6 +55,30 @@ AUGURY_MUST_USE int net_unix_listener_open(const char *path, unsigned mode, int 
                                            struct err *err);
 /* "127.0.0.1:41234" of a bound socket. */
 AUGURY_MUST_USE int net_address_of(int fd, char *out_text, size_t out_size);
+
+/* ---- TLS ------------------------------------------------------------------------------------- */
+
+/* Keys of session tickets, in shared memory, zeroed, made before the forks: a session that began
+ * with one worker goes on with another. */
+struct net_tickets;
+size_t net_tickets_bytes(void);
+struct net_tickets *net_tickets_attach(void *shared_memory);
+/* A new key when the newest is older than 12 h; two older ones still open tickets. Process: one at
+ * a time: the master before the first fork, then the supervisor. */
+AUGURY_MUST_USE int net_tickets_rotate(struct net_tickets *tickets, uint64_t now_wall_ms);
+
+struct net_tls;
+struct net_tls_options {
+    struct bytes certificate; /* PEM: the server's, then those between it and a root */
+    struct bytes key;         /* PEM, without a password */
+    struct bytes client_ca;   /* PEM: who signs clients' certificates; empty: they need none */
+    bool is_12_allowed;       /* TLS 1.2 beside 1.3 */
+    const struct net_tickets *tickets; /* or NULL: every session begins anew */
+};
+/* The texts are not needed afterwards. AUGURY_ERR_INVALID ("bad_tls"): which of them, and why. */
+AUGURY_MUST_USE int net_tls_new(const struct net_tls_options *options, struct net_tls **out_tls,
+                                struct err *err);
+void net_tls_free(struct net_tls **tls);
 
 /* ---- HTTP server ---------------------------------------------------------------------------- */
 
@@ -111,9 +135,10 @@ struct net_server_options {
 AUGURY_MUST_USE int net_server_new(const struct net_server_options *options,
                                    struct net_server **out_server, struct err *err);
 void net_server_free(struct net_server **server); /* closes connections */
-/* Serves connections of an inherited listener; the descriptor stays the caller's. */
+/* Serves connections of an inherited listener; the descriptor stays the caller's. tls: what they
+ * speak, outliving the server; or NULL. */
 AUGURY_MUST_USE int net_server_listen(struct net_server *server, int listen_fd, const char *name,
-                                      struct err *err);
+                                      const struct net_tls *tls, struct err *err);
 /* Stops accepting, answers what has arrived, closes idle connections, says Connection: close on
  * the rest; on_drained when none is left. limit_ms: connections still open then are cut. */
 void net_server_drain(struct net_server *server, uint32_t limit_ms, void (*on_drained)(void *arg),

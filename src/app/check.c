@@ -12,6 +12,7 @@
 
 #include "augury/api.h"
 #include "augury/model.h"
+#include "heritage.h"
 
 static struct err *
 next(struct conf_errors *errors)
@@ -147,10 +148,16 @@ check_file(const char *option, const char *path, struct conf_errors *errors)
 static void
 check_listener(const struct conf_listen *listen, struct conf_errors *errors)
 {
+    struct listener_tls *tls = NULL;
     int fd = -1;
     char option[64];
     struct err why;
 
+    snprintf(option, sizeof(option), "listen \"%s\"", listen->name);
+    if (listener_tls_read(listen, &tls, &why) != 0) {
+        fail(errors, option, &why);
+    }
+    listener_tls_free(&tls);
     errno = 0;
     if (net_listener_open(listen->address, listen->backlog, &fd, &why) == 0) {
         close(fd);
@@ -160,7 +167,6 @@ check_listener(const struct conf_listen *listen, struct conf_errors *errors)
     if (why.rc == AUGURY_ERR_BUSY || errno == EADDRINUSE) {
         return;
     }
-    snprintf(option, sizeof(option), "listen \"%s\"", listen->name);
     fail(errors, option, &why);
 }
 

@@ -57,11 +57,16 @@ heritage_setup(struct heritage *heritage, const struct conf *conf, struct err *e
                                         .keeper_wake_fd = heritage->wake_fd,
                                         .wake_fds = heritage->worker_wake_fds};
     void *memory = shm_map(cache_board_bytes(&board));
-    if (heritage->shared == NULL || stats == NULL || memory == NULL) {
+    void *tickets = shm_map(net_tickets_bytes());
+    if (heritage->shared == NULL || stats == NULL || memory == NULL || tickets == NULL) {
         return err_set(err, AUGURY_ERR_NOMEM, "heritage", "shared memory was refused");
     }
     heritage->stats = stats_attach(stats);
     heritage->cache_board = cache_board_attach(memory, &board);
+    heritage->tickets = net_tickets_attach(tickets);
+    if (net_tickets_rotate(heritage->tickets, clock_wall_ms()) != 0) {
+        return err_set(err, AUGURY_ERR_IO, "heritage", "no random bytes for TLS tickets");
+    }
     return 0;
 }
 
@@ -79,6 +84,7 @@ heritage_teardown(struct heritage *heritage)
 {
     void *shared = heritage->shared;
     void *stats = heritage->stats;
+    void *tickets = heritage->tickets;
 
     /* The board's map ends with the process: only cache knows where it begins. */
     close_fd(&heritage->wake_fd);
@@ -90,9 +96,11 @@ heritage_teardown(struct heritage *heritage)
     close_fd(&heritage->command_write_fd);
     shm_unmap(&shared, sizeof(*heritage->shared));
     shm_unmap(&stats, stats_bytes());
+    shm_unmap(&tickets, net_tickets_bytes());
     heritage->shared = NULL;
     heritage->stats = NULL;
     heritage->cache_board = NULL;
+    heritage->tickets = NULL;
 }
 
 void

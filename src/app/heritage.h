@@ -28,10 +28,17 @@ struct heritage_shared {
     char failure[HERITAGE_FAILURE_BYTES];
 };
 
+/* Texts in PEM of a listener that speaks TLS: listener_tls.c. */
+struct listener_tls {
+    struct buf certificate, key, client_ca;
+    bool is_12_allowed;
+};
+
 struct heritage_listener {
     char name[32];
     char address[CONF_PATH_BYTES]; /* as configured: listeners are told apart by it */
     int fd;
+    struct listener_tls *tls; /* of the generation; NULL: plain */
 };
 
 /* What the supervisor writes to the master's command pipe; it may not be allowed to send signals.
@@ -53,6 +60,7 @@ struct heritage {
     struct heritage_shared *shared;
     struct stats *stats;
     struct cache_board *cache_board;
+    struct net_tickets *tickets;
     size_t cache_map_bytes; /* fixed for the life of the daemon, as is the environment */
     int wake_fd;            /* eventfd: the cache's rings → supervisor */
     int worker_wake_fds
@@ -64,11 +72,20 @@ struct heritage {
     struct proc_title title;
 };
 
-/* Maps the shared memory, makes the cache's board, eventfds and command pipe. title and log are left as they
- * are. */
+/* Maps the shared memory, makes the cache's board, eventfds and command pipe. title and log are
+ * left as they are. */
 AUGURY_MUST_USE int heritage_setup(struct heritage *heritage, const struct conf *conf,
                                    struct err *err);
 void heritage_teardown(struct heritage *heritage);
+
+/* Process: master, and `auguryd -t`. Reads what the listener's options name and tries it; NULL when
+ * it speaks no TLS. */
+AUGURY_MUST_USE int listener_tls_read(const struct conf_listen *listen,
+                                      struct listener_tls **out_tls, struct err *err);
+AUGURY_MUST_USE int listener_tls_open(const struct listener_tls *tls,
+                                      const struct net_tickets *tickets, struct net_tls **out_tls,
+                                      struct err *err);
+void listener_tls_free(struct listener_tls **tls);
 
 /* Process: master. Makes conf the one that the supervisor sees. */
 void heritage_conf_put(struct heritage_shared *shared, const struct conf *conf);

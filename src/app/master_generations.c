@@ -68,6 +68,7 @@ generation_forget(struct master *master, struct generation *generation)
         if (!is_used_elsewhere(master, generation, fd)) {
             close(fd);
         }
+        listener_tls_free(&generation->listeners[i].tls);
     }
     conf_free(&generation->conf);
     *generation = (struct generation){.state = GENERATION_NONE};
@@ -83,19 +84,26 @@ open_listeners(struct master *master, struct generation *generation, struct err 
         const struct heritage_listener *old = find_listener(master, wanted->address);
         struct heritage_listener *listener = &generation->listeners[i];
         char bound[128] = "";
+        struct listener_tls *tls = NULL;
         int fd = -1;
 
+        /* Read anew for each generation: a reload takes a renewed certificate. */
+        if (listener_tls_read(wanted, &tls, err) != 0) {
+            return err_at(err, "listen \"%s\"", wanted->name);
+        }
         if (old != NULL) {
             fd = old->fd;
         } else {
             int rc = net_listener_open(wanted->address, wanted->backlog, &fd, err);
             if (rc != 0) {
+                listener_tls_free(&tls);
                 return rc;
             }
         }
         snprintf(listener->name, sizeof(listener->name), "%s", wanted->name);
         snprintf(listener->address, sizeof(listener->address), "%s", wanted->address);
         listener->fd = fd;
+        listener->tls = tls;
         generation->listener_count = i + 1;
         if (old == NULL && net_address_of(fd, bound, sizeof(bound)) == 0) {
             log_event(&master->heritage.log, LOG_LEVEL_INFO, "listen", "name=%s address=%s",

@@ -214,11 +214,22 @@ on_wake(void *arg, int fd, enum net_watch_what what)
 }
 
 static void
+rotate_tickets(struct supervisor *supervisor)
+{
+    struct heritage *heritage = supervisor->heritage;
+
+    if (net_tickets_rotate(heritage->tickets, clock_wall_ms()) != 0) {
+        log_event(&heritage->log, LOG_LEVEL_WARN, "tls_tickets_kept", "reason=\"no random bytes\"");
+    }
+}
+
+static void
 on_tick(void *arg)
 {
     struct supervisor *supervisor = arg;
 
     follow_conf(supervisor);
+    rotate_tickets(supervisor);
     admin_reload_settle(supervisor->admin);
     check_readers(supervisor);
     publish_models(supervisor);

@@ -32,6 +32,7 @@ struct worker {
     struct predict_context predict;
     struct api *api;
     struct net_server *server;
+    struct net_tls *tls[CONF_LISTEN_MAX]; /* of each listener, or NULL */
     struct net_watch *life;
     struct net_watch *wake;
     struct net_timer *beat;
@@ -227,6 +228,22 @@ make_api(struct worker *worker, struct err *err)
 }
 
 static int
+listen_on(struct worker *worker, uint32_t number, struct err *err)
+{
+    struct heritage *heritage = worker->heritage;
+    struct heritage_listener *listener = &heritage->listeners[number];
+    int rc = 0;
+
+    if (listener->tls != NULL) {
+        rc = listener_tls_open(listener->tls, heritage->tickets, &worker->tls[number], err);
+        listener_tls_free(&listener->tls); /* this process's copy of the key */
+    }
+    return rc != 0 ? rc
+                   : net_server_listen(worker->server, listener->fd, listener->name,
+                                       worker->tls[number], err);
+}
+
+static int
 make_server(struct worker *worker, struct err *err)
 {
     const struct conf_limits *limits = &worker->heritage->conf->limits;
@@ -253,8 +270,7 @@ make_server(struct worker *worker, struct err *err)
 
     int rc = net_server_new(&options, &worker->server, err);
     for (uint32_t i = 0; rc == 0 && i < worker->heritage->listener_count; i++) {
-        const struct heritage_listener *listener = &worker->heritage->listeners[i];
-        rc = net_server_listen(worker->server, listener->fd, listener->name, err);
+        rc = listen_on(worker, i, err);
     }
     return rc;
 }
@@ -311,6 +327,9 @@ worker_teardown(struct worker *worker)
     cache_redis_free(&worker->redis); /* whoever waits for it is answered */
     redis_loop_fini(&worker->redis_loop);
     net_server_free(&worker->server);
+    for (size_t i = 0; i < CONF_LISTEN_MAX; i++) {
+        net_tls_free(&worker->tls[i]);
+    }
     api_free(&worker->api);
     net_watch_free(&worker->life);
     net_watch_free(&worker->wake);

@@ -74,6 +74,15 @@ const struct conf_option conf_options[] = {
      "Address and port; port 0 takes any free one."},
     {"listen", "backlog", CONF_NUMBER, LISTEN(backlog), "1024", 1, 65535, NULL, NULL,
      "Connections that the kernel may hold until a worker accepts them."},
+    {"listen", "tls_certificate", CONF_PATH, LISTEN(tls_certificate), "", 0, 0, NULL, NULL,
+     "File with the server's certificate (PEM) and those between it and a root, read anew by a "
+     "reload; empty: no TLS."},
+    {"listen", "tls_key", CONF_PATH, LISTEN(tls_key), "", 0, 0, NULL, NULL,
+     "File with the certificate's private key (PEM, without a password)."},
+    {"listen", "tls_client_ca", CONF_PATH, LISTEN(tls_client_ca), "", 0, 0, NULL, NULL,
+     "File with the certificates of those who sign clients' (PEM); empty: clients need none."},
+    {"listen", "tls_min", CONF_TEXT, LISTEN(tls_min), "1.2", 1, 7, "1.2, 1.3", NULL,
+     "Oldest version of TLS that is spoken."},
 
     {"models", "dir", CONF_PATH, PLACE(models.dir), "/var/lib/augury/models", 1, 0, NULL, NULL,
      "Folder of the model environment; durable."},

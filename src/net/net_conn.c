@@ -11,7 +11,7 @@
  * 2. Every open connection is in the wheel with a deadline.
  * 3. Deadlines of heads and bodies are set once a request and never moved by arriving bytes.
  */
-#include "net_server.h"
+#include "net_conn.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -19,261 +19,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { CONN_MAGIC = 0x434f4e4e };
-
-enum conn_state {
-    CONN_HEAD,   /* in: a part of a head, or nothing */
-    CONN_BODY,   /* in: the head and a part of its body, of need bytes together */
-    CONN_CHUNKS, /* in: the head, of need bytes; what has been decoded is in chunked */
-    CONN_LATER,  /* in: what follows the request whose answer is to come */
-    CONN_LINGER, /* all is sent and the sending side shut; what comes is dropped */
-};
-
-enum conn_wait { WAIT_FIRST, WAIT_IDLE, WAIT_HEAD, WAIT_BODY, WAIT_ANSWER, WAIT_SEND, WAIT_LINGER };
-
-/* A chunked body that did not arrive in one read. */
-struct chunked {
-    struct http_chunks chunks;
-    struct buf body;
-};
-
-struct conn {
-    uint32_t magic;
-    int fd;
-    struct listener *listener;
-    struct net_server *server;
-    struct net_list all;
-    struct net_list ready;
-    struct net_deadline deadline;
-    struct buf in;
-    struct buf out;
-    size_t out_sent; /* bytes of out that are gone */
-    size_t seen;     /* CONN_HEAD: bytes of in that were parsed in vain; CONN_LATER: its place */
-    size_t need;     /* CONN_LINGER: bytes dropped */
-    struct chunked *chunked;
-    uint8_t state;     /* enum conn_state */
-    uint8_t wait;      /* enum conn_wait: which deadline runs */
-    short armed;       /* EV_READ, EV_WRITE or 0 */
-    bool is_closing;   /* the last answer is written or being sent */
-    bool is_lingering; /* the client may still be sending */
-    bool has_answered; /* in this turn: the deadline begins anew */
-    union {
-        struct sockaddr any;
-        struct sockaddr_in in4;
-        struct sockaddr_in6 in6;
-    } peer;
-    struct event event;
-};
-_Static_assert(sizeof(struct conn) <= 300 + sizeof(struct event), "idle connections are cheap");
-
 static void conn_process(struct conn *conn, struct bytes input);
-
-static struct conn *
-conn_cast(void *arg)
-{
-    struct conn *conn = arg;
-
-    AUGURY_ASSERT(conn->magic == CONN_MAGIC);
-    return conn;
-}
-
-/* ---- close ---------------------------------------------------------------------------------- */
-
-static void
-chunked_free(struct chunked **chunked)
-{
-    if (*chunked != NULL) {
-        buf_fini(&(*chunked)->body);
-        free(*chunked);
-        *chunked = NULL;
-    }
-}
-
-static void
-conn_close(struct conn *conn)
-{
-    struct net_server *server = conn->server;
-
-    log_event(server->log, LOG_LEVEL_DEBUG, "connection_closed", "fd=%d", conn->fd);
-    if (conn->state == CONN_LATER) {
-        later_release(server, (uint32_t)conn->seen);
-    }
-    if (conn->armed != 0) {
-        event_del(&conn->event);
-    }
-    net_wheel_del(&conn->deadline);
-    net_list_del(&conn->all);
-    net_list_del(&conn->ready);
-    close(conn->fd);
-    buf_fini(&conn->in);
-    buf_fini(&conn->out);
-    chunked_free(&conn->chunked);
-    conn->magic = 0;
-    free(conn);
-    server_forget(server);
-}
-
-static void
-conn_wait(struct conn *conn, enum conn_wait wait, uint32_t timeout_ms)
-{
-    conn->wait = (uint8_t)wait;
-    net_wheel_set(&conn->server->wheel, &conn->deadline, server_now_ms(conn->server) + timeout_ms);
-}
-
-static void on_event(evutil_socket_t fd, short what, void *arg);
-
-/* Waits for EV_READ, for EV_WRITE, or for nothing (0). */
-static void
-conn_arm(struct conn *conn, short what)
-{
-    if (conn->armed == what) {
-        return;
-    }
-    if (conn->armed != 0) {
-        event_del(&conn->event);
-    }
-    conn->armed = what;
-    if (what != 0) {
-        int rc = event_assign(&conn->event, conn->server->loop->base, conn->fd,
-                              (short)(what | EV_PERSIST), on_event, conn);
-        AUGURY_ASSERT(rc == 0);
-        rc = event_add(&conn->event, NULL);
-        AUGURY_ASSERT(rc == 0);
-    }
-}
-
-/* All is sent. A client that may still be sending is given time to read the answer: closing a
- * socket with unread input would reset the connection and throw the answer away (RFC 9112 9.6). */
-static void
-conn_finish(struct conn *conn)
-{
-    if (!conn->is_lingering || shutdown(conn->fd, SHUT_WR) != 0) {
-        conn_close(conn);
-        return;
-    }
-    buf_fini(&conn->in);
-    chunked_free(&conn->chunked);
-    net_list_del(&conn->ready);
-    conn->state = CONN_LINGER;
-    conn->need = 0;
-    conn_wait(conn, WAIT_LINGER, LINGER_MS);
-    conn_arm(conn, EV_READ);
-}
-
-/* MSG_TRUNC: what comes is dropped in the kernel, not copied (tcp(7)). */
-static void
-conn_linger(struct conn *conn)
-{
-    ssize_t n = recv(conn->fd, conn->server->scratch, SCRATCH_BYTES, MSG_TRUNC);
-
-    if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
-        return;
-    }
-    conn->need += n > 0 ? (size_t)n : 0;
-    if (n <= 0 || conn->need > LINGER_BYTES) {
-        conn_close(conn);
-    }
-}
-
-/* ---- send ----------------------------------------------------------------------------------- */
-
-/* Sends the turn's output, or a late answer. False: the connection is gone. Afterwards conn->out
- * has what was not taken. */
-static bool
-conn_send(struct conn *conn, struct buf *out)
-{
-    size_t sent = 0;
-
-    if (buf_finish(out) != 0) {
-        conn_close(conn);
-        return false;
-    }
-    if (out->len == 0) {
-        return true;
-    }
-    /* What the socket did not take before comes first. */
-    ssize_t n = conn->out.len > 0 ? 0 : send(conn->fd, out->data, out->len, MSG_NOSIGNAL);
-    if (n < 0 && errno != EAGAIN && errno != EINTR) {
-        conn_close(conn);
-        return false;
-    }
-    sent = n > 0 ? (size_t)n : 0;
-    stats_add(conn->server->stats, STATS_HTTP_BYTES_OUT, sent);
-    if (sent < out->len) {
-        buf_put(&conn->out, out->data + sent, out->len - sent);
-        if (buf_finish(&conn->out) != 0) {
-            conn_close(conn);
-            return false;
-        }
-    }
-    return true;
-}
-
-static void
-conn_mark_ready(struct conn *conn)
-{
-    conn_arm(conn, 0);
-    conn_wait(conn, WAIT_HEAD, conn->server->limits.header_timeout_ms);
-    if (!net_list_is_linked(&conn->ready)) {
-        net_list_add(&conn->server->ready, &conn->ready);
-        server_call_next_turn(conn->server);
-    }
-}
-
-/* Goes on when what was answered has been sent: an answer that is to come, what has been read, or
- * what will be. */
-static void
-conn_go_on(struct conn *conn)
-{
-    const struct net_server *server = conn->server;
-
-    if (conn->state == CONN_LATER) {
-        uint64_t until_ms = server->laters[conn->seen].until_ms;
-        uint64_t now_ms = server_now_ms(server);
-        if (conn->armed == EV_WRITE) {
-            conn_arm(conn, 0);
-        }
-        conn_wait(conn, WAIT_ANSWER, until_ms > now_ms ? (uint32_t)(until_ms - now_ms) : 0);
-    } else if (conn->is_closing) {
-        conn_finish(conn);
-    } else if (conn->in.len > 0) {
-        conn->seen = 0;
-        conn_mark_ready(conn); /* a whole request may wait in what has been read */
-    } else {
-        conn_wait(conn, WAIT_IDLE, server->limits.keepalive_timeout_ms);
-        conn_arm(conn, EV_READ);
-    }
-}
-
-static void
-conn_wait_send(struct conn *conn)
-{
-    conn_arm(conn, EV_WRITE);
-    conn_wait(conn, WAIT_SEND, conn->server->limits.send_timeout_ms);
-}
-
-/* The socket takes bytes again. */
-static void
-conn_flush(struct conn *conn)
-{
-    size_t left = conn->out.len - conn->out_sent;
-    ssize_t n = send(conn->fd, conn->out.data + conn->out_sent, left, MSG_NOSIGNAL);
-
-    if (n < 0) {
-        if (errno != EAGAIN && errno != EINTR) {
-            conn_close(conn);
-        }
-        return;
-    }
-    stats_add(conn->server->stats, STATS_HTTP_BYTES_OUT, (size_t)n);
-    conn->out_sent += (size_t)n;
-    if (conn->out_sent < conn->out.len) {
-        return;
-    }
-    buf_fini(&conn->out);
-    conn->out_sent = 0;
-    conn_go_on(conn);
-}
 
 /* ---- decode and answer ---------------------------------------------------------------------- */
 
@@ -421,7 +167,7 @@ conn_step_chunks(struct conn *conn, struct bytes input, size_t *out_used)
     conn_parse_again(conn, input, &head_len);
     conn_answer(conn, buf_view(&chunked->body));
     *out_used = conn->need + used;
-    chunked_free(&conn->chunked);
+    conn_chunked_free(&conn->chunked);
     return 0;
 }
 
@@ -523,7 +269,7 @@ conn_wait_input(struct conn *conn)
     const struct net_limits *limits = &conn->server->limits;
     bool is_new = conn->has_answered;
 
-    conn_arm(conn, EV_READ);
+    conn_expect_input(conn);
     if (conn->state != CONN_HEAD) {
         if (is_new || conn->wait != WAIT_BODY) {
             conn_wait(conn, WAIT_BODY, limits->body_timeout_ms);
@@ -602,7 +348,7 @@ static void
 conn_read(struct conn *conn)
 {
     struct net_server *server = conn->server;
-    ssize_t n = recv(conn->fd, server->scratch, SCRATCH_BYTES, 0);
+    ssize_t n = conn_receive(conn);
 
     if (n <= 0) {
         if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
@@ -623,29 +369,15 @@ conn_read(struct conn *conn)
     conn_process(conn, buf_view(&conn->in));
 }
 
-/* Something comes while an answer is to come, and stays where it is; a reset ends the wait. The end
- * of what the client sends does not: it may well wait for its answer. */
-static void
-conn_peek(struct conn *conn)
-{
-    uint8_t byte = 0;
-
-    if (recv(conn->fd, &byte, 1, MSG_PEEK) < 0 && errno != EAGAIN && errno != EINTR) {
-        conn_close(conn);
-    } else {
-        conn_arm(conn, 0);
-    }
-}
-
-static void
-on_event(evutil_socket_t fd, short what, void *arg)
+void
+conn_event(evutil_socket_t fd, short what, void *arg)
 {
     struct conn *conn = conn_cast(arg);
     struct net_server *server = conn->server;
 
     (void)fd;
     server_turn(server);
-    if ((what & EV_WRITE) != 0) {
+    if ((what & EV_WRITE) != 0 && conn->out.len > 0) {
         conn_flush(conn);
         return;
     }
@@ -699,6 +431,13 @@ conn_open(struct listener *listener, int fd, const struct sockaddr *address)
     if (conn == NULL) {
         return;
     }
+    if (listener->tls != NULL) {
+        conn->tls = tls_accept(listener->tls, fd);
+        if (conn->tls == NULL) {
+            conn_close(conn);
+            return;
+        }
+    }
     size_t len = address->sa_family == AF_INET6 ? sizeof(conn->peer.in6) : sizeof(conn->peer.in4);
     memcpy(&conn->peer, address, len);
     stats_add(conn->server->stats, STATS_HTTP_CONNECTIONS_ACCEPTED, 1);
@@ -717,6 +456,10 @@ conn_open_refused(struct listener *listener, int fd, bool may_linger)
 
     buf_reset(&server->out);
     answer_put_refusal(server, &refusal);
+    if (listener->tls != NULL) { /* a handshake is what the limit is there to save */
+        close(fd);
+        return;
+    }
     ssize_t n = send(fd, server->out.data, server->out.len, MSG_NOSIGNAL);
     if (n < 0 || !may_linger) {
         close(fd);
@@ -765,7 +508,12 @@ conn_resume_ready(struct net_server *server)
     }
     while (!net_list_is_empty(&now)) {
         struct conn *conn = conn_cast(NET_LIST_OWNER(net_list_pop(&now), struct conn, ready));
-        conn_process(conn, buf_view(&conn->in));
+        if (conn->reads_next) {
+            conn->reads_next = false;
+            conn_read(conn);
+        } else {
+            conn_process(conn, buf_view(&conn->in));
+        }
     }
 }
 

@@ -238,7 +238,8 @@ on_accept(evutil_socket_t listen_fd, short what, void *arg)
 }
 
 int
-net_server_listen(struct net_server *server, int listen_fd, const char *name, struct err *err)
+net_server_listen(struct net_server *server, int listen_fd, const char *name,
+                  const struct net_tls *tls, struct err *err)
 {
     struct listener *listener = calloc(1, sizeof(*listener));
 
@@ -248,6 +249,7 @@ net_server_listen(struct net_server *server, int listen_fd, const char *name, st
     listener->magic = LISTENER_MAGIC;
     listener->server = server;
     listener->fd = listen_fd;
+    listener->tls = tls;
     snprintf(listener->name, sizeof(listener->name), "%s", name);
     struct event_base *base = server->loop->base;
     if (event_assign(&listener->event, base, listen_fd, EV_READ | EV_PERSIST, on_accept,

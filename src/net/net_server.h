@@ -2,7 +2,7 @@
 /*
  * net_server.h - one HTTP server on one loop: its listeners, its connections, and the buffers all
  * of them share, because only one of them is at work at a time. Private to net: net_server.c
- * accepts, drains and counts, net_conn.c reads, decodes and sends, net_answer.c writes heads.
+ * accepts, drains and counts, net_conn*.c reads, decodes and sends, net_answer.c writes heads.
  */
 #pragma once
 
@@ -31,6 +31,7 @@ struct listener {
     struct net_list link;
     struct net_server *server;
     int fd;
+    const struct net_tls *tls; /* or NULL */
     char name[48];
     bool has_waited; /* after a pause one connection is taken whatever the share */
     struct event event;

@@ -31,6 +31,7 @@ enum {
 struct bench {
     struct net_loop *loop;
     struct net_server *server;
+    struct net_tls *tls; /* may be NULL */
     struct net_watch *commands;
     void *board;
     struct net_share *share; /* may be NULL */
@@ -199,7 +200,7 @@ bench_start_shared(struct bench *bench, const struct net_limits *limits, struct 
                                          .stats = stats_slot(bench->stats, 0),
                                          .share = bench->share};
     return net_server_new(&options, &bench->server, NULL) == 0 &&
-           net_server_listen(bench->server, bench->listen_fd, "public", NULL) == 0 &&
+           net_server_listen(bench->server, bench->listen_fd, "public", bench->tls, NULL) == 0 &&
            net_watch_new(bench->loop, bench->command_fds[0], NET_WATCH_READ, on_command, bench,
                          &bench->commands) == 0 &&
            pthread_create(&bench->thread, NULL, run, bench) == 0;

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * net_conn.h - one HTTP connection, shared by net_conn.c, which decodes and answers, and
+ * net_conn_io.c, which receives, sends, waits and closes. Private to these two.
+ */
+#pragma once
+
+#include "net_server.h"
+#include "net_tls.h"
+
+enum { CONN_MAGIC = 0x434f4e4e };
+
+enum conn_state {
+    CONN_HEAD,   /* in: a part of a head, or nothing */
+    CONN_BODY,   /* in: the head and a part of its body, of need bytes together */
+    CONN_CHUNKS, /* in: the head, of need bytes; what has been decoded is in chunked */
+    CONN_LATER,  /* in: what follows the request whose answer is to come */
+    CONN_LINGER, /* all is sent and the sending side shut; what comes is dropped */
+};
+
+enum conn_wait { WAIT_FIRST, WAIT_IDLE, WAIT_HEAD, WAIT_BODY, WAIT_ANSWER, WAIT_SEND, WAIT_LINGER };
+
+/* A chunked body that did not arrive in one read. */
+struct chunked {
+    struct http_chunks chunks;
+    struct buf body;
+};
+
+struct conn {
+    uint32_t magic;
+    int fd;
+    struct listener *listener;
+    struct net_server *server;
+    struct net_list all;
+    struct net_list ready;
+    struct net_deadline deadline;
+    struct buf in;
+    struct buf out;
+    size_t out_sent; /* bytes of out that are gone */
+    size_t seen;     /* CONN_HEAD: bytes of in that were parsed in vain; CONN_LATER: its place */
+    size_t need;     /* CONN_LINGER: bytes dropped */
+    struct chunked *chunked;
+    struct tls_session *tls; /* or NULL: plain */
+    uint8_t state;           /* enum conn_state */
+    uint8_t wait;            /* enum conn_wait: which deadline runs */
+    short armed;             /* EV_READ, EV_WRITE or 0 */
+    bool is_closing;         /* the last answer is written or being sent */
+    bool is_lingering;       /* the client may still be sending */
+    bool has_answered;       /* in this turn: the deadline begins anew */
+    bool has_more;   /* more has arrived than the last read took, and the socket is silent of it */
+    bool reads_next; /* on the ready list to read, not to answer what is in */
+    union {
+        struct sockaddr any;
+        struct sockaddr_in in4;
+        struct sockaddr_in6 in6;
+    } peer;
+    struct event event;
+};
+_Static_assert(sizeof(struct conn) <= 300 + sizeof(struct event), "idle connections are cheap");
+
+struct conn *conn_cast(void *arg);
+void conn_chunked_free(struct chunked **chunked);
+void conn_close(struct conn *conn);
+/* Sets the one deadline that runs. */
+void conn_wait(struct conn *conn, enum conn_wait wait, uint32_t timeout_ms);
+/* Waits for EV_READ, for EV_WRITE, or for nothing (0): conn_event() is called. */
+void conn_arm(struct conn *conn, short what);
+/* All is sent. A client that may still be sending is given time to read the answer: closing a
+ * socket with unread input would reset the connection and throw the answer away (RFC 9112 9.6). */
+void conn_finish(struct conn *conn);
+void conn_linger(struct conn *conn);
+/* Something comes while an answer is to come, and stays where it is; a reset ends the wait. The end
+ * of what the client sends does not: it may well wait for its answer. */
+void conn_peek(struct conn *conn);
+/* Sends the turn's output, or a late answer. False: the connection is gone. Afterwards conn->out
+ * has what was not taken. */
+bool conn_send(struct conn *conn, struct buf *out);
+/* Whole requests wait in conn->in: the next turn answers them. */
+void conn_mark_ready(struct conn *conn);
+/* Waits for what the client sends; the rest of what it has sent is read in the next turn. */
+void conn_expect_input(struct conn *conn);
+/* Goes on when what was answered has been sent: an answer that is to come, what has been read, or
+ * what will be. */
+void conn_go_on(struct conn *conn);
+void conn_wait_send(struct conn *conn);
+/* The socket takes bytes again. */
+void conn_flush(struct conn *conn);
+/* As recv(2), into the server's scratch memory. */
+ssize_t conn_receive(struct conn *conn);
+/* The socket can do what conn_arm() waits for: net_conn.c. */
+void conn_event(evutil_socket_t fd, short what, void *arg);
