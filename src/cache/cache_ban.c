@@ -19,6 +19,12 @@ relaxed(const atomic_uint_least64_t *word)
     return atomic_load_explicit(word, memory_order_relaxed);
 }
 
+static uint64_t
+acquired(const atomic_uint_least64_t *word)
+{
+    return atomic_load_explicit(word, memory_order_acquire);
+}
+
 /* ---- patterns ------------------------------------------------------------------------------ */
 
 /* Bytes of the set that begins at pattern.data[at] with '['; 0: it is not closed. */
@@ -148,14 +154,14 @@ slot_write(struct cache_ban_slot *slot, uint64_t stamp, uint64_t created_wall_ms
     if (pattern.len > 0) {
         memcpy(words, pattern.data, pattern.len);
     }
+    /* Whoever sees one of the words sees the odd version before it. */
     atomic_store_explicit(&slot->version, version | 1, memory_order_relaxed);
-    atomic_thread_fence(memory_order_release);
-    atomic_store_explicit(&slot->stamp, stamp, memory_order_relaxed);
-    atomic_store_explicit(&slot->created_wall_ms, created_wall_ms, memory_order_relaxed);
-    atomic_store_explicit(&slot->swept, 0, memory_order_relaxed);
-    atomic_store_explicit(&slot->len, pattern.len, memory_order_relaxed);
+    atomic_store_explicit(&slot->stamp, stamp, memory_order_release);
+    atomic_store_explicit(&slot->created_wall_ms, created_wall_ms, memory_order_release);
+    atomic_store_explicit(&slot->swept, 0, memory_order_release);
+    atomic_store_explicit(&slot->len, pattern.len, memory_order_release);
     for (size_t i = 0; i < AUGURY_COUNT(words); i++) {
-        atomic_store_explicit(&slot->pattern[i], words[i], memory_order_relaxed);
+        atomic_store_explicit(&slot->pattern[i], words[i], memory_order_release);
     }
     atomic_store_explicit(&slot->version, (version | 1) + 1, memory_order_release);
 }
@@ -167,14 +173,13 @@ slot_read(const struct cache_ban_slot *slot, struct cache_ban *out_ban)
     for (int tries = 0; tries < VERSION_TRIES; tries++) {
         uint64_t words[CACHE_BAN_BYTES / 8];
         uint64_t version = atomic_load_explicit(&slot->version, memory_order_acquire);
-        out_ban->stamp = relaxed(&slot->stamp);
-        out_ban->created_wall_ms = relaxed(&slot->created_wall_ms);
-        out_ban->swept = relaxed(&slot->swept);
-        out_ban->len = relaxed(&slot->len);
+        out_ban->stamp = acquired(&slot->stamp);
+        out_ban->created_wall_ms = acquired(&slot->created_wall_ms);
+        out_ban->swept = acquired(&slot->swept);
+        out_ban->len = acquired(&slot->len);
         for (size_t i = 0; i < AUGURY_COUNT(words); i++) {
-            words[i] = relaxed(&slot->pattern[i]);
+            words[i] = acquired(&slot->pattern[i]);
         }
-        atomic_thread_fence(memory_order_acquire);
         if ((version & 1) == 0 && relaxed(&slot->version) == version &&
             out_ban->len <= CACHE_BAN_BYTES) {
             memcpy(out_ban->pattern, words, sizeof(words));
