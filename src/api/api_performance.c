@@ -138,6 +138,34 @@ put_cache_members(struct wire_writer *writer, const struct stats *stats)
     put_shadow(writer, stats);
 }
 
+/* The tier that joins machines: zeros where there is none. */
+static void
+put_redis(struct wire_writer *writer, const struct stats *stats)
+{
+    static const enum stats_id hits[] = {STATS_REDIS_HITS_PREDICTION, STATS_REDIS_HITS_FEATURE,
+                                         STATS_REDIS_HITS_LINEUP,     STATS_REDIS_HITS_MODEL,
+                                         STATS_REDIS_HITS_RESPONSE,   STATS_REDIS_HITS_OBJECT};
+    uint64_t found = 0;
+
+    for (size_t i = 0; i < AUGURY_COUNT(hits); i++) {
+        found += stats_sum(stats, hits[i]);
+    }
+    wire_object(writer, 11);
+    put_total(writer, "workers_up", stats, STATS_REDIS_UP);
+    put_total(writer, "bus_up", stats, STATS_REDIS_BUS_UP);
+    wire_key(writer, "hits");
+    wire_put_u64(writer, found);
+    put_total(writer, "misses", stats, STATS_REDIS_MISSES);
+    put_total(writer, "puts", stats, STATS_REDIS_PUTS);
+    put_total(writer, "dropped", stats, STATS_REDIS_DROPPED);
+    put_total(writer, "timeouts", stats, STATS_REDIS_TIMEOUTS);
+    put_total(writer, "errors", stats, STATS_REDIS_ERRORS);
+    put_total(writer, "breaker_opened", stats, STATS_REDIS_OPENED);
+    put_total(writer, "gaps", stats, STATS_REDIS_GAPS);
+    put_latency(writer, stats, STATS_REDIS_GET);
+    wire_end(writer);
+}
+
 void
 api_put_performance(struct wire_writer *writer, const struct stats *stats,
                     const struct proc_board *board, uint64_t now_wall_ms)
@@ -145,7 +173,7 @@ api_put_performance(struct wire_writer *writer, const struct stats *stats,
     uint64_t started_ms = atomic_load(&board->started_wall_ms);
     uint64_t uptime_ms = now_wall_ms > started_ms && started_ms > 0 ? now_wall_ms - started_ms : 0;
 
-    wire_object(writer, 4);
+    wire_object(writer, 5);
     wire_key(writer, "uptime_s");
     wire_put_u64(writer, uptime_ms / 1000);
     wire_key(writer, "http");
@@ -159,6 +187,8 @@ api_put_performance(struct wire_writer *writer, const struct stats *stats,
     put_total(writer, "used_bytes", stats, STATS_CACHE_USED_BYTES);
     put_total(writer, "quota_bytes", stats, STATS_CACHE_QUOTA_BYTES);
     wire_end(writer);
+    wire_key(writer, "redis");
+    put_redis(writer, stats);
     wire_end(writer);
 }
 

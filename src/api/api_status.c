@@ -172,13 +172,36 @@ api_put_workers(struct wire_writer *writer, const struct proc_board *board, uint
     wire_end(writer);
 }
 
+/* What is outside and used: where, and whether it answers now. */
+static void
+put_sources(struct wire_writer *writer, const struct conf *conf, const struct stats *stats)
+{
+    bool has_redis = conf->redis.address[0] != '\0';
+
+    wire_object(writer, 1);
+    wire_key(writer, "redis");
+    wire_object(writer, 3);
+    wire_key(writer, "address");
+    if (has_redis) {
+        wire_put_text(writer, conf->redis.address);
+    } else {
+        wire_put_null(writer);
+    }
+    wire_key(writer, "workers_up");
+    wire_put_u64(writer, stats_sum(stats, STATS_REDIS_UP));
+    wire_key(writer, "bus_up");
+    wire_put_bool(writer, stats_sum(stats, STATS_REDIS_BUS_UP) > 0);
+    wire_end(writer);
+    wire_end(writer);
+}
+
 void
 api_put_status(struct wire_writer *writer, const struct conf *conf, const struct proc_board *board,
                const struct stats *stats, uint64_t now_wall_ms)
 {
     uint64_t started_ms = atomic_load(&board->started_wall_ms);
 
-    wire_object(writer, 11);
+    wire_object(writer, 12);
     wire_key(writer, "name");
     wire_put_text(writer, "augury");
     wire_key(writer, "version");
@@ -201,6 +224,8 @@ api_put_status(struct wire_writer *writer, const struct conf *conf, const struct
         wire_put_text(writer, conf->listen[i].address);
     }
     wire_end(writer);
+    wire_key(writer, "sources");
+    put_sources(writer, conf, stats);
     wire_key(writer, "reloads");
     put_reloads(writer, board);
     wire_key(writer, "processes");
