@@ -760,7 +760,13 @@ cache_bus_new(const struct cache_bus_options *options, struct cache_bus **out_bu
         return rc;
     }
     bus->clock = bus->clock_before = cache_stamp(bus->cache);
-    cache_marks_reset(bus->marks, UINT64_MAX, bus->clock);
+    if (cache_marks_are_known(bus->marks)) {
+        /* The last one died: what it did is done. */
+        bus->last = redis_place_of_mark(cache_marks_last(bus->marks));
+        bus->has_begun = true;
+    } else {
+        cache_marks_reset(bus->marks, UINT64_MAX, bus->clock);
+    }
     if (atomic_load(&bus->marks->unpublished) != 0) {
         /* The last one died with news that nobody else knows. */
         unsent_add(bus, CACHE_NEWS_FLUSH, bytes_of(NULL, 0), 1);
@@ -780,6 +786,7 @@ cache_bus_free(struct cache_bus **bus)
     }
     if ((*bus)->stream[0] != '\0') {
         cache_keeper_on_news((*bus)->cache, NULL, NULL);
+        cache_marks_reset((*bus)->marks, UINT64_MAX, 0); /* the next one may have another stream */
         (*bus)->loop.timer((*bus)->loop.arg, 0);
     }
     for (size_t i = 0; i < CACHE_REDIS_LINES; i++) {

@@ -44,6 +44,12 @@ redis_place_mark(struct redis_place place)
     return place.ms << 16 | (place.number > UINT16_MAX ? UINT16_MAX : place.number);
 }
 
+struct redis_place
+redis_place_of_mark(uint64_t mark)
+{
+    return (struct redis_place){.ms = mark >> 16, .number = mark & UINT16_MAX};
+}
+
 static struct bytes
 bytes_of_reply(const redisReply *reply)
 {

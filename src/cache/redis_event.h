@@ -16,6 +16,7 @@ struct redis_place {
 bool redis_place_is_after(struct redis_place a, struct redis_place b);
 /* In one number, as values carry it. */
 uint64_t redis_place_mark(struct redis_place place);
+struct redis_place redis_place_of_mark(uint64_t mark);
 
 const char *redis_event_kind(enum cache_news_kind kind);
 

@@ -117,6 +117,12 @@ key_add(struct cache_marks *marks, uint64_t hash, uint64_t mark)
     store(&set->ways[place].mark, mark);
 }
 
+bool
+cache_marks_are_known(const struct cache_marks *marks)
+{
+    return (load(&marks->sequence) & 1) == 0 && load(&marks->is_known) != 0;
+}
+
 void
 cache_marks_add(struct cache_marks *marks, const struct cache_mark_new *fresh)
 {

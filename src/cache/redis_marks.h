@@ -68,6 +68,8 @@ void cache_marks_add(struct cache_marks *marks, const struct cache_mark_new *eve
 /* All invalidations of this machine with a stamp up to it are in the stream and were added. */
 void cache_marks_clean(struct cache_marks *marks, uint64_t stamp);
 uint64_t cache_marks_last(const struct cache_marks *marks);
+/* False also when the last writer died in the middle. */
+bool cache_marks_are_known(const struct cache_marks *marks);
 
 /* Process: worker. What a value carries that was made from inputs read at stamp; false: unknown. */
 bool cache_marks_of_stamp(const struct cache_marks *marks, uint64_t stamp, uint64_t *out_mark);

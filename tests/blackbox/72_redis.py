@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import re
+import signal
 import subprocess
 import threading
 import time
@@ -283,6 +284,33 @@ def test_redis_in_trouble_is_noticed_by_the_counters_alone(daemon):
         equal(one.metrics()["augury_redis_gaps_total"], 0)
         equal(json.loads(ask(one, "GET", "status")[1])["sources"],
               {"redis": {"address": "unix:" + proxy.path, "workers_up": 1, "bus_up": True}})
+
+
+def test_a_killed_supervisor_and_a_reload_leave_the_bus_working(daemon):
+    with Pair(daemon) as pair:
+        one, other = pair.daemons
+
+        def is_up():
+            try:
+                return one.metrics().get("augury_redis_bus_up") == 1
+            except OSError:
+                return False
+
+        ask(one, "PUT", "objects/a", b"1")
+        wait_for(lambda: ask(other, "GET", "objects/a")[1] == b"1", "it is there")
+        os.kill(one.children("supervisor").popitem()[1], signal.SIGKILL)
+        one.wait_event("child_start", 3)
+        wait_for(is_up, "the bus is up again", 15)
+        equal(ask(one, "PUT", "objects/a", b"2")[0].status, 204)
+        wait_for(lambda: ask(other, "GET", "objects/a")[1] == b"2", "it has changed")
+        equal(one.metrics()["augury_redis_gaps_total"] + other.metrics()["augury_redis_gaps_total"], 0)
+        one.sections["redis"]["prefix"] = '"other:"'
+        one.write_conf()
+        one.send(signal.SIGHUP)
+        one.wait_event("conf_adopted")
+        wait_for(is_up, "the bus is up again", 15)
+        ask(one, "PUT", "objects/b", b"3")
+        wait_for(lambda: pair.redis.ask("EXISTS other:object:b") == b":1\r\n", "it lies under the new prefix")
 
 
 def test_a_redis_that_is_not_there_is_no_reason_not_to_start(daemon):

@@ -439,6 +439,37 @@ a_bus_that_died_with_news_has_everything_forgotten(void)
     world_end(&w);
 }
 
+/* As a supervisor that was killed leaves it. */
+static void
+a_bus_after_one_that_was_killed_goes_on_where_it_was(void)
+{
+    struct world w;
+    uint64_t entries = 0;
+
+    if (!world_begin(&w)) {
+        world_end(&w);
+        SKIP("no redis-server");
+    }
+    CHECK(bus_open(&w.a, w.server.address) && bus_open(&w.b, w.server.address));
+    CHECK(wait_up(&w));
+    CHECK_INT(cache_keeper_flush(w.a.c.cache, &entries), 0);
+    CHECK(wait_counted(&w, &w.b, STATS_REDIS_EVENTS_TAKEN, 1));
+    CHECK(keep(&w.b, "object:a", NULL));
+    struct cache_marks *kept = malloc(sizeof(*kept));
+    CHECK(kept != NULL);
+    memcpy(kept, w.b.c.board->marks, sizeof(*kept));
+    cache_bus_free(&w.b.bus);
+    memcpy(w.b.c.board->marks, kept, sizeof(*kept));
+    free(kept);
+    CHECK_INT(cache_keeper_purge(w.a.c.cache, bytes_of_text("object:b")), AUGURY_NOT_FOUND);
+    CHECK(wait_counted(&w, &w.a, STATS_REDIS_EVENTS_SENT, 2));
+    CHECK(bus_open(&w.b, w.server.address));
+    CHECK(wait_counted(&w, &w.b, STATS_REDIS_EVENTS_TAKEN, 2));
+    CHECK(has(&w.b, "object:a")); /* the flush is not done again */
+    CHECK_INT(counted(&w.b, STATS_REDIS_GAPS), 0);
+    world_end(&w);
+}
+
 static void
 what_anybody_else_writes_into_the_stream_does_no_harm(void)
 {
@@ -496,6 +527,7 @@ main(void)
     TAP_RUN(a_machine_that_starts_does_what_the_stream_still_has);
     TAP_RUN(more_news_than_are_remembered_become_one_flush);
     TAP_RUN(a_bus_that_died_with_news_has_everything_forgotten);
+    TAP_RUN(a_bus_after_one_that_was_killed_goes_on_where_it_was);
     TAP_RUN(what_anybody_else_writes_into_the_stream_does_no_harm);
     return tap_done();
 }
