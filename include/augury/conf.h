@@ -98,6 +98,7 @@ struct conf {
     struct {
         char dir[CONF_PATH_BYTES];
         uint64_t size_bytes; /* quota */
+        uint32_t entries;    /* quota; 0: none */
         uint64_t map_bytes;  /* 0: size_bytes × 4 */
         uint64_t ring_bytes; /* of one worker slot */
         /* Features are rounded to so many decimals before they are read; 255: not at all. */

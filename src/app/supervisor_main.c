@@ -192,6 +192,7 @@ follow_conf(struct supervisor *supervisor)
         open_bus(supervisor);
     }
     cache_keeper_quota(supervisor->cache, supervisor->conf.cache.size_bytes);
+    cache_keeper_quota_entries(supervisor->cache, supervisor->conf.cache.entries);
     follow_log(supervisor);
     heritage->generation = atomic_load(&heritage->shared->board.generation);
     log_name(&heritage->log, "supervisor", heritage->generation);
@@ -314,6 +315,7 @@ open_environments(struct supervisor *supervisor, struct err *err)
     }
     if (rc == 0) {
         cache_keeper_quota(supervisor->cache, conf->cache.size_bytes);
+        cache_keeper_quota_entries(supervisor->cache, conf->cache.entries);
         publish_models(supervisor);
     }
     return rc;

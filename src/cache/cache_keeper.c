@@ -10,7 +10,7 @@
 #include <string.h>
 
 enum {
-    GROUP_BYTES = 64 << 10,
+    GROUP_BYTES = 48 << 10,
     QUOTA_SHARE = 16, /* of the quota, a group takes at most this part */
     SAME_EXPIRY_MS = 1000,
     LARGEST_SHARE = 4, /* an entry over a quarter of the quota is dropped */

@@ -273,7 +273,7 @@ struct cache_board {
 
 /* ---- what is no longer true: cache_generation.c -------------------------------------------- */
 
-enum { CACHE_TAG_COUNT = 1 << 16, CACHE_TOMBS = 1 << 12, CACHE_GROUP_ENTRIES = 32 };
+enum { CACHE_TAG_COUNT = 1 << 16, CACHE_TOMBS = 1 << 12, CACHE_GROUP_ENTRIES = 24 };
 
 /* Keys of CACHE_TABLE_INVALID. The value is a stamp; of a ban its stamp, when it was made (ms), and
  * its pattern. */

@@ -104,7 +104,9 @@ const struct conf_option conf_options[] = {
      "Group whose members may read entries straight from the folder, with libaugury; empty: nobody "
      "but the daemon."},
     {"cache", "size", CONF_SIZE, PLACE(cache.size_bytes), "256MiB", 4 * MIB, 1 * TIB, NULL, NULL,
-     "Quota of the memory tier; the oldest entries make room."},
+     "Quota of the memory tier; entries that are not asked for make room."},
+    {"cache", "entries", CONF_NUMBER, PLACE(cache.entries), "0", 0, UINT32_MAX, NULL, NULL,
+     "Most entries of the memory tier, besides its size; 0: any number."},
     {"cache", "map", CONF_SIZE, PLACE(cache.map_bytes), "0", 0, 16 * TIB, NULL, NULL,
      "Address space of the memory tier; 0: four times its size."},
     {"cache", "ring", CONF_SIZE, PLACE(cache.ring_bytes), "1MiB", 64 * KIB, 64 * MIB, NULL, NULL,
