@@ -51,7 +51,8 @@ void api_put_workers(struct wire_writer *writer, const struct proc_board *board,
                      uint64_t now_mono_ms);
 void api_put_stats(struct wire_writer *writer, const struct stats *stats);
 void api_put_performance(struct wire_writer *writer, const struct stats *stats,
-                         const struct proc_board *board, uint64_t now_wall_ms);
+                         const struct proc_board *board, const struct cache *cache,
+                         uint64_t now_wall_ms);
 AUGURY_MUST_USE int api_put_cache(struct wire_writer *writer, struct cache *cache,
                                   const struct stats *stats);
 

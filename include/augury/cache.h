@@ -77,6 +77,10 @@ struct digest cache_digest(const struct cache *cache, struct bytes data);
 AUGURY_MUST_USE int cache_snapshot_begin(struct cache *cache);
 void cache_snapshot_end(struct cache *cache);
 
+/* What an entry was made from, besides its class: at most so many tags, each the number of a name:
+ * a model's name as it is, "view:NAME", "entity:NAME". */
+enum { CACHE_TAGS = 3 };
+
 /* What is asked for. */
 struct cache_query {
     enum cache_class class;
@@ -92,6 +96,7 @@ struct cache_hit {
     uint64_t stamp;
     uint32_t stale_s;
     uint32_t cost_us;
+    uint16_t tags[CACHE_TAGS];
     bool is_stale;
 };
 /* 0 sets *out_hit; AUGURY_NOT_FOUND: absent, expired, invalidated or another key's. Counts hits and
@@ -104,10 +109,16 @@ AUGURY_MUST_USE int cache_get(struct cache *cache, const struct cache_query *que
  * that was stamped before. A late put of an old value is so dead on arrival. */
 uint64_t cache_stamp(const struct cache *cache);
 
-/* What an entry was made from, besides its class: at most so many tags, each the number of a name:
- * a model's name as it is, "view:NAME", "entity:NAME". */
-enum { CACHE_TAGS = 3 };
 uint16_t cache_tag(struct bytes name); /* 1 to 65535 */
+
+/* Whether what is asked for the first time is kept, or only what was to be kept once before, lately
+ * (by any process). */
+enum cache_admission {
+    CACHE_ADMIT_ALWAYS,
+    CACHE_ADMIT_AUTO, /* at once what took 50 us to make, and 1,000 others a second */
+    CACHE_ADMIT_SECOND
+};
+enum cache_admission cache_admission_of(const char *word); /* "always", "second"; else auto */
 
 /* What is kept. Zero-initialise, then set class, key, value and times. */
 struct cache_item {
@@ -120,11 +131,13 @@ struct cache_item {
     uint32_t stale_s;          /* after its time it may answer so long where stale is taken */
     uint32_t cost_us;          /* what it took to make; refreshed the earlier the dearer */
     uint16_t tags[CACHE_TAGS]; /* 0: none */
+    enum cache_admission admission;
     /* Of an order: from a source that every machine has for itself; the others are not told. */
     bool is_fetched;
 };
-/* Hands an entry to the supervisor. Never blocks; AUGURY_ERR_FULL or AUGURY_ERR_LIMIT: dropped and
- * counted. Contents that do not fit half a ring are over the limit. */
+/* Hands an entry to the supervisor. AUGURY_NOT_FOUND: not admitted. Never blocks; AUGURY_ERR_FULL
+ * or AUGURY_ERR_LIMIT: dropped and counted. Contents that do not fit half a ring are over the
+ * limit. */
 int cache_put(struct cache *cache, const struct cache_item *item);
 
 /* ---- orders: what only the keeper may do, asked by a worker -------------------------------- */
@@ -194,6 +207,32 @@ AUGURY_MUST_USE int cache_flight_look(struct cache *cache, const struct digest *
 /* Process: master. The slot's process has died, and the slot is not given out yet: its leases are
  * free, and those who wait for them are woken. */
 void cache_flight_slot_died(struct cache_board *board, unsigned slot);
+
+/* ---- what is cheaper made than found --------------------------------------------------------- */
+
+/* What a row costs to make and to find, by what makes it (a model's output), known to all
+ * processes. */
+struct cache_worth;
+enum cache_shape { CACHE_ONE, CACHE_MANY, CACHE_SHAPES }; /* a row alone, or a batch */
+/* id: a digest of what makes it; name: for people, of up to 95 bytes. NULL without a board. */
+struct cache_worth *cache_worth_of(struct cache *cache, uint64_t id, struct bytes name);
+/* A measurement, a row. */
+void cache_worth_made(struct cache_worth *worth, enum cache_shape shape, uint64_t ns);
+void cache_worth_found(struct cache_worth *worth, enum cache_shape shape, uint64_t ns);
+/* Whether both have been measured often enough; the cost of making, 0 before that. */
+bool cache_worth_is_known(const struct cache_worth *worth, enum cache_shape shape);
+uint64_t cache_worth_make_ns(const struct cache_worth *worth, enum cache_shape shape);
+/* Whether making takes less than half of finding. */
+bool cache_worth_is_cheap(const struct cache_worth *worth, enum cache_shape shape);
+void cache_worth_bypassed(struct cache_worth *worth, size_t rows); /* were made, not looked up */
+struct cache_worth_row {
+    char name[96];
+    uint64_t make_ns[CACHE_SHAPES], find_ns[CACHE_SHAPES]; /* 0: not known yet */
+    bool is_bypassed[CACHE_SHAPES];
+    uint64_t bypassed_rows;
+};
+/* The next line of the table from *i on, which begins at 0; false after the last. */
+bool cache_worth_at(const struct cache *cache, size_t *i, struct cache_worth_row *out_row);
 
 /* ---- the keeper: supervisor only ----------------------------------------------------------- */
 

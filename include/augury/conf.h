@@ -104,6 +104,9 @@ struct conf {
         /* Features are rounded to so many decimals before they are read; 255: not at all. */
         char group[64]; /* whose members may read entries from the map; empty: nobody */
         uint32_t prediction_decimals;
+        char prediction_admission[8]; /* "auto", "always", "second" */
+        bool prediction_bypass;       /* what is cheaper evaluated is not looked up */
+        char response_admission[8];
         struct conf_cache_class classes[CONF_CACHE_CLASS_COUNT];
         bool is_object_writable; /* PUT and DELETE over HTTP */
     } cache;

@@ -64,9 +64,12 @@ struct predict_context {
     struct cache *cache;       /* NULL: none */
     struct cache_redis *redis; /* rows that are dear to make are sent there; NULL: none */
     struct stats_slot *stats;
-    uint32_t ttl_s;    /* 0: nothing is looked up or kept */
-    uint32_t decimals; /* PREDICT_NOT_ROUNDED: features are taken as they are */
-    uint32_t rows_max; /* of one question */
+    uint32_t ttl_s;                 /* 0: nothing is looked up or kept */
+    uint32_t decimals;              /* PREDICT_NOT_ROUNDED: features are taken as they are */
+    uint32_t rows_max;              /* of one question */
+    enum cache_admission admission; /* of rows; CACHE_ADMIT_ALWAYS: whatever is computed is kept */
+    bool has_bypass;                /* what is cheaper evaluated than looked up is evaluated */
+    unsigned part_count;            /* private: some are timed */
     bool has_snapshot; /* private: of the registry, between predict_answer() and predict_end() */
     struct predict_cost costs[PREDICT_COSTS]; /* private */
 };
@@ -128,6 +131,7 @@ struct predict_answer {
     uint32_t top_count;
     const double *spreads;    /* row_count × MODEL_SPREAD_COUNT */
     bool has_used_cache;      /* rows were looked up */
+    bool has_bypassed;        /* rows were not, because evaluating them is cheaper */
     size_t hits;              /* rows answered from the cache alone */
     uint64_t expires_wall_ms; /* earliest of the parts; 0: none came from or went to the cache */
 };

@@ -75,6 +75,7 @@ struct api {
     bool has_registry_print;
     uint64_t registry_change_id; /* of the registry that registry_print stands for */
     struct digest registry_print;
+    enum cache_admission response_admission;
     struct wire_gzip *gzip;
     struct buf coded;          /* what was compressed last */
     struct api_parked *parked; /* calls that wait for another process: api_flight.c */

@@ -6,6 +6,8 @@
  */
 #include "api_call.h"
 
+enum { COSTS_SHOWN = 64 };
+
 static void
 put_ratio(struct wire_writer *writer, const char *key, uint64_t part, uint64_t whole)
 {
@@ -66,29 +68,82 @@ put_http(struct wire_writer *writer, const struct stats *stats, uint64_t uptime_
     wire_end(writer);
 }
 
+/* Nanoseconds of a row alone and of one among many; null: not known yet. */
 static void
-put_predict(struct wire_writer *writer, const struct stats *stats, uint64_t uptime_ms)
+put_pair(struct wire_writer *writer, const char *key, const uint64_t *ns)
 {
-    wire_object(writer, 6);
-    put_total(writer, "requests", stats, STATS_PREDICT_REQUESTS);
-    put_total(writer, "rows", stats, STATS_PREDICT_ROWS);
-    put_total(writer, "rows_evaluated", stats, STATS_PREDICT_ROWS_EVALUATED);
-    put_total(writer, "errors", stats, STATS_PREDICT_ERRORS);
-    put_ratio(writer, "rows_per_second", stats_sum(stats, STATS_PREDICT_ROWS) * 1000, uptime_ms);
-    put_latency(writer, stats, STATS_PREDICT_SECONDS);
+    static const char *const shapes[CACHE_SHAPES] = {"one", "many"};
+
+    wire_key(writer, key);
+    wire_object(writer, CACHE_SHAPES);
+    for (int shape = 0; shape < CACHE_SHAPES; shape++) {
+        wire_key(writer, shapes[shape]);
+        if (ns[shape] > 0) {
+            wire_put_u64(writer, ns[shape]);
+        } else {
+            wire_put_null(writer);
+        }
+    }
     wire_end(writer);
 }
 
-/* One object a class that is in use. */
+/* What evaluating a row costs against looking it up, for each output of a version that is kept. */
 static void
-put_classes(struct wire_writer *writer, const struct stats *stats)
+put_costs(struct wire_writer *writer, const struct cache *cache)
 {
-    uint64_t hits = stats_sum(stats, STATS_CACHE_HITS_PREDICTION);
-    uint64_t misses = stats_sum(stats, STATS_CACHE_MISSES_PREDICTION);
+    struct cache_worth_row row;
+    uint32_t count = 0;
 
-    wire_key(writer, "classes");
-    wire_object(writer, 1);
-    wire_key(writer, cache_class_name(CACHE_PREDICTION));
+    for (size_t i = 0; cache != NULL && count < COSTS_SHOWN && cache_worth_at(cache, &i, &row);) {
+        count++;
+    }
+    wire_key(writer, "costs");
+    wire_array(writer, count);
+    for (size_t i = 0; count > 0; count--) {
+        if (!cache_worth_at(cache, &i, &row)) {
+            row = (struct cache_worth_row){0}; /* a line that has gone meanwhile */
+        }
+        wire_object(writer, 5);
+        wire_key(writer, "of");
+        wire_put_text(writer, row.name);
+        put_pair(writer, "evaluate_ns", row.make_ns);
+        put_pair(writer, "look_up_ns", row.find_ns);
+        wire_key(writer, "is_bypassed");
+        wire_put_bool(writer, row.is_bypassed[CACHE_ONE] || row.is_bypassed[CACHE_MANY]);
+        wire_key(writer, "rows_bypassed");
+        wire_put_u64(writer, row.bypassed_rows);
+        wire_end(writer);
+    }
+    wire_end(writer);
+}
+
+static void
+put_predict(struct wire_writer *writer, const struct stats *stats, const struct cache *cache,
+            uint64_t uptime_ms)
+{
+    wire_object(writer, 8);
+    put_total(writer, "requests", stats, STATS_PREDICT_REQUESTS);
+    put_total(writer, "rows", stats, STATS_PREDICT_ROWS);
+    put_total(writer, "rows_evaluated", stats, STATS_PREDICT_ROWS_EVALUATED);
+    put_total(writer, "rows_bypassed", stats, STATS_PREDICT_ROWS_BYPASSED);
+    put_total(writer, "errors", stats, STATS_PREDICT_ERRORS);
+    put_ratio(writer, "rows_per_second", stats_sum(stats, STATS_PREDICT_ROWS) * 1000, uptime_ms);
+    put_latency(writer, stats, STATS_PREDICT_SECONDS);
+    put_costs(writer, cache);
+    wire_end(writer);
+}
+
+_Static_assert(STATS_CACHE_HITS_OBJECT - STATS_CACHE_HITS_PREDICTION == (int)CACHE_OBJECT &&
+                   STATS_CACHE_MISSES_OBJECT - STATS_CACHE_MISSES_PREDICTION == (int)CACHE_OBJECT,
+               "counters of the classes stand in the order of the classes");
+
+static void
+put_class(struct wire_writer *writer, const struct stats *stats, int class)
+{
+    uint64_t hits = stats_sum(stats, (enum stats_id)((int)STATS_CACHE_HITS_PREDICTION + class));
+    uint64_t misses = stats_sum(stats, (enum stats_id)((int)STATS_CACHE_MISSES_PREDICTION + class));
+
+    wire_key(writer, cache_class_name((enum cache_class) class));
     wire_object(writer, 3);
     wire_key(writer, "hits");
     wire_put_u64(writer, hits);
@@ -96,6 +151,17 @@ put_classes(struct wire_writer *writer, const struct stats *stats)
     wire_put_u64(writer, misses);
     put_ratio(writer, "hit_ratio", hits, hits + misses);
     wire_end(writer);
+}
+
+/* One object a class. */
+static void
+put_classes(struct wire_writer *writer, const struct stats *stats)
+{
+    wire_key(writer, "classes");
+    wire_object(writer, CACHE_CLASS_COUNT);
+    for (int class = 0; class < CACHE_CLASS_COUNT; class ++) {
+        put_class(writer, stats, class);
+    }
     wire_end(writer);
 }
 
@@ -168,7 +234,7 @@ put_redis(struct wire_writer *writer, const struct stats *stats)
 
 void
 api_put_performance(struct wire_writer *writer, const struct stats *stats,
-                    const struct proc_board *board, uint64_t now_wall_ms)
+                    const struct proc_board *board, const struct cache *cache, uint64_t now_wall_ms)
 {
     uint64_t started_ms = atomic_load(&board->started_wall_ms);
     uint64_t uptime_ms = now_wall_ms > started_ms && started_ms > 0 ? now_wall_ms - started_ms : 0;
@@ -179,7 +245,7 @@ api_put_performance(struct wire_writer *writer, const struct stats *stats,
     wire_key(writer, "http");
     put_http(writer, stats, uptime_ms);
     wire_key(writer, "predict");
-    put_predict(writer, stats, uptime_ms);
+    put_predict(writer, stats, cache, uptime_ms);
     wire_key(writer, "cache");
     wire_object(writer, 12);
     put_cache_members(writer, stats);
@@ -237,7 +303,7 @@ api_get_performance(struct api_call *call)
 {
     const struct api_options *api = &call->api->options;
 
-    api_put_performance(&call->writer, api->stats, api->board, call->now_wall_ms);
+    api_put_performance(&call->writer, api->stats, api->board, api->cache, call->now_wall_ms);
     buf_put_text(call->answer->headers, "Cache-Control: no-store\r\n");
     return 200;
 }

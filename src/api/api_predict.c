@@ -272,7 +272,8 @@ x_cache_of(const struct api_call *call, const struct predict_answer *answer, boo
     if (answer->has_used_cache) {
         return answer->hits == answer->row_count ? API_CACHE_HIT : API_CACHE_MISS;
     }
-    return call->response.has_key && may_keep ? API_CACHE_MISS : API_CACHE_BYPASS;
+    return call->response.has_key && may_keep && !answer->has_bypassed ? API_CACHE_MISS
+                                                                       : API_CACHE_BYPASS;
 }
 
 /* Cached rows are as old as the oldest of them: what is left of its time tells. */

@@ -201,6 +201,7 @@ keep(struct api_call *call, struct cache_item *item, const struct rendered *rend
     le64_put(value + 8, rendered->tag);
     memcpy(value + RESPONSE_HEADER, rendered->body.data, rendered->body.len);
     item->class = CACHE_RESPONSE;
+    item->admission = call->api->response_admission;
     item->key = key_for(call, rendered->coding);
     item->value = bytes_of(value, len);
     /* A full ring drops the entry and counts it; the answer is not concerned. */
@@ -243,7 +244,6 @@ lookup(struct api_call *call, enum api_coding coding, struct cache_hit *out_hit,
 static bool
 twin_make(struct api_call *call, const struct cache_hit *hit, struct rendered *rendered)
 {
-    struct bytes name, selector;
     struct bytes coded;
 
     if (api_encode(call->api, rendered->body, &coded) != 0) {
@@ -252,12 +252,11 @@ twin_make(struct api_call *call, const struct cache_hit *hit, struct rendered *r
     rendered->body = coded;
     rendered->coding = API_GZIP;
     rendered->tag = api_tag_of(coded);
-    api_split_name(call->parameter, &name, &selector);
     struct cache_item item = {.created_wall_ms = hit->created_wall_ms,
                               .expires_wall_ms = hit->expires_wall_ms,
                               .stamp = hit->stamp,
-                              .cost_us = hit->cost_us,
-                              .tags = {cache_tag(name)}};
+                              .cost_us = hit->cost_us};
+    memcpy(item.tags, hit->tags, sizeof(item.tags));
     (void)keep(call, &item, rendered);
     return true;
 }

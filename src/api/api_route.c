@@ -456,6 +456,7 @@ api_new(const struct api_options *options, struct api **out_api, struct err *err
         return err_set(err, AUGURY_ERR_NOMEM, "no_memory", "no memory to compress with");
     }
     api->options = *options;
+    api->response_admission = cache_admission_of(options->conf->cache.response_admission);
     if (api_fetches_init(api) != 0) {
         api_free(&api);
         return err_set(err, AUGURY_ERR_NOMEM, "no_memory", "no threads for fetching objects");

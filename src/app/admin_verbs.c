@@ -81,7 +81,8 @@ verb_performance(struct admin_call *call, struct err *err)
     struct heritage *heritage = call->supervisor->heritage;
 
     (void)err;
-    api_put_performance(call->writer, heritage->stats, &heritage->shared->board, call->now_wall_ms);
+    api_put_performance(call->writer, heritage->stats, &heritage->shared->board,
+                        call->supervisor->cache, call->now_wall_ms);
     return 0;
 }
 

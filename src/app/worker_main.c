@@ -211,6 +211,8 @@ make_api(struct worker *worker, struct err *err)
         .ttl_s = prediction->ttl_s,
         .decimals = conf->cache.prediction_decimals,
         .rows_max = conf->limits.rows,
+        .admission = cache_admission_of(conf->cache.prediction_admission),
+        .has_bypass = conf->cache.prediction_bypass,
     };
     struct api_options options = {
         .conf = conf,

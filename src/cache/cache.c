@@ -490,6 +490,7 @@ entry_get(struct cache *cache, const struct cache_query *query, struct cache_hit
         .cost_us = entry.cost_us,
         .is_stale = entry.expires_wall_ms <= query->now_wall_ms,
     };
+    memcpy(out_hit->tags, entry.tags, sizeof(out_hit->tags));
     return 0;
 }
 
@@ -528,6 +529,10 @@ cache_put(struct cache *cache, const struct cache_item *item)
     }
     if (item->expires_wall_ms <= item->created_wall_ms) {
         return 0;
+    }
+    if (!cache_admits(cache, item)) {
+        stats_add(cache->stats, STATS_CACHE_PUTS_UNSEEN, 1);
+        return AUGURY_NOT_FOUND;
     }
     if (atomic_load_explicit(&cache->rings->off, memory_order_relaxed) != 0) {
         rc = AUGURY_ERR_FULL;

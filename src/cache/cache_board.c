@@ -26,7 +26,8 @@ cache_board_bytes(const struct cache_board_options *options)
            part_bytes(sizeof(struct cache_marks)) +
            part_bytes(cache_heat_bytes(options->map_bytes)) +
            part_bytes(cache_hints_bytes(options->map_bytes)) +
-           part_bytes(cache_shadow_bytes(options->slots));
+           part_bytes(cache_shadow_bytes(options->slots)) + part_bytes(cache_door_bytes()) +
+           part_bytes(cache_worths_bytes());
 }
 
 struct cache_board *
@@ -61,6 +62,10 @@ cache_board_attach(void *shared_memory, const struct cache_board_options *option
     board->hints = cache_hints_attach(part, options->map_bytes);
     part += part_bytes(cache_hints_bytes(options->map_bytes));
     board->shadow = cache_shadow_attach(part, options->slots);
+    part += part_bytes(cache_shadow_bytes(options->slots));
+    board->door = (struct cache_door *)part;
+    part += part_bytes(cache_door_bytes());
+    board->worths = (struct cache_worths *)part;
     return board;
 }
 

@@ -265,11 +265,21 @@ struct cache_board {
     struct cache_heat *heat;
     struct cache_hints *hints;
     struct cache_shadow_board *shadow;
+    struct cache_door *door;
+    struct cache_worths *worths;
     unsigned slots;
     struct cache_invalid *invalid;
     struct cache_order_slot *orders; /* one a slot */
     int wake_fds[STATS_SLOTS];       /* of each slot, or -1 */
 };
+
+/* ---- what is worth keeping: cache_worth.c ---------------------------------------------------- */
+
+size_t cache_door_bytes(void);
+/* Whether the hash was shown lately; it is remembered. */
+bool cache_door_knows(struct cache_door *door, uint64_t hash);
+bool cache_admits(struct cache *cache, const struct cache_item *item);
+size_t cache_worths_bytes(void);
 
 /* ---- what is no longer true: cache_generation.c -------------------------------------------- */
 
@@ -479,8 +489,10 @@ struct cache {
     struct stats_slot *stats;
     struct store *store; /* NULL while off or being replaced */
     struct store_txn *snapshot;
-    bool is_reading;    /* between snapshot begin and end, with an environment behind it */
-    unsigned get_count; /* one in 64 is timed */
+    bool is_reading;      /* between snapshot begin and end, with an environment behind it */
+    uint64_t free_second; /* puts at first sight: of this second, */
+    uint32_t free_left;   /* so many more */
+    unsigned get_count;   /* one in 64 is timed */
     uint64_t epoch;
     uint64_t reopen_mono_ms;
     uint8_t secret[DIGEST_SECRET_BYTES];

@@ -94,13 +94,14 @@ count_rows(const struct asking *asking, struct predict_answer *answer)
 {
     size_t evaluated = answer->row_count;
 
-    if (asking->has_cache) {
+    if (asking->has_looked) {
         evaluated = 0;
         for (size_t row = 0; row < answer->row_count; row++) {
             evaluated += asking->is_evaluated[row];
         }
     }
-    answer->has_used_cache = asking->has_cache;
+    answer->has_used_cache = asking->has_looked;
+    answer->has_bypassed = asking->has_bypassed;
     answer->hits = answer->row_count - evaluated;
     answer->expires_wall_ms = asking->expires_wall_ms;
     stats_add(asking->context->stats, STATS_PREDICT_ROWS, answer->row_count);

@@ -22,9 +22,13 @@ struct part {
     uint8_t *words; /* row_count × row_bytes */
     size_t row_bytes;
     size_t scratch_bytes; /* 0: as margins and leaves need */
-    const char *suffix;
+    const char *suffix;   /* of at most 31 bytes */
     void (*evaluate)(const struct model *model, const void *rows, size_t row_count, void *scratch,
                      void *out_words);
+    /* Set by predict_part_answer(). */
+    struct cache_worth *worth;
+    uint64_t row_ns; /* to evaluate a row, 0 when not known */
+    bool is_timed;
 };
 
 struct asking {
@@ -36,7 +40,9 @@ struct asking {
     struct err *err;
     struct row_key *key;
     bool has_cache;
-    uint64_t stamp; /* of the cache, before the model was found */
+    bool has_looked;   /* rows were looked up */
+    bool has_bypassed; /* rows were not, because evaluating them is cheaper */
+    uint64_t stamp;    /* of the cache, before the model was found */
     uint16_t model_tag;
     uint8_t *is_evaluated; /* one a row; NULL without a cache */
     uint64_t expires_wall_ms;

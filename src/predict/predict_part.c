@@ -9,12 +9,20 @@
  *    What follows from them is never kept.
  * 2. A value whose length is not that of the part is no hit.
  * 3. Whatever fails in the cache, the answer is computed.
+ * 4. What a row costs to evaluate and to look up decides whether it is looked up, never what the
+ *    answer is.
  */
 #include "predict_asking.h"
 
 #include <string.h>
 
-enum { CONTENT_HEX_BYTES = 16 };
+enum {
+    CONTENT_HEX_BYTES = 16,
+    SUFFIX_MAX = 32,
+    MANY_ROWS = 8,       /* so many and more cost less each */
+    TIMED_ONE_IN = 16,   /* once enough is known */
+    PROBE_ONE_IN = 1024, /* looked up although evaluating is cheaper */
+};
 
 /* ---- keys ------------------------------------------------------------------------------------ */
 
@@ -143,14 +151,17 @@ part_keep(struct asking *asking, const struct part *part, const struct part_miss
                               .created_wall_ms = now,
                               .expires_wall_ms = now + (uint64_t)context->ttl_s * 1000,
                               .stamp = asking->stamp,
-                              .tags = {asking->model_tag}};
+                              .cost_us = (uint32_t)(part->row_ns / 1000),
+                              .tags = {asking->model_tag},
+                              .admission = context->admission};
 
     for (size_t i = 0; i < missed->count; i++) {
         size_t row = missed->rows[i];
         asking->is_evaluated[row] = 1;
         item.key = predict_part_key(asking, part, row);
         item.value = bytes_of(part->words + row * row_bytes, row_bytes);
-        /* A full ring drops the entry and counts it; the answer is not concerned. */
+        /* What is not admitted, or does not fit the ring, is not kept; the answer is not
+         * concerned. */
         if (cache_put(context->cache, &item) == 0) {
             predict_expires_by(asking, item.expires_wall_ms);
         }
@@ -158,47 +169,148 @@ part_keep(struct asking *asking, const struct part *part, const struct part_miss
     }
 }
 
-int
-predict_part_answer(struct asking *asking, struct part *part)
+/* ---- what is cheaper evaluated than looked up ------------------------------------------------ */
+
+/* "nfl-wp@3:leaf" stands in the table of costs. */
+static struct cache_worth *
+worth_of(const struct asking *asking, const struct part *part)
+{
+    const struct registry_model *found = asking->found;
+    char name[MODEL_NAME_MAX + 1 + U64_TEXT_MAX + SUFFIX_MAX];
+    size_t at = put_words(name, 0, found->entry.name, strlen(found->entry.name));
+
+    at = put_words(name, at, "@", 1);
+    at += u64_to_text(found->entry.version, name + at);
+    at = put_words(name, at, part->suffix, strlen(part->suffix));
+    /* Two versions of the same contents are one, whatever they are called. */
+    uint64_t id = found->model.content.lo + hash64_of(bytes_of_text(part->suffix));
+    return cache_worth_of(asking->context->cache, id, bytes_of(name, at));
+}
+
+static enum cache_shape
+shape_of(size_t rows)
+{
+    return rows < MANY_ROWS ? CACHE_ONE : CACHE_MANY;
+}
+
+/* Some are looked up all the same, for what that costs now. */
+static bool
+part_steps_aside(struct asking *asking, struct part *part)
+{
+    struct predict_context *context = asking->context;
+    size_t rows = asking->matrix.row_count;
+
+    if (!context->has_bypass || part->worth == NULL || rows == 0 ||
+        (asking->question->flags & PREDICT_ONLY_CACHED) != 0 ||
+        context->part_count % PROBE_ONE_IN == 0 ||
+        !cache_worth_is_cheap(part->worth, shape_of(rows))) {
+        return false;
+    }
+    asking->has_bypassed = true;
+    cache_worth_bypassed(part->worth, rows);
+    stats_add(context->stats, STATS_PREDICT_ROWS_BYPASSED, rows);
+    return true;
+}
+
+/* Looks up, evaluates what was not found, and measures both now and then. */
+static int
+part_look_up(struct asking *asking, struct part *part, struct part_missed *missed)
 {
     size_t rows = asking->matrix.row_count;
-    struct part_missed missed = {.count = rows};
+    uint64_t begin_ns = part->is_timed ? clock_mono_ns() : 0;
+    int rc = part_find(asking, part, missed);
+
+    if (rc != 0) {
+        asking->has_cache = false;
+        missed->count = rows;
+        return rc;
+    }
+    asking->has_looked = true;
+    if (part->is_timed && rows > 0) {
+        cache_worth_found(part->worth, shape_of(rows), (clock_mono_ns() - begin_ns) / rows);
+    }
+    return 0;
+}
+
+static int
+part_evaluate(struct asking *asking, struct part *part, const struct part_missed *missed,
+              void *scratch)
+{
+    size_t rows = asking->matrix.row_count;
+    uint64_t begin_ns = part->is_timed ? clock_mono_ns() : 0;
     int rc = 0;
 
-    part->words = arena_alloc_aligned(asking->arena, rows * part->row_bytes, ROW_ALIGN);
+    if (missed->count == rows) {
+        part->evaluate(&asking->found->model, asking->matrix.values, rows, scratch, part->words);
+    } else {
+        rc = part_evaluate_some(asking, part, missed, scratch);
+    }
+    if (part->is_timed && rc == 0) {
+        part->row_ns = (clock_mono_ns() - begin_ns) / missed->count;
+        cache_worth_made(part->worth, shape_of(missed->count), part->row_ns);
+    } else if (part->worth != NULL) {
+        part->row_ns = cache_worth_make_ns(part->worth, shape_of(missed->count));
+    }
+    return rc;
+}
+
+static int
+part_alloc(struct asking *asking, struct part *part, void **out_scratch, uint32_t **out_missed)
+{
+    size_t rows = asking->matrix.row_count;
     size_t scratch_bytes = part->scratch_bytes > 0
                                ? part->scratch_bytes
                                : model_scratch_bytes(&asking->found->model, rows);
-    void *scratch = arena_alloc_aligned(asking->arena, scratch_bytes, ROW_ALIGN);
-    if (part->words == NULL || scratch == NULL) {
-        return predict_memory_is_short(asking->err);
+
+    part->words = arena_alloc_aligned(asking->arena, rows * part->row_bytes, ROW_ALIGN);
+    *out_scratch = arena_alloc_aligned(asking->arena, scratch_bytes, ROW_ALIGN);
+    *out_missed = arena_alloc(asking->arena, rows * sizeof(**out_missed));
+    bool is_short = part->words == NULL || *out_scratch == NULL || *out_missed == NULL;
+    return is_short ? predict_memory_is_short(asking->err) : 0;
+}
+
+static int
+refuse_missed(struct asking *asking, size_t missed_count)
+{
+    return err_set(asking->err, AUGURY_ERR_TIMEOUT, "not_cached",
+                   "%zu of %zu rows are not in the cache, and the request wants no others "
+                   "(only-if-cached)",
+                   missed_count, asking->matrix.row_count);
+}
+
+int
+predict_part_answer(struct asking *asking, struct part *part)
+{
+    struct predict_context *context = asking->context;
+    size_t rows = asking->matrix.row_count;
+    struct part_missed missed = {.count = rows};
+    void *scratch = NULL;
+    bool is_looked_up = false;
+
+    int rc = part_alloc(asking, part, &scratch, &missed.rows);
+    if (rc == 0 && asking->has_cache) {
+        part->worth = worth_of(asking, part);
+        part->is_timed =
+            part->worth != NULL && (context->part_count++ % TIMED_ONE_IN == 0 ||
+                                    !cache_worth_is_known(part->worth, shape_of(rows)));
+        is_looked_up = !part_steps_aside(asking, part) && part_look_up(asking, part, &missed) == 0;
     }
-    if (asking->has_cache) {
-        missed.rows = arena_alloc(asking->arena, rows * sizeof(*missed.rows));
-        if (missed.rows == NULL) {
-            return predict_memory_is_short(asking->err);
-        }
-        asking->has_cache = part_find(asking, part, &missed) == 0;
-    }
-    if (asking->has_cache && missed.count > 0 && asking->question->elsewhere != NULL) {
+    if (rc == 0 && is_looked_up && missed.count > 0 && asking->question->elsewhere != NULL) {
         rc = predict_elsewhere_find(asking, part, &missed);
-        if (rc != 0) {
-            return rc;
-        }
+    }
+    if (rc != 0) {
+        return rc;
     }
     if (missed.count > 0 && (asking->question->flags & PREDICT_ONLY_CACHED) != 0) {
-        return err_set(asking->err, AUGURY_ERR_TIMEOUT, "not_cached",
-                       "%zu of %zu rows are not in the cache, and the request wants no others "
-                       "(only-if-cached)",
-                       missed.count, rows);
+        return refuse_missed(asking, missed.count);
     }
-    if (missed.count == rows) {
-        part->evaluate(&asking->found->model, asking->matrix.values, rows, scratch, part->words);
-    } else if (missed.count > 0) {
-        rc = part_evaluate_some(asking, part, &missed, scratch);
+    if (missed.count > 0) {
+        rc = part_evaluate(asking, part, &missed, scratch);
     }
-    if (rc == 0 && asking->has_cache) {
+    if (rc == 0 && is_looked_up) {
         part_keep(asking, part, &missed);
+    } else if (asking->is_evaluated != NULL) {
+        memset(asking->is_evaluated, 1, rows);
     }
     return rc;
 }

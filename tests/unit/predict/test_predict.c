@@ -402,6 +402,103 @@ a_class_without_a_time_to_live_is_off(void)
 
 /* ---- cells of files -------------------------------------------------------------------------- */
 
+/* Sets what the model's margins are believed to cost, a row. */
+static void
+believe(uint64_t evaluate_ns, uint64_t look_up_ns)
+{
+    struct cache_worth *worth;
+    struct err err = {0};
+    const struct registry_model *model;
+
+    predict_end(&world.context);
+    WORLD_MUST(registry_snapshot_begin(world.registry));
+    WORLD_MUST(
+        registry_find(world.registry, bytes_of_text("nfl-wp"), bytes_of(NULL, 0), &model, &err));
+    worth = cache_worth_of(world.cache, model->model.content.lo + hash64_of(bytes_of(NULL, 0)),
+                           bytes_of_text("nfl-wp@1"));
+    registry_snapshot_end(world.registry);
+    for (unsigned i = 0; i < 200; i++) {
+        cache_worth_made(worth, CACHE_ONE, evaluate_ns);
+        cache_worth_found(worth, CACHE_ONE, look_up_ns);
+    }
+}
+
+static void
+what_is_cheaper_evaluated_than_looked_up_is_not_looked_up(void)
+{
+    static const char question[] = "{\"features\":{\"down\":3}}";
+
+    world_flush(&world);
+    world.context.has_bypass = true;
+    world.context.part_count = 1;
+    believe(100, 1000);
+    uint64_t misses = world_count(&world, STATS_CACHE_MISSES_PREDICTION);
+    uint64_t bypassed = world_count(&world, STATS_PREDICT_ROWS_BYPASSED);
+    uint64_t puts = world_count(&world, STATS_CACHE_PUTS);
+    struct reply reply = ask("nfl-wp", question, 0, PREDICT_USE_CACHE);
+    CHECK_INT(reply.rc, 0);
+    CHECK(reply.answer.has_bypassed && !reply.answer.has_used_cache);
+    CHECK_INT(reply.answer.hits, 0);
+    CHECK_INT(reply.answer.expires_wall_ms, 0);
+    CHECK_INT(world_count(&world, STATS_CACHE_MISSES_PREDICTION), misses);
+    CHECK_INT(world_count(&world, STATS_PREDICT_ROWS_BYPASSED), bypassed + 1);
+    CHECK_INT(world_count(&world, STATS_CACHE_PUTS), puts);
+    float bypassed_value = *(const float *)reply.answer.predictions;
+
+    /* Dearer than half a lookup; or only from the cache; or the option says so: looked up. */
+    believe(600, 1000);
+    reply = ask("nfl-wp", question, 0, PREDICT_USE_CACHE);
+    CHECK(!reply.answer.has_bypassed && reply.answer.has_used_cache);
+    CHECK_INT(world_count(&world, STATS_CACHE_MISSES_PREDICTION), misses + 1);
+    CHECK(memcmp(reply.answer.predictions, &bypassed_value, sizeof(bypassed_value)) == 0);
+    world_commit(&world, now_ms);
+    believe(100, 1000);
+    reply = ask("nfl-wp", question, 0, PREDICT_USE_CACHE | PREDICT_ONLY_CACHED);
+    CHECK_INT(reply.rc, 0);
+    CHECK_INT(reply.answer.hits, 1);
+    world.context.has_bypass = false;
+    reply = ask("nfl-wp", question, 0, PREDICT_USE_CACHE);
+    CHECK_INT(reply.answer.hits, 1);
+}
+
+static void
+one_in_so_many_is_looked_up_all_the_same(void)
+{
+    static const char question[] = "{\"features\":{\"down\":3}}";
+    uint64_t misses, bypassed;
+
+    world_flush(&world);
+    world.context.has_bypass = true;
+    world.context.part_count = 1;
+    believe(1, 1000000);
+    misses = world_count(&world, STATS_CACHE_MISSES_PREDICTION);
+    bypassed = world_count(&world, STATS_PREDICT_ROWS_BYPASSED);
+    for (unsigned i = 0; i < 1024; i++) {
+        believe(1, 1000000);
+        (void)ask("nfl-wp", question, 0, PREDICT_USE_CACHE);
+    }
+    CHECK_INT(world_count(&world, STATS_CACHE_MISSES_PREDICTION), misses + 1);
+    CHECK_INT(world_count(&world, STATS_PREDICT_ROWS_BYPASSED), bypassed + 1023);
+    world.context.has_bypass = false;
+}
+
+static void
+a_cheap_row_is_kept_when_it_comes_again(void)
+{
+    static const char question[] = "{\"features\":{\"down\":2,\"ydstogo\":19}}";
+
+    world_flush(&world);
+    believe(1000, 1000);
+    world.context.admission = CACHE_ADMIT_SECOND;
+    for (unsigned round = 0; round < 3; round++) {
+        struct reply reply = ask("nfl-wp", question, 0, PREDICT_USE_CACHE);
+        CHECK_INT(reply.rc, 0);
+        CHECK_INT(reply.answer.hits, round == 2 ? 1 : 0);
+        world_commit(&world, now_ms);
+    }
+    world.context.admission = CACHE_ADMIT_ALWAYS;
+}
+
 static void
 a_message_cuts_a_name_between_two_characters(void)
 {
@@ -489,6 +586,9 @@ main(void)
     TAP_RUN(a_question_that_wants_no_cache_neither_looks_nor_keeps);
     TAP_RUN(rounding_applies_to_the_value_that_is_evaluated);
     TAP_RUN(a_class_without_a_time_to_live_is_off);
+    TAP_RUN(what_is_cheaper_evaluated_than_looked_up_is_not_looked_up);
+    TAP_RUN(one_in_so_many_is_looked_up_all_the_same);
+    TAP_RUN(a_cheap_row_is_kept_when_it_comes_again);
     TAP_RUN(a_message_cuts_a_name_between_two_characters);
     TAP_RUN(cells_are_read_as_values_of_requests_are);
     predict_end(&world.context);
