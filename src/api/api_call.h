@@ -44,7 +44,8 @@ struct api_call {
     uint64_t now_wall_ms;
     struct api_wish wish;
     struct api_response response;
-    bool is_coded; /* the answer's coding is decided */
+    bool is_coded;  /* the answer's coding is decided */
+    bool is_tagged; /* the answer gets an ETag of its bytes */
     struct api_flight flight;
     unsigned (*handler)(struct api_call *call); /* of its route */
     struct err err;
@@ -76,6 +77,7 @@ struct api {
     uint64_t registry_change_id; /* of the registry that registry_print stands for */
     struct digest registry_print;
     enum cache_admission response_admission;
+    uint64_t random; /* for early refreshes; never 0 */
     struct wire_gzip *gzip;
     struct buf coded;          /* what was compressed last */
     struct api_parked *parked; /* calls that wait for another process: api_flight.c */
@@ -261,6 +263,9 @@ struct api_freshness {
 /* X-Cache, Age, Cache-Control and ETag. */
 void api_put_freshness(struct buf *headers, const struct api_freshness *freshness,
                        uint64_t now_wall_ms);
+
+/* ETag of a document as it is sent, which changes when its contents do; 304 for who has it. */
+void api_tag_document(struct api_call *call);
 
 /* A strong tag of the bytes that are sent; never 0. */
 uint64_t api_tag_of(struct bytes content);

@@ -165,3 +165,22 @@ api_put_freshness(struct buf *headers, const struct api_freshness *freshness, ui
     }
     buf_commit(headers, (size_t)(at - start));
 }
+
+void
+api_tag_document(struct api_call *call)
+{
+    struct net_answer *answer = call->answer;
+    struct bytes sent = answer->ready.data != NULL ? answer->ready : buf_view(answer->body);
+    struct buf *headers = answer->headers;
+    char hex[TAG_HEX_BYTES];
+    uint64_t tag = api_tag_of(sent);
+
+    tag_to_hex(tag, hex);
+    buf_put_text(headers, "ETag: \"");
+    buf_put(headers, hex, sizeof(hex));
+    /* Whoever keeps it asks each time whether it is still so. */
+    buf_put_text(headers, "\"\r\nCache-Control: no-cache\r\n");
+    if (api_tag_matches(call->request->if_none_match, tag, API_TAG_WEAK)) {
+        answer->status = 304;
+    }
+}

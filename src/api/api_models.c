@@ -447,6 +447,7 @@ api_get_models(struct api_call *call)
     }
     api_put_models(&call->writer, registry);
     registry_snapshot_end(registry);
+    call->is_tagged = true;
     return 200;
 }
 
@@ -469,5 +470,6 @@ api_get_model(struct api_call *call)
     }
     unsigned status = rc == 0 ? 200 : api_refuse(call, rc);
     registry_snapshot_end(registry);
+    call->is_tagged = true;
     return status;
 }

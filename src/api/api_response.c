@@ -300,6 +300,18 @@ api_response_answer(struct api_call *call, const struct api_made *made, enum api
     stats_add(stats, STATS_PREDICT_ROWS, made->row_count);
 }
 
+/* Made anew by this request before its time is over, so that the many that come after it need not
+ * all find it gone. */
+static bool
+is_due(struct api_call *call, const struct cache_hit *hit)
+{
+    struct api_early early = {.now_wall_ms = call->now_wall_ms,
+                              .expires_wall_ms = hit->expires_wall_ms,
+                              .cost_us = hit->cost_us};
+
+    return !call->wish.is_only_if_cached && api_is_early(&early, &call->api->random);
+}
+
 static bool
 find_kept(struct api_call *call)
 {
@@ -308,6 +320,9 @@ find_kept(struct api_call *call)
     bool is_in_arena;
 
     if (!lookup(call, API_IDENTITY, &hit, &rendered, &is_in_arena)) {
+        return false;
+    }
+    if (is_due(call, &hit)) {
         return false;
     }
     size_t len = rendered.body.len;

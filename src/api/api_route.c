@@ -363,6 +363,7 @@ api_call_init(struct api_call *call, struct api *api, const struct http_request 
     call->flight.is_late = false;
     call->now_wall_ms = now_wall_ms(api);
     call->is_coded = false;
+    call->is_tagged = false;
     api_call_form(call, WIRE_JSON);
 }
 
@@ -378,6 +379,9 @@ api_call_finish(struct api_call *call, unsigned status)
     call->answer->status = check_body(call, status);
     if (call->answer->status == 200) {
         api_encode_document(call);
+        if (call->is_tagged) {
+            api_tag_document(call);
+        }
     }
     echo_request_id(call);
     if (!call->api->is_handling) {
@@ -456,6 +460,7 @@ api_new(const struct api_options *options, struct api **out_api, struct err *err
         return err_set(err, AUGURY_ERR_NOMEM, "no_memory", "no memory to compress with");
     }
     api->options = *options;
+    api->random = (clock_mono_ns() << 1) | 1;
     api->response_admission = cache_admission_of(options->conf->cache.response_admission);
     if (api_fetches_init(api) != 0) {
         api_free(&api);

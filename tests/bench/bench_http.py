@@ -34,6 +34,7 @@ PATH = "/api/v1/predict/nfl-wp"
 SERVER_CPU, CLIENT_CPU = "0", "1"
 FEATURE_VALUES = dict(zip(FEATURES.split(","), ROW))
 KEYS = 100000
+OBJECT = "/api/v1/objects/bench"
 
 NGINX_CONF = """
 worker_processes 1;
@@ -96,7 +97,7 @@ workers = 1
 pidfile = "{dir}/auguryd.pid"
 listen "public" {{ address = "127.0.0.1:{port}" }}
 models {{ dir = "{dir}/models" }}
-cache {{ dir = "{dir}/cache" size = "512MiB" class "prediction" {{ ttl = "1h" }} }}
+cache {{ dir = "{dir}/cache" size = "512MiB" class "prediction" {{ ttl = "1h" }} class "object" {{ writable = yes }} }}
 admin {{ socket = "{dir}/admin.sock" }}
 log {{ file = "{dir}/augury.log" }}
 """
@@ -174,6 +175,11 @@ def post(port, path, body):
     request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", body, {"Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=10) as answer:
         return json.loads(answer.read())
+
+
+def put(port, path, body):
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", body, {"Content-Type": "text/plain"}, method="PUT")
+    urllib.request.urlopen(request, timeout=10).read()
 
 
 class Target:
@@ -276,6 +282,7 @@ class Bench:
         augury_pid = working_child(augury_pid, b"worker")
         self.augury = augury_port, augury_pid
         body = open(self.hit, "rb").read()
+        put(augury_port, OBJECT, b"x" * 600)
         ours = post(augury_port, PATH, body)["predictions"][0]["prediction"]
         for peer, program, server, child in (("nginx", "nginx", start_nginx, b"worker"),
                                              ("varnish", "varnishd", start_varnish, b"")):
@@ -288,6 +295,7 @@ class Bench:
             pid = working_child(pid, child)
             assert post(port, PATH, body)["predictions"][0]["prediction"] == ours
             self.compare_hits(peer, port, pid)
+            self.compare_gets(peer, port, pid)
         if self.wants("depth16"):
             self.measure_depth()
         if self.wants("fastapi"):
@@ -306,6 +314,10 @@ class Bench:
             asked, missed = origin_misses(self.augury[0])
             compare(f"http.{name}_vs_{peer}", ours, theirs, self.args)
             self.check_misses(asked, missed)
+
+    def compare_gets(self, peer, port, pid):
+        compare(f"http.get_hit_vs_{peer}", Target("augury", *self.augury, OBJECT),
+                Target(f"{peer} hit", port, pid, OBJECT), self.args)
 
     def check_misses(self, asked, missed):
         asked_now, missed_now = origin_misses(self.augury[0])

@@ -130,6 +130,24 @@ def test_a_flush_leaves_nothing_to_repeat(daemon):
     daemon.stop()
 
 
+def test_whatever_rows_die_of_takes_their_answers_along(daemon):
+    started(daemon)
+    for words in (("cache", "ban", "prediction:nfl-wp@*"), ("cache", "invalidate", "model", "nfl-wp"),
+                  ("cache", "invalidate", "class", "prediction"), ("cache", "flush", "prediction")):
+        ask_until_repeated(daemon)
+        run(daemon, *words)
+        before = response_hits(daemon)
+        answer = ask(daemon)
+        equal((answer.x_cache, response_hits(daemon)), ("MISS", before), " ".join(words))
+    # Answers alone: the rows are there, and say the same.
+    first = ask_until_repeated(daemon)
+    run(daemon, "cache", "ban", "response:" + PATH + ":*")
+    before = response_hits(daemon)
+    answer = ask(daemon)
+    equal((answer.x_cache, answer.body, response_hits(daemon)), ("HIT", first.body, before))
+    daemon.stop()
+
+
 def test_registries_made_anew_do_not_answer_for_each_other(daemon):
     """The cache outlives the models' folder; the number of a commit comes again."""
     started(daemon)

@@ -257,6 +257,36 @@ documents_are_compressed_as_well(void)
     CHECK(strstr((const char *)headers.data, "Content-Encoding") == NULL);
 }
 
+static void
+documents_have_tags_and_conditions_on_them_hold(void)
+{
+    static const char *const paths[] = {"/api/v1/models", "/api/v1/models/nfl-wp"};
+    static const enum http_method methods[] = {HTTP_GET, HTTP_HEAD};
+
+    for (size_t i = 0; i < AUGURY_COUNT(paths); i++) {
+        char tag[32], list[96];
+        struct fake fake = {.path = paths[i]};
+        struct reply reply = send_request(fake);
+        CHECK_INT(reply.status, 200);
+        snprintf(tag, sizeof(tag), "%.18s", strstr(reply.headers, "ETag: ") + 6);
+        snprintf(list, sizeof(list), "\"other\", W/%s", tag);
+        fake.none_match = list;
+        fake.method = methods[i];
+        reply = send_request(fake);
+        CHECK_INT(reply.status, 304);
+        CHECK_CONTAINS(reply.headers, tag);
+        fake.none_match = "*";
+        CHECK_INT(send_request(fake).status, 304);
+        fake.none_match = "\"0123456789abcdef\", 0123456789abcdef";
+        CHECK_INT(send_request(fake).status, 200);
+        fake.none_match = list;
+        fake.accept_encoding = "gzip"; /* of what is long enough: other bytes, another tag */
+        CHECK(i == 0 || send_request(fake).status == 200);
+    }
+    struct fake missing = {.path = "/api/v1/models/none", .none_match = "*"};
+    CHECK_INT(send_request(missing).status, 404);
+}
+
 static const struct {
     const char *cache_control;
     unsigned status;
@@ -544,6 +574,7 @@ main(void)
     TAP_RUN(an_answer_is_compressed_for_who_asks_for_it);
     TAP_RUN(the_compressed_form_is_made_once_and_has_a_tag_of_its_own);
     TAP_RUN(documents_are_compressed_as_well);
+    TAP_RUN(documents_have_tags_and_conditions_on_them_hold);
     TAP_RUN(a_wish_is_granted_where_nothing_is_cached);
     TAP_RUN(only_if_cached_is_answered_from_either_class_and_else_refused);
     TAP_RUN(a_client_that_wants_new_answers_gets_new_ones);
