@@ -17,6 +17,7 @@
 struct api;
 struct api_options {
     const struct conf *conf;
+    const struct cache_board *cache_board; /* or NULL */
     struct predict_context *predict;
     struct cache *cache;       /* of rendered answers and objects; NULL: none */
     struct cache_redis *redis; /* NULL: none */
@@ -44,15 +45,29 @@ void api_wake(struct api *api);
 /* ---- documents that more than one door shows ------------------------------------------------- */
 
 /* Each writes one whole document. */
-void api_put_status(struct wire_writer *writer, const struct conf *conf,
-                    const struct proc_board *board, const struct stats *stats,
-                    uint64_t now_wall_ms);
+struct api_status {
+    const struct conf *conf;
+    const struct proc_board *board;
+    const struct stats *stats;
+    const struct cache_board *cache_board; /* or NULL */
+    uint64_t now_wall_ms;
+};
+void api_put_status(struct wire_writer *writer, const struct api_status *status);
 void api_put_workers(struct wire_writer *writer, const struct proc_board *board,
                      uint64_t now_mono_ms);
 void api_put_stats(struct wire_writer *writer, const struct stats *stats);
-void api_put_performance(struct wire_writer *writer, const struct stats *stats,
-                         const struct proc_board *board, const struct cache *cache,
-                         uint64_t now_wall_ms);
+struct api_performance {
+    const struct stats *stats;
+    const struct proc_board *board;
+    const struct cache *cache;             /* for what predictions cost; or NULL */
+    const struct cache_board *cache_board; /* or NULL: nothing is known of the cache's size */
+    uint64_t now_wall_ms;
+    uint32_t records_max; /* of the controller's history */
+};
+void api_put_performance(struct wire_writer *writer, const struct api_performance *performance);
+/* What the controller of the cache's size saw and did; null when nothing is known. */
+void api_put_controller(struct wire_writer *writer, const struct cache_board *board,
+                        uint32_t records_max);
 AUGURY_MUST_USE int api_put_cache(struct wire_writer *writer, struct cache *cache,
                                   const struct stats *stats);
 

@@ -52,6 +52,15 @@ void cache_board_keeper_crashed(struct cache_board *board);
 bool cache_shadow_read(const struct cache_board *board, double *out_half, double *out_same,
                        double *out_twice);
 
+/* Whether the file system takes no more: lookups miss, puts drop, and the keeper tries again each
+ * second. Process: any. */
+struct cache_condition {
+    bool is_off;
+    bool is_full;               /* as far as can be told, the reason */
+    uint64_t off_since_wall_ms; /* 0: on */
+};
+void cache_condition(const struct cache_board *board, struct cache_condition *out_condition);
+
 /* ---- a process's view ---------------------------------------------------------------------- */
 
 struct cache;

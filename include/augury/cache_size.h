@@ -28,6 +28,7 @@ struct cache_size_config {
     uint32_t shrink_below_percent; /* of memory available: less than this is pressure */
     uint32_t grow_above_percent;   /* more than this is room */
     uint32_t target_cpu_percent;   /* 0: CPU does not count */
+    uint64_t patience_ms;          /* without pressure, before growth; 60 s */
 };
 
 /* What is seen at one moment. Unknown figures are said to be so, and nothing grows on them. */
@@ -43,7 +44,8 @@ struct cache_size_sample {
     uint64_t limit_events, oom_events; /* totals */
     uint64_t used_bytes;               /* of the quota */
     uint64_t resident_bytes;           /* that the cache's file takes */
-    uint64_t hits, misses, evicted;    /* totals */
+    uint64_t room_bytes; /* that its file system has for it, those included; 0: unknown */
+    uint64_t hits, misses, evicted; /* totals */
     /* Share of all lookups that a cache of twice the size would answer beyond this one; below 0:
      * unknown. */
     double gain;
@@ -64,8 +66,8 @@ enum cache_size_reason {
     CACHE_SIZE_PINNED,      /* the operator named a size */
     CACHE_SIZE_CONFIGURED,  /* bounds have moved */
     CACHE_SIZE_BLIND,       /* nobody says how much memory there is */
-    CACHE_SIZE_STARTING,    /* the first 30 s */
-    CACHE_SIZE_FROZEN,      /* within 60 s of an emergency */
+    CACHE_SIZE_STARTING,    /* the first half of the patience */
+    CACHE_SIZE_FROZEN,      /* within the patience of an emergency */
     CACHE_SIZE_COOLING,     /* soon after pressure or the last growth */
     CACHE_SIZE_TIGHT,       /* less room than growth asks for */
     CACHE_SIZE_RISING,      /* others take more and more */
@@ -73,6 +75,7 @@ enum cache_size_reason {
     CACHE_SIZE_AT_FLOOR,    /* there is pressure, and nothing left to give */
     CACHE_SIZE_HEADROOM,    /* little is available */
     CACHE_SIZE_RULE,        /* a memory rule holds */
+    CACHE_SIZE_FILE_SYSTEM, /* the file system would be full */
     CACHE_SIZE_CPU_BUSY,    /* above the target */
     CACHE_SIZE_OUT_OF_ROOM, /* emergency: almost nothing is available */
     CACHE_SIZE_LIMIT_HIT,   /* emergency: a limit was run against, or worse */

@@ -62,6 +62,16 @@ struct conf_cache_class {
     uint32_t stale_if_error_s;         /* and when it cannot be made anew */
 };
 
+/* While less than below_bytes is available, so many percent; below_bytes rises. */
+enum { CONF_STEPS_MAX = 4 };
+struct conf_steps {
+    uint32_t count;
+    struct {
+        uint64_t below_bytes;
+        uint32_t percent;
+    } list[CONF_STEPS_MAX];
+};
+
 struct conf_limits {
     uint32_t header_timeout_ms; /* whole request head, absolute */
     uint32_t body_timeout_ms;   /* whole body, absolute */
@@ -99,7 +109,7 @@ struct conf {
         char dir[CONF_PATH_BYTES];
         uint64_t size_bytes; /* quota */
         uint32_t entries;    /* quota; 0: none */
-        uint64_t map_bytes;  /* 0: size_bytes × 4 */
+        uint64_t map_bytes;  /* 0: size_bytes × 6 */
         uint64_t ring_bytes; /* of one worker slot */
         /* Features are rounded to so many decimals before they are read; 255: not at all. */
         char group[64]; /* whose members may read entries from the map; empty: nobody */
@@ -110,6 +120,19 @@ struct conf {
         struct conf_cache_class classes[CONF_CACHE_CLASS_COUNT];
         bool is_object_writable; /* PUT and DELETE over HTTP */
     } cache;
+    struct {
+        bool is_auto;
+        uint32_t interval_ms;
+        uint32_t patience_ms;
+        uint64_t floor_bytes;   /* 0: a quarter of cache.size */
+        uint64_t ceiling_bytes; /* 0: four times cache.size */
+        struct conf_steps memory_steps;
+        uint32_t shrink_below_percent;
+        uint32_t grow_above_percent;
+        uint32_t target_cpu_percent; /* 0: not counted */
+        char proc[CONF_PATH_BYTES];
+        char cgroup[CONF_PATH_BYTES]; /* "auto", or a path */
+    } supervisor;
     struct conf_object objects[CONF_OBJECT_MAX];
     uint32_t object_count;
     struct {
@@ -144,7 +167,8 @@ enum conf_type {
     CONF_SIZE,    /* uint64_t bytes: "512MiB", "1G"; K, M, G, T are powers of 1024 */
     CONF_SECONDS, /* uint32_t seconds: "60s", "5min", "1h", "7d" */
     CONF_US,      /* uint32_t microseconds: "200us", "1ms" */
-    CONF_MS       /* uint32_t milliseconds: "250ms", "10s", "1min" */
+    CONF_MS,      /* uint32_t milliseconds: "250ms", "10s", "1min" */
+    CONF_STEPS    /* struct conf_steps: "2GiB:25, 4GiB:50", or "" */
 };
 
 struct conf_option {
@@ -180,6 +204,10 @@ struct conf_source {
  * the error. */
 AUGURY_MUST_USE int conf_read_seconds(const char *name, const char *text, uint32_t max_s,
                                       uint32_t *out_seconds, struct err *err);
+
+/* A size as the file has it ("512MiB"), at least one byte; name: what it is called in the error. */
+AUGURY_MUST_USE int conf_read_size(const char *name, const char *text, uint64_t *out_bytes,
+                                   struct err *err);
 
 /* The text of an option's value, as the file would have it ("256MiB", "10s"); base: struct conf,
  * conf_listen or conf_object. */

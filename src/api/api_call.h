@@ -215,6 +215,16 @@ unsigned api_refuse(struct api_call *call, int rc);
 unsigned api_refuse_as(struct api_call *call, unsigned status, const char *code, const char *fmt,
                        ...) AUGURY_PRINTF(4, 5);
 
+/* ---- the cache's size: api_controller.c ------------------------------------------------------ */
+
+/* Why the cache is off, "the cache is on" when it is not. */
+const char *api_cache_condition_text(const struct cache_condition *condition);
+/* A member "condition": {"state","reason","since"}, the last two null while it is on. */
+void api_put_condition(struct wire_writer *writer, const struct cache_board *board);
+/* Two members: "controller" and "recommendations". */
+void api_put_sizing(struct wire_writer *writer, const struct cache_board *board,
+                    const struct stats *stats, uint32_t records_max);
+
 /* ---- forms ----------------------------------------------------------------------------------- */
 
 /* Finds the body's and the answer's format by Content-Type and Accept. 0, or the status of a

@@ -56,6 +56,13 @@ check_rest(const struct api_options *api, struct notes *warnings)
     if (api->conf->cache.classes[CONF_CACHE_PREDICTION].is_enabled && api->predict->cache == NULL) {
         note(warnings, "the cache is off");
     }
+    if (api->cache_board != NULL) {
+        struct cache_condition condition;
+        cache_condition(api->cache_board, &condition);
+        if (condition.is_off) {
+            note(warnings, api_cache_condition_text(&condition));
+        }
+    }
     if (atomic_load(&supervisor->state) != PROC_STATE_READY) {
         note(warnings, "the supervisor is not running");
     } else if (now_ms > heartbeat_ms && now_ms - heartbeat_ms > SUPERVISOR_SILENT_MS) {

@@ -5,6 +5,7 @@
  * two readings of the totals.
  */
 #include "api_call.h"
+#include "augury/cache_size.h"
 
 enum { COSTS_SHOWN = 64 };
 
@@ -233,21 +234,23 @@ put_redis(struct wire_writer *writer, const struct stats *stats)
 }
 
 void
-api_put_performance(struct wire_writer *writer, const struct stats *stats,
-                    const struct proc_board *board, const struct cache *cache, uint64_t now_wall_ms)
+api_put_performance(struct wire_writer *writer, const struct api_performance *performance)
 {
-    uint64_t started_ms = atomic_load(&board->started_wall_ms);
-    uint64_t uptime_ms = now_wall_ms > started_ms && started_ms > 0 ? now_wall_ms - started_ms : 0;
+    const struct stats *stats = performance->stats;
+    uint64_t now_ms = performance->now_wall_ms;
+    uint64_t started_ms = atomic_load(&performance->board->started_wall_ms);
+    uint64_t uptime_ms = now_ms > started_ms && started_ms > 0 ? now_ms - started_ms : 0;
 
-    wire_object(writer, 5);
+    wire_object(writer, 7);
     wire_key(writer, "uptime_s");
     wire_put_u64(writer, uptime_ms / 1000);
     wire_key(writer, "http");
     put_http(writer, stats, uptime_ms);
     wire_key(writer, "predict");
-    put_predict(writer, stats, cache, uptime_ms);
+    put_predict(writer, stats, performance->cache, uptime_ms);
     wire_key(writer, "cache");
-    wire_object(writer, 12);
+    wire_object(writer, 13);
+    api_put_condition(writer, performance->cache_board);
     put_cache_members(writer, stats);
     put_total(writer, "entries", stats, STATS_CACHE_ENTRIES);
     put_total(writer, "used_bytes", stats, STATS_CACHE_USED_BYTES);
@@ -255,6 +258,7 @@ api_put_performance(struct wire_writer *writer, const struct stats *stats,
     wire_end(writer);
     wire_key(writer, "redis");
     put_redis(writer, stats);
+    api_put_sizing(writer, performance->cache_board, stats, performance->records_max);
     wire_end(writer);
 }
 
@@ -303,7 +307,14 @@ api_get_performance(struct api_call *call)
 {
     const struct api_options *api = &call->api->options;
 
-    api_put_performance(&call->writer, api->stats, api->board, api->cache, call->now_wall_ms);
+    struct api_performance performance = {.stats = api->stats,
+                                          .board = api->board,
+                                          .cache = api->cache,
+                                          .cache_board = api->cache_board,
+                                          .now_wall_ms = call->now_wall_ms,
+                                          .records_max = CACHE_SIZE_RECORDS};
+
+    api_put_performance(&call->writer, &performance);
     buf_put_text(call->answer->headers, "Cache-Control: no-store\r\n");
     return 200;
 }

@@ -196,12 +196,15 @@ put_sources(struct wire_writer *writer, const struct conf *conf, const struct st
 }
 
 void
-api_put_status(struct wire_writer *writer, const struct conf *conf, const struct proc_board *board,
-               const struct stats *stats, uint64_t now_wall_ms)
+api_put_status(struct wire_writer *writer, const struct api_status *status)
 {
+    const struct conf *conf = status->conf;
+    const struct proc_board *board = status->board;
+    const struct stats *stats = status->stats;
+    uint64_t now_wall_ms = status->now_wall_ms;
     uint64_t started_ms = atomic_load(&board->started_wall_ms);
 
-    wire_object(writer, 12);
+    wire_object(writer, 13);
     wire_key(writer, "name");
     wire_put_text(writer, "augury");
     wire_key(writer, "version");
@@ -218,6 +221,10 @@ api_put_status(struct wire_writer *writer, const struct conf *conf, const struct
     wire_put_u64(writer, workers_ready(board));
     wire_key(writer, "model_versions");
     wire_put_u64(writer, stats_sum(stats, STATS_MODEL_VERSIONS));
+    wire_key(writer, "cache");
+    wire_object(writer, 1);
+    api_put_condition(writer, status->cache_board);
+    wire_end(writer);
     wire_key(writer, "listen");
     wire_array(writer, conf->listen_count);
     for (uint32_t i = 0; i < conf->listen_count; i++) {
@@ -238,7 +245,13 @@ api_get_status(struct api_call *call)
 {
     const struct api_options *api = &call->api->options;
 
-    api_put_status(&call->writer, api->conf, api->board, api->stats, call->now_wall_ms);
+    struct api_status status = {.conf = api->conf,
+                                .board = api->board,
+                                .stats = api->stats,
+                                .cache_board = api->cache_board,
+                                .now_wall_ms = call->now_wall_ms};
+
+    api_put_status(&call->writer, &status);
     buf_put_text(call->answer->headers, "Cache-Control: no-store\r\n");
     return 200;
 }

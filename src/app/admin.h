@@ -96,6 +96,11 @@ int admin_reload_ask(struct admin_call *call, struct err *err);
 /* Answers whoever waits for what has ended. Called when the master wakes us, and each second. */
 void admin_reload_settle(struct admin *admin);
 
+/* ---- admin_sizing.c: admin_fn -------------------------------------------------------------- */
+
+int admin_controller(struct admin_call *call, struct err *err);
+int admin_resize(struct admin_call *call, struct err *err);
+
 /* ---- admin_line.c ---------------------------------------------------------------------------- */
 
 /* Splits a line into words, in place: blanks separate; '…' is taken literally; "…" knows \\ \" \n

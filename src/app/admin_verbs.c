@@ -4,6 +4,9 @@
 #include <string.h>
 
 #include "admin.h"
+#include "augury/cache_size.h"
+
+enum { SHOWN_RECORDS = 5 };
 
 void
 admin_put_one(struct wire_writer *writer, const char *key, const char *text)
@@ -54,8 +57,13 @@ verb_status(struct admin_call *call, struct err *err)
     struct supervisor *supervisor = call->supervisor;
 
     (void)err;
-    api_put_status(call->writer, &supervisor->conf, &supervisor->heritage->shared->board,
-                   supervisor->heritage->stats, call->now_wall_ms);
+    struct api_status status = {.conf = &supervisor->conf,
+                                .board = &supervisor->heritage->shared->board,
+                                .stats = supervisor->heritage->stats,
+                                .cache_board = supervisor->heritage->cache_board,
+                                .now_wall_ms = call->now_wall_ms};
+
+    api_put_status(call->writer, &status);
     return 0;
 }
 
@@ -79,10 +87,16 @@ static int
 verb_performance(struct admin_call *call, struct err *err)
 {
     struct heritage *heritage = call->supervisor->heritage;
+    struct api_performance performance = {.stats = heritage->stats,
+                                          .board = &heritage->shared->board,
+                                          .cache = call->supervisor->cache,
+                                          .cache_board = heritage->cache_board,
+                                          .now_wall_ms = call->now_wall_ms,
+                                          .records_max =
+                                              call->is_json ? CACHE_SIZE_RECORDS : SHOWN_RECORDS};
 
     (void)err;
-    api_put_performance(call->writer, heritage->stats, &heritage->shared->board,
-                        call->supervisor->cache, call->now_wall_ms);
+    api_put_performance(call->writer, &performance);
     return 0;
 }
 
@@ -164,6 +178,10 @@ const struct admin_verb admin_verbs[] = {
      ADMIN_ROLE_ADMIN, 0, ANY, verb_model},
     {"model unload", "NAME[@VERSION]", "Takes a version out.", ADMIN_ROLE_ADMIN, 0, ANY,
      verb_model},
+    {"controller", "", "What the controller of the cache's size saw and did.", ADMIN_ROLE_READER, 0,
+     0, admin_controller},
+    {"resize", "BYTES|auto", "Holds the cache at a size until a restart, or lets it go.",
+     ADMIN_ROLE_OPERATOR, 1, 1, admin_resize},
     {"reload", "", "Reads the configuration again; answers with the outcome.", ADMIN_ROLE_OPERATOR,
      0, 0, admin_reload_ask},
     {"stop", "[fast]", "Ends the daemon, gracefully unless fast.", ADMIN_ROLE_ADMIN, 0, 1,

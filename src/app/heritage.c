@@ -13,7 +13,7 @@ static size_t
 cache_map_bytes(const struct conf *conf)
 {
     return (size_t)(conf->cache.map_bytes != 0 ? conf->cache.map_bytes
-                                               : conf->cache.size_bytes * 4);
+                                               : conf->cache.size_bytes * 6);
 }
 
 static int

@@ -10,6 +10,7 @@
 #include "redis_loop.h"
 
 struct admin;
+struct sizing;
 
 struct supervisor {
     struct heritage *heritage;
@@ -24,6 +25,7 @@ struct supervisor {
     struct registry *registry;
     struct stats_slot *stats;
     struct admin *admin;
+    struct sizing *sizing;
     struct net_line_server *lines;
     struct net_watch *life, *wake;
     struct net_timer *tick, *beat;

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "admin.h"
+#include "supervisor_sizing.h"
 
 enum { TICK_MS = 1000, BEAT_MS = 500, TURNS_MAX = 16, FORGIVEN_MS = 60000 };
 
@@ -191,8 +192,8 @@ follow_conf(struct supervisor *supervisor)
         close_bus(supervisor);
         open_bus(supervisor);
     }
-    cache_keeper_quota(supervisor->cache, supervisor->conf.cache.size_bytes);
     cache_keeper_quota_entries(supervisor->cache, supervisor->conf.cache.entries);
+    sizing_follow_conf(supervisor->sizing);
     follow_log(supervisor);
     heritage->generation = atomic_load(&heritage->shared->board.generation);
     log_name(&heritage->log, "supervisor", heritage->generation);
@@ -314,7 +315,6 @@ open_environments(struct supervisor *supervisor, struct err *err)
                   conf->cache.dir);
     }
     if (rc == 0) {
-        cache_keeper_quota(supervisor->cache, conf->cache.size_bytes);
         cache_keeper_quota_entries(supervisor->cache, conf->cache.entries);
         publish_models(supervisor);
     }
@@ -364,6 +364,9 @@ supervisor_setup(struct supervisor *supervisor, struct proc_link link, struct er
     }
     if (rc == 0) {
         open_bus(supervisor);
+        rc = sizing_new(supervisor, &supervisor->sizing, err);
+    }
+    if (rc == 0) {
         rc = admin_new(supervisor, &supervisor->admin, err);
     }
     if (rc == 0) {
@@ -382,6 +385,7 @@ supervisor_teardown(struct supervisor *supervisor)
     net_line_server_free(&supervisor->lines);
     admin_free(&supervisor->admin);
     close_bus(supervisor);
+    sizing_free(&supervisor->sizing);
     net_watch_free(&supervisor->life);
     net_watch_free(&supervisor->wake);
     net_timer_free(&supervisor->tick);

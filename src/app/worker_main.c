@@ -222,6 +222,7 @@ make_api(struct worker *worker, struct err *err)
         .stats = worker->heritage->stats,
         .slot = worker->stats,
         .board = &worker->heritage->shared->board,
+        .cache_board = worker->heritage->cache_board,
         .server = &worker->server,
         .loop = worker->loop,
         .wake_fd = worker->heritage->worker_wake_fds[worker->heritage->slot],

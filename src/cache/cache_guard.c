@@ -11,11 +11,14 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 
 enum {
     DEATHS_MAX = 3,
     COMMITS_HEALTHY = 64,
     RETRY_MS = 1000, /* when the cache is off */
+    RELAPSE_MS = 10 * 1000,
+    FULL_BYTES = 1 << 20, /* less is free: no group of entries may be sure to fit */
 };
 
 /* ---- inside LMDB --------------------------------------------------------------------------- */
@@ -242,9 +245,55 @@ cache_keeper_open(struct cache *cache, bool *out_was_damaged, struct err *err)
     }
     int rc = cache_keeper_reopen(cache, set_aside, out_was_damaged, err);
     if (rc == 0 && cache->rings != NULL) {
-        atomic_store(&cache->rings->off, 0);
+        cache_keeper_on(cache);
     }
     return rc;
+}
+
+/* ---- off and on ---------------------------------------------------------------------------- */
+
+static bool
+is_file_system_full(const char *dir)
+{
+    struct statvfs room;
+
+    return statvfs(dir, &room) == 0 && room.f_bavail < FULL_BYTES / room.f_frsize;
+}
+
+void
+cache_keeper_on(struct cache *cache)
+{
+    if (atomic_exchange(&cache->rings->off, 0) != 0) {
+        atomic_store(&cache->rings->off_ended_wall_ms, clock_wall_ms());
+    }
+}
+
+/* What goes off again soon after it came back has never been well: it keeps its beginning. */
+static void
+off_note(struct cache *cache)
+{
+    struct cache_rings *rings = cache->rings;
+    uint64_t now_ms = clock_wall_ms();
+
+    if (atomic_load(&rings->off) != 0) {
+        return;
+    }
+    atomic_store(&rings->off_is_full, is_file_system_full(cache->dir) ? 1 : 0);
+    if (now_ms - atomic_load(&rings->off_ended_wall_ms) > RELAPSE_MS) {
+        atomic_store(&rings->off_since_wall_ms, now_ms);
+    }
+    atomic_store(&rings->off, 1); /* last: who sees it sees the rest */
+}
+
+void
+cache_condition(const struct cache_board *board, struct cache_condition *out_condition)
+{
+    const struct cache_rings *rings = board->rings;
+
+    out_condition->is_off = atomic_load(&rings->off) != 0;
+    out_condition->is_full = out_condition->is_off && atomic_load(&rings->off_is_full) != 0;
+    out_condition->off_since_wall_ms =
+        out_condition->is_off ? atomic_load(&rings->off_since_wall_ms) : 0;
 }
 
 /* The file system refused: lookups miss, puts drop, the server goes on. The tick tries again. */
@@ -254,7 +303,7 @@ cache_keeper_off(struct cache *cache)
     cache_store_close(cache);
     cache->keeper.retry_mono_ms = clock_mono_ms() + RETRY_MS;
     if (cache->rings != NULL) {
-        atomic_store(&cache->rings->off, 1);
+        off_note(cache);
         cache_rings_refuse(cache, AUGURY_ERR_STATE);
     }
 }

@@ -417,7 +417,7 @@ keeper_retry(struct cache *cache)
     if (rc != 0) {
         cache_keeper_off(cache);
     } else if (cache->rings != NULL) {
-        atomic_store(&cache->rings->off, 0);
+        cache_keeper_on(cache);
     }
 }
 

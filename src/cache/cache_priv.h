@@ -146,7 +146,9 @@ struct cache_rings {
     /* Even: the environment of this number may be used; odd: the keeper is opening or replacing
      * it. */
     _Alignas(CACHE_LINE) atomic_uint_least64_t epoch;
-    atomic_uint off;              /* 1: the file system refused a commit; lookups miss, puts drop */
+    atomic_uint off;         /* 1: the file system refused a commit; lookups miss, puts drop */
+    atomic_uint off_is_full; /* 1: it was full */
+    atomic_uint_least64_t off_since_wall_ms, off_ended_wall_ms;
     atomic_uint_least64_t damage; /* epoch + 1 of an environment that a worker found damaged */
     /* 1: the keeper works inside LMDB; found set at a start: it died there. */
     atomic_uint in_commit;
@@ -533,6 +535,7 @@ int cache_keeper_reopen(struct cache *cache, bool set_aside, bool *out_was_damag
                         struct err *err);
 /* The file system refused: lookups miss, puts drop, the server goes on. The tick tries again. */
 void cache_keeper_off(struct cache *cache);
+void cache_keeper_on(struct cache *cache); /* with rings */
 void cache_keeper_replace(struct cache *cache);
 /* What a failed write means for the environment; the caller has dropped its work. */
 void cache_keeper_react(struct cache *cache, int rc);

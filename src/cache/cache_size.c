@@ -11,19 +11,20 @@
 #include "augury/cache_size.h"
 
 enum {
-    START_MS = 30 * 1000,
-    FREEZE_MS = 60 * 1000,
     SHRINK_EVERY_MS = 2000,
-    GROW_EVERY_MS = 10 * 1000,
-    WAIT_MS = 60 * 1000,
-    WAIT_MAX_MS = 600 * 1000,
-    CPU_EVERY_MS = 60 * 1000,
+    /* Parts and multiples of the configured patience, a minute unless told otherwise. */
+    START_PART = 2,
+    GROW_PART = 6,
+    WAIT_MOST = 10,
     ROOM_SAMPLES = 10,
     CPU_SAMPLES = 30,
     CPU_BAND_PERCENT = 10,
     CPU_WANT_LEAST = 500, /* permille: what CPU alone may take the cache down to */
     WANT_BASE = 1000,
     FULL_PERCENT = 95,
+    RULE_SPARE_BYTES = 512 << 20,
+    ROOM_PERCENT = 70, /* as of the map */
+    ROOM_GROW_PERCENT = 60,
 };
 
 static const double emergency_headroom = 0.03;
@@ -91,6 +92,13 @@ rule_cap(const struct cache_size_config *config, uint64_t available_bytes)
     return config->ceiling_bytes;
 }
 
+/* The most that the file system has room for: its file is larger than what it holds. */
+static uint64_t
+room_cap(const struct cache_size_sample *sample, uint64_t percent)
+{
+    return sample->room_bytes == 0 ? UINT64_MAX : sample->room_bytes / 100 * percent;
+}
+
 static uint64_t
 want_bytes(const struct cache_size_config *config, const struct cache_size_state *state)
 {
@@ -105,11 +113,12 @@ share(uint32_t percent)
 
 /* Remembers what must be compared with the next sample; the first has nothing to compare with. */
 static void
-begin(struct cache_size_state *state, const struct cache_size_sample *sample)
+begin(const struct cache_size_config *config, struct cache_size_state *state,
+      const struct cache_size_sample *sample)
 {
     state->has_begun = true;
     state->began_ms = state->grown_ms = state->cpu_changed_ms = sample->now_ms;
-    state->wait_ms = WAIT_MS;
+    state->wait_ms = config->patience_ms;
     state->want_permille = WANT_BASE;
     state->limit_events = sample->limit_events;
     state->oom_events = sample->oom_events;
@@ -223,7 +232,7 @@ pull_emergency(const struct cache_size_config *config, struct cache_size_state *
         return false;
     }
     pull->action = CACHE_SIZE_EMERGENCY;
-    state->frozen_until_ms = sample->now_ms + FREEZE_MS;
+    state->frozen_until_ms = sample->now_ms + config->patience_ms;
     if (!is_going_on || sample->now_ms >= state->next_shrink_ms) {
         pull_add(pull, state->quota_bytes / 2, reason);
     }
@@ -241,10 +250,11 @@ pull_pressure(const struct cache_size_config *config, const struct cache_size_st
     if (is_over) {
         pull_add(pull, rule_cap(config, sample->available_bytes), CACHE_SIZE_RULE);
     }
+    pull_add(pull, room_cap(sample, ROOM_PERCENT), CACHE_SIZE_FILE_SYSTEM);
     if (is_low && sample->now_ms >= state->next_shrink_ms) {
         pull_add(pull, permille_of(state->quota_bytes, 850), CACHE_SIZE_HEADROOM);
     }
-    return is_low || is_over;
+    return is_low || is_over || pull->reason == CACHE_SIZE_FILE_SYSTEM;
 }
 
 /* Busy for half a minute: a fifth less, a minute apart, down to half of what was asked for. */
@@ -253,7 +263,7 @@ pull_cpu(const struct cache_size_config *config, struct cache_size_state *state,
          const struct cache_size_sample *sample, struct pull *pull)
 {
     if (state->cpu_busy_count < CPU_SAMPLES || state->want_permille <= CPU_WANT_LEAST ||
-        !has_passed(sample->now_ms, state->cpu_changed_ms, CPU_EVERY_MS)) {
+        !has_passed(sample->now_ms, state->cpu_changed_ms, config->patience_ms)) {
         return false;
     }
     uint32_t want = state->want_permille / 5 * 4;
@@ -279,9 +289,9 @@ turn_down(const struct cache_size_config *config, struct cache_size_state *state
         return;
     }
     bool has_lasted = has_passed(now_ms, state->turned_up_ms, 2 * state->wait_ms);
-    uint64_t longer_ms = least(2 * state->wait_ms, WAIT_MAX_MS);
+    uint64_t longer_ms = least(2 * state->wait_ms, WAIT_MOST * config->patience_ms);
 
-    state->wait_ms = has_lasted ? WAIT_MS : longer_ms;
+    state->wait_ms = has_lasted ? config->patience_ms : longer_ms;
     state->is_growing = false;
 }
 
@@ -324,14 +334,14 @@ why_not_grow(const struct cache_size_config *config, const struct cache_size_sta
     double others =
         (double)minus(minus(sample->total_bytes, sample->available_bytes), sample->resident_bytes);
 
-    if (!has_passed(now_ms, state->began_ms, START_MS)) {
+    if (!has_passed(now_ms, state->began_ms, config->patience_ms / START_PART)) {
         return CACHE_SIZE_STARTING;
     }
     if (now_ms < state->frozen_until_ms) {
         return CACHE_SIZE_FROZEN;
     }
     if ((state->has_pressed && !has_passed(now_ms, state->pressed_ms, state->wait_ms)) ||
-        !has_passed(now_ms, state->grown_ms, GROW_EVERY_MS)) {
+        !has_passed(now_ms, state->grown_ms, config->patience_ms / GROW_PART)) {
         return CACHE_SIZE_COOLING;
     }
     if (state->room_count < ROOM_SAMPLES ||
@@ -358,7 +368,7 @@ raise_want(const struct cache_size_config *config, struct cache_size_state *stat
         return;
     }
     if (state->want_permille < WANT_BASE) {
-        if (has_passed(sample->now_ms, state->cpu_changed_ms, CPU_EVERY_MS)) {
+        if (has_passed(sample->now_ms, state->cpu_changed_ms, config->patience_ms)) {
             state->want_permille = (uint32_t)least(state->want_permille / 5 * 6, WANT_BASE);
             state->cpu_changed_ms = sample->now_ms;
         }
@@ -368,18 +378,20 @@ raise_want(const struct cache_size_config *config, struct cache_size_state *stat
 }
 
 /* As much of to_bytes as memory can bear: with all of it filled, what is available would still be
- * in the middle of the dead band, and a tenth above the rule. */
+ * in the middle of the dead band, and above the rule by a tenth or half a GiB. */
 static uint64_t
 what_fits(const struct cache_size_config *config, const struct cache_size_sample *sample,
           uint64_t to_bytes)
 {
+    to_bytes = least(to_bytes, room_cap(sample, ROOM_GROW_PERCENT));
     uint64_t more = minus(to_bytes, sample->resident_bytes);
     uint64_t after = minus(sample->available_bytes, more);
     double middle = (share(config->shrink_below_percent) + share(config->grow_above_percent)) / 2;
     double lost = sample->total_bytes > 0 ? (double)more / (double)sample->total_bytes : 1;
 
-    return sample->headroom - lost < middle ? 0
-                                            : least(to_bytes, rule_cap(config, after / 11 * 10));
+    uint64_t spare = least(after / 11, RULE_SPARE_BYTES);
+
+    return sample->headroom - lost < middle ? 0 : least(to_bytes, rule_cap(config, after - spare));
 }
 
 static void
@@ -465,7 +477,7 @@ cache_size_step(const struct cache_size_config *config, struct cache_size_state 
                                            .to_bytes = state->quota_bytes};
 
     if (!state->has_begun) {
-        begin(state, sample);
+        begin(config, state, sample);
     }
     if (!step_set(config, state, &decision)) {
         decide(config, state, sample, &decision);

@@ -255,6 +255,9 @@ check_words(const struct cli_command *command, int argc, const char *const *argv
     bool is_fast_stop =
         strcmp(command->name, "stop") == 0 && argc == 2 && strcmp(argv[1], "fast") == 0;
 
+    if (strcmp(command->name, "resize") == 0) {
+        return argc == 2 ? CLI_OK : cli_usage(command, "one size, or auto", "");
+    }
     return argc == 1 || is_fast_stop ? CLI_OK : cli_usage(command, "one word too many: ", argv[1]);
 }
 

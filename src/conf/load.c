@@ -392,6 +392,18 @@ check_together(struct load *load)
                 "cache: map must be 0 or at least twice size");
         fail(load, at, 0, &why);
     }
+    if (conf->supervisor.floor_bytes > conf->cache.size_bytes ||
+        (conf->supervisor.ceiling_bytes != 0 &&
+         conf->supervisor.ceiling_bytes < conf->cache.size_bytes)) {
+        err_set(&why, AUGURY_ERR_INVALID, "size_outside_bounds",
+                "supervisor: cache.size must lie between floor and ceiling");
+        fail(load, at, 0, &why);
+    }
+    if (conf->supervisor.grow_above_percent <= conf->supervisor.shrink_below_percent) {
+        err_set(&why, AUGURY_ERR_INVALID, "no_dead_band",
+                "supervisor: grow_above must be more than shrink_below");
+        fail(load, at, 0, &why);
+    }
     if (conf->limits.target_bytes > conf->limits.head_bytes) {
         err_set(&why, AUGURY_ERR_INVALID, "target_too_large",
                 "limits: target must not exceed head");

@@ -152,7 +152,7 @@ static bool
 is_text(const struct conf_option *option)
 {
     return option->type == CONF_TEXT || option->type == CONF_PATH || option->type == CONF_SERVER ||
-           option->type == CONF_ADDRESS;
+           option->type == CONF_ADDRESS || option->type == CONF_STEPS;
 }
 
 static void
@@ -225,6 +225,7 @@ type_name(const struct conf_option *option)
     case CONF_SECONDS:
     case CONF_US:
     case CONF_MS: return "time";
+    case CONF_STEPS: return "SIZE:PERCENT, …";
     }
     return "";
 }

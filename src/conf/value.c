@@ -27,6 +27,8 @@ static const struct suffix milliseconds[] = {
 static const struct suffix microseconds[] = {{"s", 1000000}, {"ms", 1000}, {"us", 1}};
 static const struct suffix plain[] = {{"", 1}};
 
+static const char steps_example[] = "steps such as 2GiB:25, 4GiB:50";
+
 struct scale {
     const struct suffix *list;
     size_t count;
@@ -51,6 +53,7 @@ scale_of(enum conf_type type)
     case CONF_SERVER:
     case CONF_ADDRESS:
     case CONF_BOOL:
+    case CONF_STEPS:
     case CONF_NUMBER: break;
     }
     return (struct scale){plain, AUGURY_COUNT(plain), "a whole number"};
@@ -160,6 +163,15 @@ conf_read_seconds(const char *name, const char *text, uint32_t max_s, uint32_t *
     return rc;
 }
 
+int
+conf_read_size(const char *name, const char *text, uint64_t *out_bytes, struct err *err)
+{
+    struct conf_option option = {
+        .name = name, .type = CONF_SIZE, .min = 1, .max = UINT64_C(1) << 50};
+
+    return parse_scaled(&option, text, out_bytes, err);
+}
+
 static int
 set_bool(const struct conf_option *option, void *place, const char *text, struct err *err)
 {
@@ -256,6 +268,56 @@ set_text(const struct conf_option *option, void *place, const char *text, struct
     return 0;
 }
 
+/* One "2GiB:25" of a list; it is cut at its colon. */
+static int
+parse_step(const char *name, char *word, uint64_t *out_below, uint64_t *out_percent,
+           struct err *err)
+{
+    struct conf_option below = {
+        .name = name, .type = CONF_SIZE, .min = 1, .max = UINT64_C(1) << 50};
+    struct conf_option percent = {.name = name, .type = CONF_NUMBER, .min = 1, .max = 100};
+    char *colon = strchr(word, ':');
+
+    if (colon == NULL) {
+        return bad_value(&below, word, steps_example, err);
+    }
+    *colon = '\0';
+    int rc = parse_scaled(&below, word, out_below, err);
+    return rc != 0 ? rc : parse_scaled(&percent, colon + 1, out_percent, err);
+}
+
+static int
+set_steps(const struct conf_option *option, void *place, const char *text, struct err *err)
+{
+    struct conf_steps steps;
+    char copy[256];
+    char *save = NULL;
+
+    memset(&steps, 0, sizeof(steps)); /* places are compared as bytes */
+    if (strlen(text) >= sizeof(copy)) {
+        return bad_value(option, text, steps_example, err);
+    }
+    memcpy(copy, text, strlen(text) + 1);
+    for (char *word = strtok_r(copy, ", ", &save); word != NULL;
+         word = strtok_r(NULL, ", ", &save)) {
+        uint64_t below = 0;
+        uint64_t percent = 0;
+        int rc = parse_step(option->name, word, &below, &percent, err);
+        if (rc != 0) {
+            return rc;
+        }
+        uint32_t at = steps.count++;
+        if (at == CONF_STEPS_MAX || (at > 0 && (below <= steps.list[at - 1].below_bytes ||
+                                                percent < steps.list[at - 1].percent))) {
+            return bad_value(option, text, "at most 4 steps of rising sizes and percents", err);
+        }
+        steps.list[at].below_bytes = below;
+        steps.list[at].percent = (uint32_t)percent;
+    }
+    memcpy(place, &steps, sizeof(steps));
+    return 0;
+}
+
 int
 value_set(const struct conf_option *option, void *base, const char *text, struct err *err)
 {
@@ -267,6 +329,7 @@ value_set(const struct conf_option *option, void *base, const char *text, struct
     case CONF_SERVER:
     case CONF_ADDRESS: return set_text(option, place, text, err);
     case CONF_BOOL: return set_bool(option, place, text, err);
+    case CONF_STEPS: return set_steps(option, place, text, err);
     case CONF_NUMBER:
     case CONF_SIZE:
     case CONF_SECONDS:
@@ -274,6 +337,18 @@ value_set(const struct conf_option *option, void *base, const char *text, struct
     case CONF_MS: break;
     }
     return set_number(option, place, text, err);
+}
+
+static void
+put_steps(const struct conf_steps *steps, struct buf *buf)
+{
+    buf_put_u8(buf, '"');
+    for (uint32_t i = 0; i < steps->count; i++) {
+        buf_put_text(buf, i == 0 ? "" : ", ");
+        put_scaled(steps->list[i].below_bytes, scale_of(CONF_SIZE), buf);
+        buf_printf(buf, ":%" PRIu32, steps->list[i].percent);
+    }
+    buf_put_u8(buf, '"');
 }
 
 /* A quoted string of the file. */
@@ -315,6 +390,7 @@ conf_put_value(const struct conf_option *option, const void *base, struct buf *b
     case CONF_SERVER:
     case CONF_ADDRESS: put_quoted((const char *)place, buf); return;
     case CONF_BOOL: buf_put_text(buf, *(const bool *)place ? "yes" : "no"); return;
+    case CONF_STEPS: put_steps((const void *)place, buf); return;
     case CONF_NUMBER:
     case CONF_SIZE:
     case CONF_SECONDS:

@@ -72,7 +72,7 @@ def serve(folder, answer, words, greeting=b"augury-admin/1 0.1.0\n"):
 def help_names_every_command_and_each_has_its_own(folder):
     said = run(folder, "help")
     assert said.returncode == OK and said.stderr == ""
-    for command in ("predict", "model", "status", "performance", "stats", "workers", "metrics", "cache", "reload", "stop"):
+    for command in ("predict", "model", "status", "performance", "stats", "workers", "metrics", "cache", "controller", "resize", "reload", "stop"):
         assert f"\n  {command} " in said.stdout, command
         own = run(folder, "help", command)
         assert own.returncode == OK and own.stdout.startswith(f"Usage: augury {command}"), own

@@ -38,7 +38,7 @@ def test_help_lists_every_command_and_each_is_known(daemon):
 
 def test_reading_commands_answer_in_both_forms(daemon):
     daemon.start()
-    for name in ("status", "workers", "stats", "performance", "cache stats", "model list", "help"):
+    for name in ("status", "workers", "stats", "performance", "controller", "cache stats", "model list", "help"):
         check(daemon.admin_json(name) is not None, name)
         code, text = daemon.admin(name)
         equal(code, 0, f"{name}: {text}")

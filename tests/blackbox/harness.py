@@ -76,7 +76,8 @@ class Daemon:
         self.pid_path = os.path.join(self.dir, "run", "auguryd.pid")
         self.socket_path = os.path.join(self.dir, "run", "admin.sock")
         self.options = {"workers": "2"}
-        self.sections = {"limits": {"drain_timeout": "5s"}, "cache": {"size": "16MiB"}}
+        self.sections = {"limits": {"drain_timeout": "5s"}, "cache": {"size": "16MiB"},
+                         "supervisor": {"auto": "no"}}
         self.listeners = {"public": "127.0.0.1:0"}
         self.expected_errors = []
         self.foreground = None

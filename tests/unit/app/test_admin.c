@@ -109,8 +109,8 @@ every_command_is_whole_and_named_once(void)
 static void
 commands_that_change_something_need_a_role(void)
 {
-    static const char *const changing[] = {"cache flush", "cache purge",  "model use",   "reload",
-                                           "stop",        "model import", "model unload"};
+    static const char *const changing[] = {"cache flush", "cache purge",  "model use",    "reload",
+                                           "stop",        "model import", "model unload", "resize"};
     size_t found = 0;
 
     for (size_t i = 0; i < admin_verb_count; i++) {

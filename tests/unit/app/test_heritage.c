@@ -105,13 +105,13 @@ a_heartbeat_goes_to_the_slot_of_the_process(void)
 }
 
 static void
-the_map_is_four_times_the_cache_unless_it_is_said(void)
+the_map_is_six_times_the_cache_unless_it_is_said(void)
 {
     struct heritage heritage;
     struct conf *conf = NULL;
 
     CHECK(setup(&heritage, &conf));
-    CHECK_INT(heritage.cache_map_bytes, 4 * conf->cache.size_bytes);
+    CHECK_INT(heritage.cache_map_bytes, 6 * conf->cache.size_bytes);
     heritage_teardown(&heritage);
     conf->cache.map_bytes = 3ULL << 30;
     struct err err;
@@ -128,6 +128,6 @@ main(void)
     TAP_RUN(a_half_written_configuration_is_not_taken);
     TAP_RUN(the_reason_of_a_failed_start_reaches_the_master);
     TAP_RUN(a_heartbeat_goes_to_the_slot_of_the_process);
-    TAP_RUN(the_map_is_four_times_the_cache_unless_it_is_said);
+    TAP_RUN(the_map_is_six_times_the_cache_unless_it_is_said);
     return tap_done();
 }

@@ -44,7 +44,8 @@ world_new(uint64_t total, uint64_t base)
                    .rules = {{2 * GIB, 25}, {4 * GIB, 50}, {8 * GIB, 75}},
                    .shrink_below_percent = 10,
                    .grow_above_percent = 20,
-                   .target_cpu_percent = 70},
+                   .target_cpu_percent = 70,
+                   .patience_ms = 60000},
         .state = {.quota_bytes = base},
         .sample = {.has_memory = true, .gain = -1},
         .total = total,
@@ -296,6 +297,23 @@ a_limit_lowered_below_what_is_used_goes_to_the_floor(void)
     world.total = 0;
     world_seconds(&world, 60, 20 * GIB);
     CHECK_INT(world.state.quota_bytes, 256 * MIB);
+}
+
+static void
+a_file_system_is_never_filled(void)
+{
+    struct world world = world_new(64 * GIB, 1 * GIB);
+
+    world.sample.room_bytes = 1000 * MIB;
+    world_second(&world, 10 * GIB);
+    CHECK(world.decision.reason == CACHE_SIZE_FILE_SYSTEM);
+    CHECK(world.state.quota_bytes <= 700 * MIB && world.state.quota_bytes > 699 * MIB);
+    world_seconds(&world, HOUR_S, 10 * GIB);
+    CHECK(world.state.quota_bytes <= 700 * MIB);
+    world.sample.room_bytes = 3000 * MIB;
+    world_seconds(&world, HOUR_S, 10 * GIB);
+    CHECK(world.state.quota_bytes <= 1800 * MIB && world.state.quota_bytes > 1600 * MIB);
+    CHECK(has_behaved(&world, HOUR_S));
 }
 
 /* ---- signals that are missing ---------------------------------------------------------------- */
@@ -598,6 +616,7 @@ main(void)
     TAP_RUN(an_emergency_halves_at_once_and_freezes);
     TAP_RUN(a_limit_hit_by_reading_files_is_no_emergency);
     TAP_RUN(a_limit_lowered_below_what_is_used_goes_to_the_floor);
+    TAP_RUN(a_file_system_is_never_filled);
     TAP_RUN(without_memory_figures_it_holds);
     TAP_RUN(figures_that_come_and_go_do_no_harm);
     TAP_RUN(a_busy_cpu_takes_a_fifth_a_minute_down_to_half);

@@ -458,9 +458,50 @@ the_documents_name_every_option(void)
     buf_fini(&mdoc);
 }
 
+static void
+steps_are_read_checked_and_written_back(void)
+{
+    static const struct {
+        const char *text;
+        const char *reason;
+    } bad[] = {{"2GiB", "steps such as"},      {"2GiB:0", "1 to 100"},
+               {"2GiB:101", "1 to 100"},       {"lots:5", "a size such as"},
+               {"4GiB:50, 2GiB:25", "rising"}, {"2GiB:50, 2GiB:60", "rising"},
+               {"2GiB:50, 4GiB:25", "rising"}, {"1:1 2:2 3:3 4:4 5:5", "at most 4"},
+               {"0:50", "0 is outside"},       {"2GiB:", "a whole number"}};
+    struct fixture f;
+
+    CHECK(load(&f, NULL));
+    CHECK_INT(f.conf->supervisor.memory_steps.count, 3);
+    CHECK_INT(f.conf->supervisor.memory_steps.list[1].below_bytes, 4LL << 30);
+    CHECK_INT(f.conf->supervisor.memory_steps.list[1].percent, 50);
+    conf_free(&f.conf);
+    CHECK(load(&f, "supervisor { memory_steps = \"\" }\n"));
+    CHECK_INT(f.rc, 0);
+    CHECK_INT(f.conf->supervisor.memory_steps.count, 0);
+    conf_free(&f.conf);
+    CHECK(load(&f, "supervisor { memory_steps = \"512MiB:10,1G:20\" }\n"));
+    CHECK_INT(f.rc, 0);
+    struct buf text;
+    buf_init(&text, 1 << 20);
+    conf_put_effective(f.conf, &text);
+    buf_put_u8(&text, 0);
+    CHECK_CONTAINS((const char *)text.data, "memory_steps = \"512MiB:10, 1GiB:20\"");
+    buf_fini(&text);
+    conf_free(&f.conf);
+    for (size_t i = 0; i < AUGURY_COUNT(bad); i++) {
+        char line[128];
+        snprintf(line, sizeof(line), "supervisor { memory_steps = \"%s\" }\n", bad[i].text);
+        CHECK(load(&f, line));
+        CHECK_INT(f.rc, AUGURY_ERR_INVALID);
+        CHECK(has_error(&f, 1, bad[i].reason));
+    }
+}
+
 int
 main(void)
 {
+    TAP_RUN(steps_are_read_checked_and_written_back);
     TAP_RUN(without_a_file_the_defaults_are_in_force);
     TAP_RUN(a_file_sets_every_kind_of_value);
     TAP_RUN(every_bad_value_is_reported_with_its_line);
