@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* cli_progress.c - rows and rows a second, twice a second on a terminal, else every five. */
+/* cli_progress.c - rows, or what else is counted, and how many a second; shown twice a second on a
+ * terminal, else every five. */
 #include "cli_progress.h"
 
 #include <stdio.h>
@@ -17,8 +18,9 @@ show(struct cli_progress *progress, uint64_t now_ns, bool is_last)
     double rate = seconds > 0.0 ? (double)progress->row_count / seconds : 0.0;
     const char *end = progress->is_terminal && !is_last ? "" : "\n";
 
-    fprintf(stderr, "%s%llu rows, %.0f rows/s, %.1f s%s", progress->is_terminal ? "\r" : "",
-            (unsigned long long)progress->row_count, rate, seconds, end);
+    fprintf(stderr, "%s%llu %s, %.0f %s/s, %.1f s%s", progress->is_terminal ? "\r" : "",
+            (unsigned long long)progress->row_count, progress->noun, rate, progress->noun, seconds,
+            end);
     fflush(stderr);
     progress->shown_ns = now_ns;
 }
@@ -29,7 +31,8 @@ cli_progress_begin(struct cli_progress *progress, bool is_wanted)
     bool is_terminal = isatty(STDERR_FILENO) == 1;
 
     *progress =
-        (struct cli_progress){.is_shown = is_wanted || (is_terminal && isatty(STDOUT_FILENO) != 1),
+        (struct cli_progress){.noun = "rows",
+                              .is_shown = is_wanted || (is_terminal && isatty(STDOUT_FILENO) != 1),
                               .is_terminal = is_terminal,
                               .begin_ns = clock_mono_ns()};
     progress->shown_ns = progress->begin_ns;

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 struct cli_progress {
+    const char *noun; /* what is counted: "rows", unless the caller says otherwise */
     bool is_shown;
     bool is_terminal; /* one line that is written over, else a line now and then */
     uint64_t begin_ns;

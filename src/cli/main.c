@@ -62,6 +62,22 @@ static const struct cli_command commands[] = {
     {"resize", cli_admin, "resize BYTES|auto",
      "holds the cache at a size until a restart, or lets the controller have it again",
      "  BYTES as in the configuration: 512MiB, 2G.\n"},
+    {"warm", cli_warm,
+     "warm FILE [--rate N/s] [--connections C] [--errors N] [--address A] [--progress]",
+     "repeats the requests of a file, so that the cache has their answers",
+     "  A line of FILE, or of standard input as -, is an object of JSON,\n"
+     "    {\"method\":\"POST\",\"path\":\"/api/v1/predict/NAME\",\"headers\":{…},\"body\":…}\n"
+     "  where only the path must be there, or a line of an access log in the combined format, of "
+     "which\n"
+     "  successful GETs are repeated. A body that is no string is sent as JSON.\n"
+     "\n"
+     "  --rate N/s         requests a second at most, 1000 by default\n"
+     "  --connections C    requests under way at most, 4 by default, 256 at most\n"
+     "  --errors N         stop after so many wrong lines, lost requests and statuses over 399; "
+     "100\n"
+     "  --address A        HOST:PORT instead of the first listener without TLS that is "
+     "configured\n"
+     "  --progress         answers and answers a second on standard error\n"},
     {"reload", cli_admin, "reload",
      "starts new workers with a new configuration and lets the old ones finish", NULL},
     {"stop", cli_admin, "stop [fast]", "ends the daemon, after the requests in flight unless fast",
