@@ -64,6 +64,13 @@ void cache_condition(const struct cache_board *board, struct cache_condition *ou
 /* ---- a process's view ---------------------------------------------------------------------- */
 
 struct cache;
+/* The tier below memory: an environment on disk, which memory is filled from after a reboot. */
+struct cache_disk_options {
+    const char *dir;
+    uint64_t size_bytes;                      /* quota; the file takes a little more */
+    uint32_t memory_ttl_s[CACHE_CLASS_COUNT]; /* of a hit that is put into memory */
+    uint32_t disk_ttl_s[CACHE_CLASS_COUNT];   /* 0: the class is not kept on disk */
+};
 struct cache_options {
     const char *dir;
     size_t map_bytes;
@@ -72,6 +79,9 @@ struct cache_options {
     struct cache_board *board; /* NULL: this process never puts (tools) */
     unsigned slot;             /* of this process on the board and in stats */
     struct stats_slot *stats;  /* or NULL */
+    /* Keeper and readers alike, with a board; NULL: no such tier. One that cannot be opened is off
+     * until it can. */
+    const struct cache_disk_options *disk;
 };
 /* A reader waits up to 2 s for the keeper to make the environment, then AUGURY_NOT_FOUND. */
 AUGURY_MUST_USE int cache_open(const struct cache_options *options, struct cache **out_cache,
@@ -143,6 +153,7 @@ struct cache_item {
     enum cache_admission admission;
     /* Of an order: from a source that every machine has for itself; the others are not told. */
     bool is_fetched;
+    bool is_copy; /* of a tier below: does not take the place of what is there, nor go down */
 };
 /* Hands an entry to the supervisor. AUGURY_NOT_FOUND: not admitted. Never blocks; AUGURY_ERR_FULL
  * or AUGURY_ERR_LIMIT: dropped and counted. Contents that do not fit half a ring are over the
@@ -255,6 +266,10 @@ AUGURY_MUST_USE int cache_keeper_turn(struct cache *cache, uint64_t now_wall_ms,
 AUGURY_MUST_USE int cache_keeper_tick(struct cache *cache, uint64_t now_wall_ms);
 /* Arms the wake: true when nothing came in meanwhile and the keeper may sleep on wake_fd. */
 bool cache_keeper_may_sleep(struct cache *cache);
+/* The disk tier: whether it is in use or there is none; and, once after it has brought entries back
+ * into an empty memory, how many. */
+bool cache_disk_is_up(const struct cache *cache);
+bool cache_warm_ended(struct cache *cache, uint64_t *out_entries);
 /* 0 or more than 70 % of the map: 70 % of the map. Turns evict until it is kept. */
 void cache_keeper_quota(struct cache *cache, uint64_t quota_bytes);
 /* Besides that, the most entries that there may be; 0: any number. */

@@ -133,6 +133,11 @@ struct conf {
         char proc[CONF_PATH_BYTES];
         char cgroup[CONF_PATH_BYTES]; /* "auto", or a path */
     } supervisor;
+    struct {
+        bool is_enabled;
+        char dir[CONF_PATH_BYTES];
+        uint64_t size_bytes; /* quota */
+    } disk;
     struct conf_object objects[CONF_OBJECT_MAX];
     uint32_t object_count;
     struct {

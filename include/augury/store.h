@@ -52,6 +52,10 @@ struct store_options {
 AUGURY_MUST_USE int store_open(const struct store_options *options, struct store **out_store,
                                bool *out_was_damaged, struct err *err);
 void store_close(struct store **store);
+/* Makes a folder and those above it, 0700. */
+AUGURY_MUST_USE int store_folder_make(const char *dir, struct err *err);
+/* Writes everything out, also of an environment that is disposable. */
+AUGURY_MUST_USE int store_sync(struct store *store);
 /* Renames the files of a closed environment to "….damaged", so that the next open makes it anew.
  * Processes that have it open keep the old map until they close it. The renamed file keeps its
  * memory or disk space until it is deleted. */

@@ -70,6 +70,21 @@ heritage_setup(struct heritage *heritage, const struct conf *conf, struct err *e
     return 0;
 }
 
+const struct cache_disk_options *
+heritage_disk(const struct conf *conf, struct cache_disk_options *room)
+{
+    if (!conf->disk.is_enabled) {
+        return NULL;
+    }
+    *room = (struct cache_disk_options){.dir = conf->disk.dir, .size_bytes = conf->disk.size_bytes};
+    for (size_t i = 0; i < CACHE_CLASS_COUNT; i++) {
+        const struct conf_cache_class *class = &conf->cache.classes[i];
+        room->memory_ttl_s[i] = class->ttl_s;
+        room->disk_ttl_s[i] = class->is_enabled ? class->disk_ttl_s : 0;
+    }
+    return room;
+}
+
 static void
 close_fd(int *fd)
 {

@@ -87,6 +87,10 @@ AUGURY_MUST_USE int listener_tls_open(const struct listener_tls *tls,
                                       struct err *err);
 void listener_tls_free(struct listener_tls **tls);
 
+/* The disk tier as the configuration has it; NULL: none. */
+const struct cache_disk_options *heritage_disk(const struct conf *conf,
+                                               struct cache_disk_options *room);
+
 /* Process: master. Makes conf the one that the supervisor sees. */
 void heritage_conf_put(struct heritage_shared *shared, const struct conf *conf);
 /* Process: supervisor. Copies when the sequence differs from *sequence; true when it did. */

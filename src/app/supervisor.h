@@ -31,6 +31,7 @@ struct supervisor {
     struct net_timer *tick, *beat;
     struct net_signal *term, *quit, *reopen, *check;
     bool is_commit_failing; /* said once, until it works again */
+    bool is_disk_off;       /* likewise */
     bool is_stopping;
 };
 

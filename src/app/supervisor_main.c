@@ -58,12 +58,35 @@ pump(struct supervisor *supervisor)
 }
 
 static void
+note_disk(struct supervisor *supervisor)
+{
+    struct log *log = &supervisor->heritage->log;
+    bool is_off = !cache_disk_is_up(supervisor->cache);
+    uint64_t entries = 0;
+
+    if (is_off && !supervisor->is_disk_off) {
+        log_event(log, LOG_LEVEL_ERROR, "cache_disk_off",
+                  "dir=%s effect=\"memory alone; tried again each second\"",
+                  supervisor->conf.disk.dir);
+    } else if (!is_off && supervisor->is_disk_off) {
+        log_event(log, LOG_LEVEL_INFO, "cache_disk_works_again", "dir=%s",
+                  supervisor->conf.disk.dir);
+    }
+    supervisor->is_disk_off = is_off;
+    if (cache_warm_ended(supervisor->cache, &entries)) {
+        log_event(log, LOG_LEVEL_INFO, "cache_warmed", "entries=%llu from=disk",
+                  (unsigned long long)entries);
+    }
+}
+
+static void
 check_readers(struct supervisor *supervisor)
 {
     unsigned cleared = 0;
 
     int rc = cache_keeper_tick(supervisor->cache, clock_wall_ms());
     note_commit(supervisor, rc);
+    note_disk(supervisor);
     if (registry_reader_check(supervisor->registry, &cleared) == 0 && cleared > 0) {
         log_event(&supervisor->heritage->log, LOG_LEVEL_INFO, "stale_readers_cleared",
                   "environment=models count=%u", cleared);
@@ -293,6 +316,7 @@ open_environments(struct supervisor *supervisor, struct err *err)
 {
     struct heritage *heritage = supervisor->heritage;
     const struct conf *conf = &supervisor->conf;
+    struct cache_disk_options disk;
     bool was_damaged = false;
     struct registry_options models = {.dir = conf->models.dir,
                                       .map_bytes = (size_t)conf->models.map_bytes,
@@ -304,7 +328,8 @@ open_environments(struct supervisor *supervisor, struct err *err)
                                   .is_for_group = conf->cache.group[0] != '\0',
                                   .board = heritage->cache_board,
                                   .slot = heritage->slot,
-                                  .stats = supervisor->stats};
+                                  .stats = supervisor->stats,
+                                  .disk = heritage_disk(conf, &disk)};
 
     int rc = registry_open(&models, &supervisor->registry, err);
     if (rc == 0) {

@@ -125,6 +125,7 @@ static void
 open_cache(struct worker *worker)
 {
     struct heritage *heritage = worker->heritage;
+    struct cache_disk_options disk;
     bool was_damaged = false;
     struct err err;
     char quoted[400];
@@ -132,7 +133,8 @@ open_cache(struct worker *worker)
                                     .map_bytes = heritage->cache_map_bytes,
                                     .board = heritage->cache_board,
                                     .slot = heritage->slot,
-                                    .stats = worker->stats};
+                                    .stats = worker->stats,
+                                    .disk = heritage_disk(heritage->conf, &disk)};
 
     if (cache_open(&options, &worker->cache, &was_damaged, &err) != 0) {
         worker->cache = NULL;

@@ -5,7 +5,7 @@
  * what passed the text, the class, the time and the value's check; (3) a process uses an
  * environment only while the rings' epoch is the one it opened.
  */
-#include "cache_priv.h"
+#include "cache_disk.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -25,14 +25,21 @@ enum {
 static const struct {
     const char *name;
     enum stats_id hits;
+    enum stats_id disk_hits;
     enum stats_id misses;
 } classes[CACHE_CLASS_COUNT] = {
-    [CACHE_PREDICTION] = {"prediction", STATS_CACHE_HITS_PREDICTION, STATS_CACHE_MISSES_PREDICTION},
-    [CACHE_FEATURE] = {"feature", STATS_CACHE_HITS_FEATURE, STATS_CACHE_MISSES_FEATURE},
-    [CACHE_LINEUP] = {"lineup", STATS_CACHE_HITS_LINEUP, STATS_CACHE_MISSES_LINEUP},
-    [CACHE_MODEL] = {"model", STATS_CACHE_HITS_MODEL, STATS_CACHE_MISSES_MODEL},
-    [CACHE_RESPONSE] = {"response", STATS_CACHE_HITS_RESPONSE, STATS_CACHE_MISSES_RESPONSE},
-    [CACHE_OBJECT] = {"object", STATS_CACHE_HITS_OBJECT, STATS_CACHE_MISSES_OBJECT},
+    [CACHE_PREDICTION] = {"prediction", STATS_CACHE_HITS_PREDICTION, STATS_DISK_HITS_PREDICTION,
+                          STATS_CACHE_MISSES_PREDICTION},
+    [CACHE_FEATURE] = {"feature", STATS_CACHE_HITS_FEATURE, STATS_DISK_HITS_FEATURE,
+                       STATS_CACHE_MISSES_FEATURE},
+    [CACHE_LINEUP] = {"lineup", STATS_CACHE_HITS_LINEUP, STATS_DISK_HITS_LINEUP,
+                      STATS_CACHE_MISSES_LINEUP},
+    [CACHE_MODEL] = {"model", STATS_CACHE_HITS_MODEL, STATS_DISK_HITS_MODEL,
+                     STATS_CACHE_MISSES_MODEL},
+    [CACHE_RESPONSE] = {"response", STATS_CACHE_HITS_RESPONSE, STATS_DISK_HITS_RESPONSE,
+                        STATS_CACHE_MISSES_RESPONSE},
+    [CACHE_OBJECT] = {"object", STATS_CACHE_HITS_OBJECT, STATS_DISK_HITS_OBJECT,
+                      STATS_CACHE_MISSES_OBJECT},
 };
 
 const char *cache_class_name(enum cache_class class)
@@ -50,7 +57,12 @@ secret_make(struct cache *cache)
     struct store_txn *txn = NULL;
     struct cache_state state = {.next_seq = 1};
 
-    int rc = seal_random(cache->secret, sizeof(cache->secret));
+    int rc = 0;
+    if (cache->has_kin) {
+        memcpy(cache->secret, cache->kin_secret, sizeof(cache->secret));
+    } else {
+        rc = seal_random(cache->secret, sizeof(cache->secret));
+    }
     if (rc == 0) {
         rc = store_begin(cache->store, &txn);
     }
@@ -91,8 +103,8 @@ secret_read(struct cache *cache)
     return rc;
 }
 
-static size_t
-memo_bytes(void)
+size_t
+cache_memo_bytes(void)
 {
     return sizeof(struct cache_memo) * CACHE_MEMO_WAYS << CACHE_MEMO_BITS;
 }
@@ -102,7 +114,7 @@ cache_store_close(struct cache *cache)
 {
     cache->is_reading = false;
     if (cache->memo != NULL) {
-        memset(cache->memo, 0, memo_bytes());
+        memset(cache->memo, 0, cache_memo_bytes());
     }
     store_snapshot_free(&cache->snapshot);
     store_close(&cache->store);
@@ -191,7 +203,7 @@ parts_attach(struct cache *cache)
     cache->hints = cache->board == NULL ? NULL : cache->board->hints;
     cache->invalid =
         cache->board != NULL ? cache->board->invalid : calloc(1, cache_invalid_bytes());
-    cache->memo = calloc(1, memo_bytes());
+    cache->memo = calloc(1, cache_memo_bytes());
     if (cache->dir == NULL || cache->memo == NULL || cache->invalid == NULL) {
         return AUGURY_ERR_NOMEM;
     }
@@ -216,11 +228,18 @@ cache_open(const struct cache_options *options, struct cache **out_cache, bool *
     cache->board = options->board;
     cache->stats = options->stats;
     int rc = parts_attach(cache);
+    if (rc == 0 && options->disk != NULL) {
+        rc = cache_disk_open(cache, options->disk, err);
+    }
     if (rc != 0) {
         err_set(err, rc, "cache_open", "cache: %s", augury_strerror(rc));
     } else {
         rc = options->is_keeper ? cache_keeper_open(cache, &was_damaged, err)
                                 : reader_open_and_wait(cache, err);
+    }
+    if (rc == 0 && options->is_keeper && cache->below != NULL) {
+        cache_disk_settle(cache);
+        cache_warm_begin(cache);
     }
     if (rc != 0) {
         cache_close(&cache);
@@ -239,6 +258,7 @@ cache_close(struct cache **cache)
     if (*cache == NULL) {
         return;
     }
+    cache_disk_close(*cache);
     cache_store_close(*cache);
     if ((*cache)->board == NULL) {
         free((*cache)->invalid);
@@ -317,6 +337,7 @@ cache_snapshot_begin(struct cache *cache)
 void
 cache_snapshot_end(struct cache *cache)
 {
+    cache_below_end(cache);
     if (cache->is_reading) {
         store_snapshot_reset(cache->snapshot);
         cache->is_reading = false;
@@ -410,7 +431,7 @@ static int
 entry_find(struct cache *cache, uint64_t lo, struct bytes key, struct cache_entry *out_entry,
            bool *out_is_checked)
 {
-    if (cache->board != NULL) {
+    if (cache->hints != NULL) {
         /* Far away all three, and independent of each other. */
         __builtin_prefetch(memo_bucket(cache, lo));
         cache_hint_prefetch(cache->hints, lo);
@@ -438,42 +459,42 @@ is_in_time(const struct cache_entry *entry, const struct cache_query *query)
     return until > query->now_wall_ms && entry->created_wall_ms <= query->now_wall_ms + FUTURE_MS;
 }
 
-static int
-entry_get(struct cache *cache, const struct cache_query *query, struct cache_hit *out_hit)
+int
+cache_lookup(struct cache *cache, const struct cache_query *query, struct cache_hit *out_hit,
+             struct cache_entry *out_entry)
 {
-    struct cache_entry entry;
     struct bytes value;
     bool is_checked;
 
     uint64_t lo = digest_with_secret(query->key, cache->secret).lo;
-    if (cache->board != NULL) {
+    if (cache->board != NULL && cache->tier == CACHE_TIER_MEMORY) {
         cache_shadow_look(cache->board->shadow, cache->slot, lo);
     }
-    int rc = entry_find(cache, lo, query->key, &entry, &is_checked);
+    int rc = entry_find(cache, lo, query->key, out_entry, &is_checked);
     if (rc != 0) {
         return rc;
     }
-    if (entry.class != query->class || !bytes_equal(entry.text, query->key)) {
+    if (out_entry->class != query->class || !bytes_equal(out_entry->text, query->key)) {
         stats_add(cache->stats, STATS_CACHE_COLLISIONS, 1);
         return AUGURY_NOT_FOUND;
     }
-    enum cache_death death = cache_death_of(cache->invalid, &entry);
+    enum cache_death death = cache_death_of(cache->invalid, out_entry);
     if (death != CACHE_ALIVE) {
         stats_add(cache->stats,
                   death == CACHE_DEAD_BY_BAN ? STATS_CACHE_DEAD_BAN : STATS_CACHE_DEAD_GENERATION,
                   1);
         return AUGURY_NOT_FOUND;
     }
-    if (!is_in_time(&entry, query)) {
+    if (!is_in_time(out_entry, query)) {
         stats_add(cache->stats, STATS_CACHE_EXPIRED, 1);
         return AUGURY_NOT_FOUND;
     }
-    rc = value_whole(cache, &entry, query->arena, &value);
+    rc = value_whole(cache, out_entry, query->arena, &value);
     if (rc == 0 && !is_checked) {
-        if (cache_value_check(value) != entry.value_check) {
+        if (cache_value_check(value) != out_entry->value_check) {
             return AUGURY_ERR_CORRUPT;
         }
-        memo_put(cache, lo, &entry);
+        memo_put(cache, lo, out_entry);
     }
     if (rc != 0) {
         return rc;
@@ -483,15 +504,39 @@ entry_get(struct cache *cache, const struct cache_query *query, struct cache_hit
     }
     *out_hit = (struct cache_hit){
         .value = value,
-        .created_wall_ms = entry.created_wall_ms,
-        .expires_wall_ms = entry.expires_wall_ms,
-        .stamp = entry.stamp,
-        .stale_s = entry.stale_s,
-        .cost_us = entry.cost_us,
-        .is_stale = entry.expires_wall_ms <= query->now_wall_ms,
+        .created_wall_ms = out_entry->created_wall_ms,
+        .expires_wall_ms = out_entry->expires_wall_ms,
+        .stamp = out_entry->stamp,
+        .stale_s = out_entry->stale_s,
+        .cost_us = out_entry->cost_us,
+        .is_stale = out_entry->expires_wall_ms <= query->now_wall_ms,
     };
-    memcpy(out_hit->tags, entry.tags, sizeof(out_hit->tags));
+    memcpy(out_hit->tags, out_entry->tags, sizeof(out_hit->tags));
     return 0;
+}
+
+static int
+tier_get(struct cache *cache, const struct cache_query *query, struct cache_hit *out_hit)
+{
+    struct cache_entry entry;
+
+    int rc = cache_lookup(cache, query, out_hit, &entry);
+    if (rc == AUGURY_ERR_CORRUPT) {
+        damage_tell(cache);
+        rc = AUGURY_NOT_FOUND;
+    }
+    return rc;
+}
+
+static int
+below_get(struct cache *cache, const struct cache_query *query, struct cache_hit *out_hit)
+{
+    int rc = cache_below_get(cache, query, out_hit);
+    if (rc == AUGURY_ERR_CORRUPT) {
+        damage_tell(cache->below);
+        rc = AUGURY_NOT_FOUND;
+    }
+    return rc;
 }
 
 int
@@ -499,17 +544,19 @@ cache_get(struct cache *cache, const struct cache_query *query, struct cache_hit
 {
     bool is_timed = cache->get_count++ % TIMED_ONE_IN == 0;
     uint64_t begin = is_timed ? clock_mono_ns() : 0;
+    bool is_short = query->key.len <= CACHE_KEY_TEXT_MAX;
     int rc = AUGURY_NOT_FOUND;
 
     AUGURY_ASSERT(query->class < CACHE_CLASS_COUNT);
-    if (cache->is_reading && query->key.len <= CACHE_KEY_TEXT_MAX) {
-        rc = entry_get(cache, query, out_hit);
+    enum stats_id counter = classes[query->class].hits;
+    if (cache->is_reading && is_short) {
+        rc = tier_get(cache, query, out_hit);
     }
-    if (rc == AUGURY_ERR_CORRUPT) {
-        damage_tell(cache);
-        rc = AUGURY_NOT_FOUND;
+    if (rc == AUGURY_NOT_FOUND && cache->below != NULL && is_short) {
+        rc = below_get(cache, query, out_hit);
+        counter = classes[query->class].disk_hits;
     }
-    stats_add(cache->stats, rc == 0 ? classes[query->class].hits : classes[query->class].misses, 1);
+    stats_add(cache->stats, rc == 0 ? counter : classes[query->class].misses, 1);
     if (is_timed) {
         stats_observe(cache->stats, STATS_CACHE_GET, clock_mono_ns() - begin);
     }
@@ -599,7 +646,7 @@ cache_usage(struct cache *cache, struct cache_usage *out_usage)
         /* A quota just set is stored by the next commit. */
         usage.quota_bytes = cache->keeper.state.quota_bytes;
     }
-    if (cache->board != NULL) {
+    if (cache->hints != NULL) {
         usage.board_bytes =
             cache_heat_used_bytes(cache->heat) + cache_hints_used_bytes(cache->hints);
     }

@@ -8,7 +8,7 @@
 #include "cache_priv.h"
 #include "redis_marks.h"
 
-enum { PART_ALIGN = 4096 };
+enum { PART_ALIGN = 4096, DISK_RING_BYTES = 8 << 20 };
 
 static size_t
 part_bytes(size_t bytes)
@@ -22,8 +22,8 @@ cache_board_bytes(const struct cache_board_options *options)
     return part_bytes(sizeof(struct cache_board)) + part_bytes(cache_flights_bytes()) +
            part_bytes(cache_mails_bytes()) + part_bytes(cache_size_log_bytes()) +
            part_bytes(cache_rings_bytes(options->ring_bytes, options->slots)) +
-           part_bytes(cache_invalid_bytes()) + part_bytes(cache_orders_bytes(options->slots)) +
-           part_bytes(sizeof(struct cache_marks)) +
+           part_bytes(cache_rings_bytes(DISK_RING_BYTES, 1)) + part_bytes(cache_invalid_bytes()) +
+           part_bytes(cache_orders_bytes(options->slots)) + part_bytes(sizeof(struct cache_marks)) +
            part_bytes(cache_heat_bytes(options->map_bytes)) +
            part_bytes(cache_hints_bytes(options->map_bytes)) +
            part_bytes(cache_shadow_bytes(options->slots)) + part_bytes(cache_door_bytes()) +
@@ -51,6 +51,9 @@ cache_board_attach(void *shared_memory, const struct cache_board_options *option
     board->rings =
         cache_rings_attach(part, options->ring_bytes, options->slots, options->keeper_wake_fd);
     part += part_bytes(cache_rings_bytes(options->ring_bytes, options->slots));
+    board->disk_rings = cache_rings_attach(part, DISK_RING_BYTES, 1, -1);
+    atomic_store(&board->disk_rings->off, 1); /* until a keeper has opened it */
+    part += part_bytes(cache_rings_bytes(DISK_RING_BYTES, 1));
     board->invalid = (struct cache_invalid *)part;
     part += part_bytes(cache_invalid_bytes());
     board->orders = (struct cache_order_slot *)part;
@@ -73,4 +76,5 @@ void
 cache_board_keeper_crashed(struct cache_board *board)
 {
     atomic_store(&board->rings->has_crashed, 1);
+    atomic_store(&board->disk_rings->has_crashed, 1);
 }

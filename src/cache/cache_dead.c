@@ -8,7 +8,7 @@
  * ban ends with the first round that began after it; (3) nothing is walked while nothing has been
  * invalidated since the last round.
  */
-#include "cache_priv.h"
+#include "cache_disk.h"
 
 enum {
     BATCH = 128,
@@ -67,26 +67,37 @@ batch_remove(struct cache *cache, const struct cache_entry *dead, size_t count)
     return cache_write_end(cache, &txn, rc, &state);
 }
 
-/* Bans that have been in force for all of the round end. */
+/* Bans end that have been in force for all of a round here and on the disk. A disk that is off
+ * begins empty when something has ended meanwhile. */
+static int
+bans_retire(struct cache *cache)
+{
+    uint64_t done = cache->keeper.dead.done;
+    struct store_txn *txn = NULL;
+    struct cache_state state;
+
+    if (cache->below != NULL && cache->below->store != NULL &&
+        cache->below->keeper.dead.done < done) {
+        done = cache->below->keeper.dead.done;
+    }
+    if (cache->tier != CACHE_TIER_MEMORY || cache_bans_due(cache, done) == 0) {
+        return 0;
+    }
+    int rc = cache_write_begin(cache, &txn, &state);
+    if (rc == 0) {
+        cache_move_retire(cache, done);
+        rc = cache_write_end(cache, &txn, 0, &state);
+    }
+    return rc;
+}
+
 static int
 round_end(struct cache *cache)
 {
     struct cache_dead_round *round = &cache->keeper.dead;
-    struct store_txn *txn = NULL;
-    struct cache_state state;
-    int rc = 0;
 
-    if (cache_bans_due(cache, round->clock) > 0) {
-        rc = cache_write_begin(cache, &txn, &state);
-        if (rc == 0) {
-            cache_move_retire(cache, round->clock);
-            rc = cache_write_end(cache, &txn, 0, &state);
-        }
-    }
-    if (rc == 0) {
-        *round = (struct cache_dead_round){.done = round->clock};
-    }
-    return rc;
+    *round = (struct cache_dead_round){.done = round->clock};
+    return bans_retire(cache);
 }
 
 static int
@@ -126,7 +137,7 @@ cache_dead_sweep(struct cache *cache)
     do {
         if (round->from == 0) {
             if (round->done == cache_stamp(cache)) {
-                return 0;
+                return bans_retire(cache);
             }
             round->clock = cache_stamp(cache);
         }

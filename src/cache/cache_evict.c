@@ -83,6 +83,10 @@ ghosts_most(const struct cache *cache, const struct cache_state *state)
 enum cache_queue
 cache_evict_admit(struct cache *cache, const struct cache_state *state, uint64_t lo)
 {
+    /* The disk goes by age alone: what is hot is in memory, and touches no counter there. */
+    if (cache->tier == CACHE_TIER_DISK) {
+        return CACHE_QUEUE_SMALL;
+    }
     bool was_here = cache_ghost_take(cache->heat, lo);
 
     cache_heat_set(cache->heat, lo, 0);

@@ -7,7 +7,7 @@
  * inside LMDB is noticed at the next start and the environment replaced; (3) the epoch is odd while
  * the environment is opened or replaced.
  */
-#include "cache_priv.h"
+#include "cache_disk.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -82,6 +82,9 @@ cache_write_end(struct cache *cache, struct store_txn **txn, int rc,
 {
     if (rc == 0) {
         rc = cache_moves_store(cache, *txn);
+    }
+    if (rc == 0) {
+        rc = cache_disk_moves(cache);
     }
     if (rc == 0) {
         rc = cache_state_write(*txn, state);
@@ -236,9 +239,14 @@ cache_keeper_open(struct cache *cache, bool *out_was_damaged, struct err *err)
     bool set_aside = false;
 
     if (cache->rings != NULL) {
-        cache->keeper.tails = calloc(cache->rings->slots, sizeof(uint64_t));
-        cache->keeper.shadow = cache_shadow_new();
-        if (cache->keeper.tails == NULL || cache->keeper.shadow == NULL) {
+        if (cache->keeper.tails == NULL) {
+            cache->keeper.tails = calloc(cache->rings->slots, sizeof(uint64_t));
+        }
+        if (cache->keeper.shadow == NULL && cache->tier == CACHE_TIER_MEMORY) {
+            cache->keeper.shadow = cache_shadow_new();
+        }
+        if (cache->keeper.tails == NULL ||
+            (cache->keeper.shadow == NULL && cache->tier == CACHE_TIER_MEMORY)) {
             return err_set(err, AUGURY_ERR_NOMEM, "no_memory", "out of memory");
         }
         set_aside = deaths_are_too_many(cache);

@@ -5,7 +5,7 @@
  * Invariants: (1) what was handed in before the request does not appear after it: the rings are
  * drained first, and what was stamped before comes too late; (2) the answer comes after the commit.
  */
-#include "cache_priv.h"
+#include "cache_disk.h"
 
 int
 cache_live_find(struct cache *cache, struct store_txn *txn, struct bytes key,
@@ -73,6 +73,9 @@ order_now(struct cache *cache, const struct cache_ring_record *record, int *out_
         return rc;
     }
     rc = cache_order_do(cache, txn, &state, record, out_result);
+    if (rc == 0) {
+        cache_disk_before(cache, record, out_result, 1);
+    }
     rc = request_end(cache, &txn, rc, &state);
     if (rc == 0) {
         cache_order_tell(cache, record, *out_result);

@@ -5,7 +5,7 @@
  * Invariant: tails move only after the commit (or a decision to drop), so a keeper killed anywhere
  * loses nothing and repeats at most one group. Failures are cache_guard.c's.
  */
-#include "cache_priv.h"
+#include "cache_disk.h"
 
 #include <string.h>
 
@@ -163,6 +163,7 @@ cache_record_write(struct cache *cache, struct store_txn *txn, struct cache_stat
 {
     uint64_t newest = cache->keeper.moves.clock;
     const struct cache_item *item = &record->item;
+    struct cache_entry old;
     struct cache_entry entry = {
         /* By the environment's own secret: it may be younger than the record. */
         .lo = cache_digest(cache, item->key).lo,
@@ -180,6 +181,10 @@ cache_record_write(struct cache *cache, struct store_txn *txn, struct cache_stat
     memcpy(entry.tags, item->tags, sizeof(entry.tags));
     if (record->order == 0 && cache_is_late(cache, &entry)) {
         stats_add(cache->stats, STATS_CACHE_PUTS_LATE, 1);
+        return 0;
+    }
+    if (item->is_copy && cache_entry_find(txn, entry.lo, &old) == 0 &&
+        !cache_entry_is_dead(cache, &old)) {
         return 0;
     }
     return entry_write(cache, txn, state, &entry, written);
@@ -233,7 +238,7 @@ record_do(struct cache *cache, struct store_txn *txn, struct cache_state *state,
 static void
 tables_fit(struct cache *cache)
 {
-    if (cache->board != NULL) {
+    if (cache->hints != NULL) {
         cache_heat_fit(cache->heat, cache_entries_of(&cache->keeper.state));
         cache_hints_fit(cache->hints, cache_entries_of(&cache->keeper.state));
     }
@@ -258,6 +263,9 @@ group_write(struct cache *cache, struct group *group)
     }
     if (rc == 0) {
         rc = cache_orders_store(cache, txn, group->records, group->results, group->count);
+    }
+    if (rc == 0) {
+        cache_disk_before(cache, group->records, group->results, group->count);
     }
     rc = cache_write_end(cache, &txn, rc, &state);
     if (rc == 0) {
@@ -301,6 +309,9 @@ group_answer(struct cache *cache, struct group *group, int rc)
             cache_order_tell(cache, &group->records[i], group->results[i]);
         }
     }
+    if (rc == 0) {
+        cache_disk_after(cache, group->records, group->results, group->count);
+    }
     cache_orders_answer(cache, group->records, group->results, group->count);
 }
 
@@ -335,10 +346,14 @@ cache_keeper_turn(struct cache *cache, uint64_t now_wall_ms, bool *out_more)
         rc = is_idle ? cache_shrink_idle(cache) : cache_shrink_between(cache);
     }
     cache_keeper_react(cache, rc);
+    cache_disk_turn(cache);
+    if (rc == 0 && cache_warm_is_due(cache)) {
+        cache_warm_slice(cache);
+    }
     /* After a failure the rest waits for the next turn that something calls for: no spinning on a
      * broken disk. */
     *out_more = rc == 0 && (!cache_rings_are_empty(cache->rings) || is_over_quota(cache) ||
-                            cache_shrink_is_due(cache));
+                            cache_shrink_is_due(cache) || cache_warm_is_due(cache));
     return rc;
 }
 
@@ -462,8 +477,11 @@ cache_keeper_tick(struct cache *cache, uint64_t now_wall_ms)
         rc = cache_dead_sweep(cache);
         cache_keeper_react(cache, rc);
     }
-    shadow_show(cache);
+    if (cache->tier == CACHE_TIER_MEMORY) {
+        shadow_show(cache);
+    }
     gauges_set(cache);
+    cache_disk_tick(cache);
     return rc;
 }
 

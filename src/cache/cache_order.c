@@ -8,7 +8,7 @@
  * result given twice is seen to be; (3) a ticket's highest bits name the process that drew it, and
  * results of another process are nobody's.
  */
-#include "cache_priv.h"
+#include "cache_disk.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -379,8 +379,18 @@ int
 cache_order_do(struct cache *cache, struct store_txn *txn, struct cache_state *state,
                const struct cache_ring_record *record, int *out_result)
 {
+    struct cache_entry entry;
+    bool is_of_key = record->order != 1 + CACHE_ORDER_INVALIDATE_TAG &&
+                     record->order != 1 + CACHE_ORDER_INVALIDATE_CLASS;
+
     if (stored_find(txn, record, out_result)) {
         return 0;
+    }
+    if (is_of_key && cache_live_find(cache, txn, record->item.key, &entry) == AUGURY_NOT_FOUND) {
+        int rc = cache_below_pull(cache, txn, state, record->item.key);
+        if (rc != 0) {
+            return rc;
+        }
     }
     return order_do(cache, txn, state, record, out_result);
 }

@@ -262,6 +262,7 @@ struct cache_board {
     struct cache_flights *flights;
     struct cache_mails *mails;
     struct cache_rings *rings;
+    struct cache_rings *disk_rings; /* one slot, which the keeper fills itself: cache_disk.c */
     struct cache_size_log *size_log;
     struct cache_marks *marks; /* invalidations of all machines: redis_marks.h */
     struct cache_heat *heat;
@@ -475,7 +476,12 @@ struct cache_memo {
     uint64_t txn_id; /* of the commit in which record lies there */
 };
 
+enum cache_tier { CACHE_TIER_MEMORY, CACHE_TIER_DISK };
+
 struct cache {
+    enum cache_tier tier;
+    struct cache *below;     /* the disk tier, or NULL */
+    struct cache_disk *disk; /* what memory knows of it: cache_disk.h */
     char *dir;
     size_t map_bytes;
     bool is_keeper;
@@ -498,6 +504,8 @@ struct cache {
     uint64_t epoch;
     uint64_t reopen_mono_ms;
     uint8_t secret[DIGEST_SECRET_BYTES];
+    uint8_t kin_secret[DIGEST_SECRET_BYTES]; /* of the other tier: a new environment takes it */
+    bool has_kin;
     uint64_t txn_id; /* of the snapshot */
     struct cache_memo
         *memo; /* 1 << CACHE_MEMO_BITS of CACHE_MEMO_WAYS, by the highest bits of lo */
@@ -506,6 +514,10 @@ struct cache {
 
 /* By the word before the colon; CACHE_RESPONSE for a word that is no class. */
 enum cache_class cache_class_of_key(struct bytes key);
+size_t cache_memo_bytes(void);
+/* One lookup, uncounted; AUGURY_NOT_FOUND, AUGURY_ERR_CORRUPT. */
+int cache_lookup(struct cache *cache, const struct cache_query *query, struct cache_hit *out_hit,
+                 struct cache_entry *out_entry);
 /* What lies under the key, in date and not invalidated; AUGURY_NOT_FOUND. */
 int cache_live_find(struct cache *cache, struct store_txn *txn, struct bytes key,
                     struct cache_entry *out_entry);

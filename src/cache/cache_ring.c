@@ -103,7 +103,7 @@ record_encode(const struct cache_ring_record *record, size_t bytes, uint8_t *p)
         le16_put(p + 48 + 2 * i, item->tags[i]);
     }
     p[54] = record->order;
-    p[55] = item->is_fetched ? 1 : 0;
+    p[55] = (uint8_t)((item->is_fetched ? 1 : 0) | (item->is_copy ? 2 : 0));
     if (record->order != 0) {
         le64_put(p + 56, record->ticket);
         le64_put(p + 64, record->match);
@@ -187,7 +187,8 @@ record_decode(const uint8_t *p, size_t bytes, struct cache_ring_record *out_reco
                  .stamp = le64_get(p + 32),
                  .stale_s = le32_get(p + 40),
                  .cost_us = le32_get(p + 44),
-                 .is_fetched = p[55] != 0},
+                 .is_fetched = (p[55] & 1) != 0,
+                 .is_copy = (p[55] & 2) != 0},
         .value_check = le32_get(p + 12),
         .order = order,
         .ticket = order == 0 ? 0 : le64_get(p + 56),

@@ -157,6 +157,14 @@ const struct conf_option conf_options[] = {
     {"object", "max_bytes", CONF_SIZE, OBJECT(max_bytes), "256KiB", 1, 1 * MIB, NULL, NULL,
      "Largest file that becomes an object; must fit half of cache.ring."},
 
+    {"disk", "enabled", CONF_BOOL, PLACE(disk.is_enabled), "no", 0, 1, NULL, NULL,
+     "Whether entries are kept on disk too, below memory, so that memory is filled from there "
+     "after a reboot; adopted at a start."},
+    {"disk", "dir", CONF_PATH, PLACE(disk.dir), "/var/cache/augury/disk", 1, 0, NULL, NULL,
+     "Folder of the disk tier."},
+    {"disk", "size", CONF_SIZE, PLACE(disk.size_bytes), "1GiB", 16 * MIB, 16 * TIB, NULL, NULL,
+     "Quota of the disk tier; the oldest entries make room."},
+
     {"redis", "address", CONF_SERVER, PLACE(redis.address), "", 0, 0, NULL, NULL,
      "Redis or Valkey that joins machines: host:port, where a name is looked up when a process "
      "starts, or unix:/path; empty: none."},

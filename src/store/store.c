@@ -201,6 +201,12 @@ store_close(struct store **store)
 }
 
 int
+store_sync(struct store *store)
+{
+    return store_code(mdb_env_sync(store->env, 1));
+}
+
+int
 store_reader_check(struct store *store, unsigned *out_cleared)
 {
     int dead = 0;

@@ -52,7 +52,6 @@ struct store_file {
         page_end; /* pages in use by number that the file was too short for */
 };
 
-int store_folder_make(const char *dir, struct err *err);
 /* Readers write their place into the lock file: the folder's group may. */
 int store_lock_share(const char *dir);
 /* Reads the newest meta page and compares the file's size with it. A short file is made long enough

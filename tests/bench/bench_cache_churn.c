@@ -112,7 +112,12 @@ put_some(struct churn *churn)
                                   .created_wall_ms = now_ms,
                                   .expires_wall_ms = now_ms + 3600 * 1000};
         memcpy(value, &churn->puts, sizeof(churn->puts));
-        must(cache_put(churn->cache, &item), "put");
+        int rc = cache_put(churn->cache, &item);
+        while (rc == AUGURY_ERR_FULL) {
+            must(cache_keeper_turn(churn->cache, now_ms, &more), "turn");
+            rc = cache_put(churn->cache, &item);
+        }
+        must(rc, "put");
     }
     must(cache_keeper_turn(churn->cache, now_ms, &more), "turn");
 }
