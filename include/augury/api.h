@@ -71,12 +71,29 @@ void api_put_controller(struct wire_writer *writer, const struct cache_board *bo
 AUGURY_MUST_USE int api_put_cache(struct wire_writer *writer, struct cache *cache,
                                   const struct stats *stats);
 
+/* What has been computed for a version before it is used. */
+struct api_warmth {
+    uint64_t rows, of_rows;
+    uint64_t took_ms;
+    const char *why; /* not all, or nothing, was computed; NULL: all was */
+};
+
 /* What the verbs of `model` work on. */
 struct api_verbs {
     struct registry *registry;
     const struct conf *conf; /* keys, and whether a signature is wanted */
     uint64_t now_wall_ms;
+    const struct api_warmth *warmth; /* told by `use`; NULL: nothing is told */
 };
+/* The words of `model use`, argv[0] being "use". */
+struct api_use {
+    char name[MODEL_NAME_MAX + 1];
+    char label[MODEL_LABEL_MAX + 1];
+    uint32_t version;
+    bool is_cold; /* --no-warm */
+};
+AUGURY_MUST_USE int api_model_use_words(int argc, const char *const *argv, struct api_use *out_use,
+                                        struct err *err);
 /* `model VERB ARGS…` for the admin socket and the command line alike: import, list, use, show,
  * unload, verify; calibrate, which reads files of many rows, for the command line alone. argv[0] is
  * the verb. Writes one document on success. */

@@ -117,6 +117,7 @@ struct conf {
         char prediction_admission[8]; /* "auto", "always", "second" */
         bool prediction_bypass;       /* what is cheaper evaluated is not looked up */
         char response_admission[8];
+        bool is_keeping_rows; /* behind predictions */
         struct conf_cache_class classes[CONF_CACHE_CLASS_COUNT];
         bool is_object_writable; /* PUT and DELETE over HTTP */
     } cache;
@@ -150,6 +151,10 @@ struct conf {
         uint64_t queue_bytes;
         uint32_t min_cost_us; /* a prediction that costs less is not looked up there */
     } redis;
+    struct {
+        uint32_t entries; /* 0: a version takes over with a cold cache */
+        uint32_t time_ms;
+    } warm;
     struct {
         char socket[CONF_PATH_BYTES];
         char operator_group[64];

@@ -58,7 +58,7 @@ struct predict_cost {
 };
 
 /* A process's predictor: where models and cached answers are found. Zero-initialise, then set the
- * first seven. */
+ * first ten. */
 struct predict_context {
     struct registry *registry;
     struct cache *cache;       /* NULL: none */
@@ -68,6 +68,7 @@ struct predict_context {
     uint32_t decimals;              /* PREDICT_NOT_ROUNDED: features are taken as they are */
     uint32_t rows_max;              /* of one question */
     enum cache_admission admission; /* of rows; CACHE_ADMIT_ALWAYS: whatever is computed is kept */
+    bool keeps_rows;                /* behind their margins, for predict_warm_new() */
     bool has_bypass;                /* what is cheaper evaluated than looked up is evaluated */
     unsigned part_count;            /* private: some are timed */
     bool has_snapshot; /* private: of the registry, between predict_answer() and predict_end() */
@@ -175,6 +176,33 @@ AUGURY_MUST_USE int predict_row_check(const struct model *model, const void *row
  * (true and false are 1 and 0). err has no place. */
 AUGURY_MUST_USE int predict_target(const struct model *model, struct bytes cell, double *out_target,
                                    struct err *err);
+
+/* ---- warming --------------------------------------------------------------------------------- */
+
+/* Rows that one version was asked for most, computed for another before it takes over. Process:
+ * supervisor, whose cache is the keeper's. */
+struct predict_warm;
+struct predict_warm_options {
+    struct registry *registry;
+    struct cache *cache;
+    const char *model;
+    struct bytes from, to; /* selectors */
+    uint32_t ttl_s;        /* of what is put */
+    uint32_t rows_max;
+};
+/* Copies the rows, the hottest first. AUGURY_NOT_FOUND: there is nothing to do, and err says why
+ * (the versions do not read the same features, the cache has no rows of the old one …). */
+AUGURY_MUST_USE int predict_warm_new(const struct predict_warm_options *options,
+                                     struct predict_warm **out_warm, struct err *err);
+void predict_warm_free(struct predict_warm **warm);
+enum { PREDICT_WARM_SLICE = 256 };
+/* Evaluates at most max rows (to PREDICT_WARM_SLICE) and puts them: the keeper has to take them
+ * before the next slice. AUGURY_END: that was the last. AUGURY_ERR_FULL: one did not fit; it is put
+ * again in the next slice. Anything else ends the warming. */
+AUGURY_MUST_USE int predict_warm_slice(struct predict_warm *warm, size_t max, uint64_t now_wall_ms,
+                                       struct err *err);
+size_t predict_warm_count(const struct predict_warm *warm); /* of all rows */
+size_t predict_warm_done(const struct predict_warm *warm);
 
 /* ---- files of rows --------------------------------------------------------------------------- */
 

@@ -36,6 +36,7 @@ struct verb_call {
     bool is_best_iteration;
     uint32_t iteration_begin, iteration_end;
     bool is_used;
+    bool is_cold;
 };
 
 typedef int verb_fn(struct verb_call *call);
@@ -45,6 +46,7 @@ struct verb {
     verb_fn *run;
     int plain_min, plain_max;
     bool has_options;
+    bool can_be_cold; /* --no-warm is one of its words */
     const char *usage;
 };
 
@@ -166,7 +168,9 @@ take_words(const struct verb *verb, int argc, const char *const *argv, struct ve
     int rc = 0;
 
     for (int i = 1; rc == 0 && i < argc; i++) {
-        if (verb->has_options && strncmp(argv[i], "--", 2) == 0) {
+        if (verb->can_be_cold && strcmp(argv[i], "--no-warm") == 0) {
+            call->is_cold = true;
+        } else if (verb->has_options && strncmp(argv[i], "--", 2) == 0) {
             rc = take_option(verb, argc, argv, &i, call);
         } else if (call->plain_count == verb->plain_max) {
             rc = usage_error(verb, call->err, "one word too many: ", argv[i]);
@@ -387,6 +391,21 @@ take_version(struct verb_call *call, char *out_name, uint32_t *out_version, cons
     return 0;
 }
 
+static void
+put_warmth(struct wire_writer *writer, const struct api_warmth *warmth)
+{
+    wire_key(writer, "warmed");
+    wire_put_u64(writer, warmth->rows);
+    wire_key(writer, "hot");
+    wire_put_u64(writer, warmth->of_rows);
+    wire_key(writer, "warm_ms");
+    wire_put_u64(writer, warmth->took_ms);
+    if (warmth->why != NULL) {
+        wire_key(writer, "not_warmed");
+        wire_put_text(writer, warmth->why);
+    }
+}
+
 static int
 verb_use(struct verb_call *call)
 {
@@ -399,13 +418,17 @@ verb_use(struct verb_call *call)
         rc = registry_use(call->registry, name, version, label, call->err);
     }
     if (rc == 0) {
-        wire_object(call->writer, 3);
+        const struct api_warmth *warmth = call->verbs->warmth;
+        wire_object(call->writer, 3 + (warmth == NULL ? 0U : warmth->why == NULL ? 3U : 4U));
         wire_key(call->writer, "name");
         wire_put_text(call->writer, name);
         wire_key(call->writer, "version");
         api_put_version(call->writer, version);
         wire_key(call->writer, "label");
         wire_put_text(call->writer, label);
+        if (warmth != NULL) {
+            put_warmth(call->writer, warmth);
+        }
         wire_end(call->writer);
     }
     return rc;
@@ -535,17 +558,43 @@ verb_verify(struct verb_call *call)
     return rc;
 }
 
+#define USE_USAGE "use NAME VERSION [LABEL] [--no-warm], or use NAME@VERSION [LABEL] [--no-warm]"
+
 static const struct verb verbs[] = {
-    {"import", verb_import, 2, 2, true,
+    {"import", verb_import, 2, 2, true, false,
      "import NAME FILE [--features a,b,c] [--schema FILE] [--best-iteration] "
      "[--iterations A:B] [--version N] [--use] [--manifest FILE [--signature FILE]] "
      "[--golden ROWS --golden-target a,b [--golden-output KIND] [--tolerance X]]"},
-    {"list", verb_list, 0, 0, false, "list"},
-    {"use", verb_use, 1, 3, false, "use NAME VERSION [LABEL], or use NAME@VERSION [LABEL]"},
-    {"show", verb_show, 1, 1, false, "show NAME[@VERSION|@LABEL]"},
-    {"unload", verb_unload, 1, 1, false, "unload NAME[@VERSION]"},
-    {"verify", verb_verify, 0, 1, false, "verify [NAME[@VERSION]]"},
+    {"list", verb_list, 0, 0, false, false, "list"},
+    {"use", verb_use, 1, 3, false, true, USE_USAGE},
+    {"show", verb_show, 1, 1, false, false, "show NAME[@VERSION|@LABEL]"},
+    {"unload", verb_unload, 1, 1, false, false, "unload NAME[@VERSION]"},
+    {"verify", verb_verify, 0, 1, false, false, "verify [NAME[@VERSION]]"},
 };
+
+int
+api_model_use_words(int argc, const char *const *argv, struct api_use *out_use, struct err *err)
+{
+    static const struct verb use = {"use", verb_use, 1, 3, false, true, USE_USAGE};
+    struct verb_call call = {.err = err};
+    struct api_use words;
+    const char *label = NULL;
+    int rc = take_words(&use, argc, argv, &call);
+
+    if (rc == 0) {
+        rc = take_version(&call, words.name, &words.version, &label);
+    }
+    if (rc == 0 && strlen(label) > MODEL_LABEL_MAX) {
+        rc = err_set(err, AUGURY_ERR_INVALID, "invalid_label", "a label has 1 to %d characters",
+                     MODEL_LABEL_MAX);
+    }
+    if (rc == 0) {
+        snprintf(words.label, sizeof(words.label), "%s", label);
+        words.is_cold = call.is_cold;
+        *out_use = words;
+    }
+    return rc;
+}
 
 int
 api_model_verb(const struct api_verbs *verbs_of, int argc, const char *const *argv,
@@ -580,8 +629,12 @@ api_model_verb_help(void)
            "    every version of every model\n"
            "model show NAME[@VERSION|@LABEL]\n"
            "    schema, outputs, versions, digests\n"
-           "model use NAME VERSION [LABEL], or model use NAME@VERSION [LABEL]\n"
-           "    points a label (stable) at a version; takes effect at once\n"
+           "model use NAME VERSION [LABEL] [--no-warm], or model use NAME@VERSION [LABEL] "
+           "[--no-warm]\n"
+           "    points a label (stable) at a version; a running daemon computes for it what the "
+           "version\n"
+           "    before it was asked for most, then moves the label; without a daemon it moves at "
+           "once\n"
            "model calibrate NAME[@SELECTOR] ROWS --target COLUMN [--group FEATURE "
            "[--group-bins N]]\n"
            "        [--lower NAME@SELECTOR --upper NAME@SELECTOR] [--format csv|tsv] "

@@ -87,6 +87,12 @@ int admin_cache_ban(struct admin_call *call, struct err *err);
 int admin_cache_invalidate(struct admin_call *call, struct err *err);
 int admin_cache_flush(struct admin_call *call, struct err *err);
 
+/* ---- supervisor_warm.c ----------------------------------------------------------------------- */
+
+/* An admin_fn: `model use`. What the old version was asked for most is computed for the new one,
+ * then the label moves: ADMIN_LATER. */
+int admin_model_use(struct admin_call *call, struct err *err);
+
 /* ---- admin_reload.c -------------------------------------------------------------------------- */
 
 AUGURY_MUST_USE int admin_to_master(struct admin_call *call, enum heritage_command command,

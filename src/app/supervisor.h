@@ -11,6 +11,7 @@
 
 struct admin;
 struct sizing;
+struct supervisor_warm;
 
 struct supervisor {
     struct heritage *heritage;
@@ -26,6 +27,7 @@ struct supervisor {
     struct stats_slot *stats;
     struct admin *admin;
     struct sizing *sizing;
+    struct supervisor_warm *warm; /* a version that is to take over; NULL: none */
     struct net_line_server *lines;
     struct net_watch *life, *wake;
     struct net_timer *tick, *beat;
@@ -34,6 +36,11 @@ struct supervisor {
     bool is_disk_off;       /* likewise */
     bool is_stopping;
 };
+
+/* Drains rings for a bounded time; what is left wakes the loop again. */
+void supervisor_pump(struct supervisor *supervisor);
+/* Gives up what is being warmed; its label stays where it is. */
+void supervisor_warm_stop(struct supervisor *supervisor);
 
 /* A proc_child_main. arg: struct heritage. */
 int supervisor_main(void *arg, struct proc_link link);

@@ -38,9 +38,8 @@ note_commit(struct supervisor *supervisor, int rc)
     supervisor->is_commit_failing = rc < 0;
 }
 
-/* Drains rings for a bounded time; what is left wakes the loop again. */
-static void
-pump(struct supervisor *supervisor)
+void
+supervisor_pump(struct supervisor *supervisor)
 {
     for (int i = 0; i < TURNS_MAX; i++) {
         bool has_more = false;
@@ -232,7 +231,7 @@ on_wake(void *arg, int fd, enum net_watch_what what)
 
     (void)what;
     (void)eventfd_read(fd, &count);
-    pump(supervisor);
+    supervisor_pump(supervisor);
     /* Perhaps it was the master: a reload has ended. */
     follow_conf(supervisor);
     admin_reload_settle(supervisor->admin);
@@ -259,7 +258,7 @@ on_tick(void *arg)
     check_readers(supervisor);
     publish_models(supervisor);
     note_bus(supervisor);
-    pump(supervisor); /* a wake that a dying worker never sent is made up for */
+    supervisor_pump(supervisor); /* a wake that a dying worker never sent is made up for */
 }
 
 static void
@@ -407,6 +406,7 @@ supervisor_setup(struct supervisor *supervisor, struct proc_link link, struct er
 static void
 supervisor_teardown(struct supervisor *supervisor)
 {
+    supervisor_warm_stop(supervisor);
     net_line_server_free(&supervisor->lines);
     admin_free(&supervisor->admin);
     close_bus(supervisor);
@@ -444,9 +444,9 @@ supervisor_main(void *arg, struct proc_link link)
         return heritage_fail(heritage, PROC_EXIT_FAILED, "supervisor", &err);
     }
     proc_ready_say(&link);
-    pump(&supervisor); /* what the last one left in the rings */
+    supervisor_pump(&supervisor); /* what the last one left in the rings */
     rc = net_loop_run(supervisor.loop);
-    pump(&supervisor);
+    supervisor_pump(&supervisor);
     bool is_clean = rc == 0 && supervisor.is_stopping;
     supervisor_teardown(&supervisor);
     log_close(&heritage->log);

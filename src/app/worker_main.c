@@ -212,6 +212,7 @@ make_api(struct worker *worker, struct err *err)
         .stats = worker->stats,
         .ttl_s = prediction->ttl_s,
         .decimals = conf->cache.prediction_decimals,
+        .keeps_rows = conf->cache.is_keeping_rows,
         .rows_max = conf->limits.rows,
         .admission = cache_admission_of(conf->cache.prediction_admission),
         .has_bypass = conf->cache.prediction_bypass,

@@ -55,6 +55,8 @@ int cli_cache(const struct cli *cli, const struct cli_command *command, int argc
               const char *const *argv);
 int cli_warm(const struct cli *cli, const struct cli_command *command, int argc,
              const char *const *argv);
+/* Whether a daemon listens that this user may ask. Says nothing. */
+bool cli_admin_is_there(const struct conf *conf);
 /* The same as cli_admin for words that have been looked at. */
 int cli_admin_ask(const struct cli *cli, const struct cli_command *command, int argc,
                   const char *const *argv);

@@ -82,32 +82,60 @@ connect_failed(const char *path)
     return CLI_FAILED;
 }
 
-/* CLI_OK and a connected descriptor, or the exit status after a message. */
+/* A connected descriptor; -1 with errno. */
 static int
-admin_connect(const char *path, int *out_fd)
+socket_connect(const char *path)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     struct timeval silence = {.tv_sec = SILENCE_MAX_S};
     size_t len = strlen(path);
 
     if (len >= sizeof(address.sun_path)) {
-        fprintf(stderr, "augury: %s: longer than a socket's name may be\n", path);
-        return CLI_FAILED;
+        errno = ENAMETOOLONG;
+        return -1;
     }
     memcpy(address.sun_path, path, len);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0) {
-        return connect_failed(path);
+        return -1;
     }
     (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &silence, sizeof(silence));
     (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &silence, sizeof(silence));
     if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) != 0) {
-        int status = connect_failed(path);
+        int error = errno;
         close(fd);
-        return status;
+        errno = error;
+        return -1;
+    }
+    return fd;
+}
+
+/* CLI_OK and a connected descriptor, or the exit status after a message. */
+static int
+admin_connect(const char *path, int *out_fd)
+{
+    int fd = socket_connect(path);
+
+    if (fd < 0 && errno == ENAMETOOLONG) {
+        fprintf(stderr, "augury: %s: longer than a socket's name may be\n", path);
+        return CLI_FAILED;
+    }
+    if (fd < 0) {
+        return connect_failed(path);
     }
     *out_fd = fd;
     return CLI_OK;
+}
+
+bool
+cli_admin_is_there(const struct conf *conf)
+{
+    int fd = socket_connect(conf->admin.socket);
+
+    if (fd >= 0) {
+        close(fd);
+    }
+    return fd >= 0;
 }
 
 static bool

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * cli_model.c - `augury model VERB …`: the verbs on the model environment itself, with or without a
- * daemon; a running one sees the commit at its next turn.
+ * daemon; a running one sees the commit at its next turn. Only `use` is the daemon's, if there is
+ * one: it warms the cache first.
  */
 #include <stdio.h>
 #include <string.h>
@@ -111,6 +112,10 @@ cli_model(const struct cli *cli, const struct cli_command *command, int argc,
     }
     if (cli_conf_load(cli, &conf) != 0) {
         return CLI_FAILED;
+    }
+    if (strcmp(argv[1], "use") == 0 && cli_admin_is_there(conf)) {
+        conf_free(&conf);
+        return cli_admin_ask(cli, command, argc, argv);
     }
     buf_init(&document, DOCUMENT_MAX);
     int rc = run_as_owner(conf, argc - 1, argv + 1, &document, &err);

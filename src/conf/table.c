@@ -127,6 +127,10 @@ const struct conf_option conf_options[] = {
      NULL,
      "Whether rows of a model that evaluates them in less than half the time of a lookup are "
      "evaluated without one."},
+    {"cache.prediction", "keep_rows", CONF_BOOL, PLACE(cache.is_keeping_rows), "yes", 0, 1, NULL,
+     NULL,
+     "Whether a prediction's row, if it has at most 1 KiB, is kept beside it: without rows a new "
+     "version takes over with a cold cache."},
 
     CACHE_CLASS("feature", CONF_CACHE_FEATURE, "5min", "1h", "1d", "ENABLE_FEATURE_CACHING",
                 "FEATURE_CACHE_TTL"),
@@ -164,6 +168,10 @@ const struct conf_option conf_options[] = {
      "Folder of the disk tier."},
     {"disk", "size", CONF_SIZE, PLACE(disk.size_bytes), "1GiB", 16 * MIB, 16 * TIB, NULL, NULL,
      "Quota of the disk tier; the oldest entries make room."},
+    {"warm", "entries", CONF_NUMBER, PLACE(warm.entries), "10000", 0, 1000000, NULL, NULL,
+     "Most rows that are computed for a version before `model use` moves a label to it; 0: none."},
+    {"warm", "time", CONF_MS, PLACE(warm.time_ms), "2s", 1, 30000, NULL, NULL,
+     "Longest that a label waits for that."},
 
     {"redis", "address", CONF_SERVER, PLACE(redis.address), "", 0, 0, NULL, NULL,
      "Redis or Valkey that joins machines: host:port, where a name is looked up when a process "

@@ -48,7 +48,11 @@ struct asking {
     uint64_t expires_wall_ms;
 };
 
-/* predict_part.c. Begins the keys of a question's rows; needs the model and the cache. */
+/* predict_part.c. "prediction:nfl-wp@3#0123456789abcdef:" */
+void predict_key_begin(struct row_key *key, const struct registry_model *found);
+/* Rows up to this size stand behind their margins in the cache, if the context says so. */
+enum { PREDICT_KEPT_ROW_BYTES = 1024 };
+/* Begins the keys of a question's rows; needs the model and the cache. */
 void predict_part_keys(struct asking *asking);
 /* Fills part->words, in the arena: from the cache what it knows, the rest evaluated in one pass and
  * kept. */

@@ -7,7 +7,8 @@
  * 1. What is kept is what is costly: margins, and under keys of their own leaves, contributions and
  *    what quantile models predict, as numbers of the model or uint32 words in the machine's order.
  *    What follows from them is never kept.
- * 2. A value whose length is not that of the part is no hit.
+ * 2. A value whose length is not that of the part is no hit; margins may have their row behind
+ *    them, from which another version's are made before it takes over.
  * 3. Whatever fails in the cache, the answer is computed.
  * 4. What a row costs to evaluate and to look up decides whether it is looked up, never what the
  *    answer is.
@@ -33,9 +34,8 @@ put_words(char *out, size_t at, const void *data, size_t len)
     return at + len;
 }
 
-/* "prediction:nfl-wp@3#0123456789abcdef:" */
-static void
-key_begin(struct row_key *key, const struct registry_model *found)
+void
+predict_key_begin(struct row_key *key, const struct registry_model *found)
 {
     char hex[DIGEST_HEX_BYTES];
     size_t at = put_words(key->text, 0, "prediction:", 11);
@@ -52,7 +52,7 @@ key_begin(struct row_key *key, const struct registry_model *found)
 void
 predict_part_keys(struct asking *asking)
 {
-    key_begin(asking->key, asking->found);
+    predict_key_begin(asking->key, asking->found);
 }
 
 struct bytes
@@ -85,6 +85,15 @@ predict_expires_by(struct asking *asking, uint64_t wall_ms)
     }
 }
 
+/* What stands behind the words in a value that has the row. */
+static size_t
+kept_row_bytes(const struct asking *asking, const struct part *part)
+{
+    bool is_kept = part->suffix[0] == '\0' && asking->matrix.row_bytes <= PREDICT_KEPT_ROW_BYTES;
+
+    return is_kept ? asking->matrix.row_bytes : 0;
+}
+
 /* Fills what the cache knows; the numbers of the other rows go to out_missed, which has room for
  * all. */
 static int
@@ -92,6 +101,7 @@ part_find(struct asking *asking, const struct part *part, struct part_missed *ou
 {
     struct cache *cache = asking->context->cache;
     size_t row_bytes = part->row_bytes;
+    size_t kept_bytes = row_bytes + kept_row_bytes(asking, part);
     size_t missed = 0;
 
     if (cache_snapshot_begin(cache) != 0) {
@@ -104,7 +114,7 @@ part_find(struct asking *asking, const struct part *part, struct part_missed *ou
                                     .now_wall_ms = asking->question->now_wall_ms,
                                     .arena = asking->arena};
         int rc = cache_get(cache, &query, &hit);
-        if (rc == 0 && hit.value.len == row_bytes) {
+        if (rc == 0 && (hit.value.len == kept_bytes || hit.value.len == row_bytes)) {
             memcpy(part->words + row * row_bytes, hit.value.data, row_bytes);
             predict_expires_by(asking, hit.expires_wall_ms);
         } else {
@@ -141,11 +151,30 @@ part_evaluate_some(struct asking *asking, const struct part *part, const struct 
     return 0;
 }
 
+/* room: NULL, or for the words and the row. */
+static struct bytes
+kept_value(const struct asking *asking, const struct part *part, size_t row, uint8_t *room)
+{
+    const uint8_t *words = part->words + row * part->row_bytes;
+
+    if (room == NULL) {
+        return bytes_of(words, part->row_bytes);
+    }
+    struct bytes canonical = predict_row_canonical(asking, row);
+    memcpy(room, words, part->row_bytes);
+    memcpy(room + part->row_bytes, canonical.data, canonical.len);
+    return bytes_of(room, part->row_bytes + canonical.len);
+}
+
 static void
 part_keep(struct asking *asking, const struct part *part, const struct part_missed *missed)
 {
     struct predict_context *context = asking->context;
-    size_t row_bytes = part->row_bytes;
+    size_t behind_bytes = context->keeps_rows ? kept_row_bytes(asking, part) : 0;
+    /* Without room the words are kept alone. */
+    uint8_t *room = behind_bytes > 0 && missed->count > 0
+                        ? arena_alloc(asking->arena, part->row_bytes + behind_bytes)
+                        : NULL;
     uint64_t now = asking->question->now_wall_ms;
     struct cache_item item = {.class = CACHE_PREDICTION,
                               .created_wall_ms = now,
@@ -159,12 +188,13 @@ part_keep(struct asking *asking, const struct part *part, const struct part_miss
         size_t row = missed->rows[i];
         asking->is_evaluated[row] = 1;
         item.key = predict_part_key(asking, part, row);
-        item.value = bytes_of(part->words + row * row_bytes, row_bytes);
+        item.value = kept_value(asking, part, row, room);
         /* What is not admitted, or does not fit the ring, is not kept; the answer is not
          * concerned. */
         if (cache_put(context->cache, &item) == 0) {
             predict_expires_by(asking, item.expires_wall_ms);
         }
+        item.value = kept_value(asking, part, row, NULL);
         predict_elsewhere_put(asking, part, row, &item);
     }
 }
