@@ -283,6 +283,13 @@ AUGURY_MUST_USE int cache_keeper_purge(struct cache *cache,
 typedef void cache_hot_fn(void *arg, struct bytes text, struct bytes value, unsigned hits);
 AUGURY_MUST_USE int cache_hottest(struct cache *cache, enum cache_class class, cache_hot_fn *fn,
                                   void *arg, size_t max);
+/* How often an entry was asked for lately, 0 to 3; and from zero again. */
+unsigned cache_keeper_hits(const struct cache *cache, struct bytes key);
+void cache_keeper_forget_hits(struct cache *cache, struct bytes key);
+/* What another process has put, after its commit; the item is borrowed. fn must not use the cache.
+ */
+typedef void cache_put_fn(void *arg, const struct cache_item *item);
+void cache_keeper_on_put(struct cache *cache, cache_put_fn *fn, void *arg);
 AUGURY_MUST_USE int cache_keeper_flush(struct cache *cache, uint64_t *out_entries);
 /* All entries of a class, or of whatever was made from the name, that were stamped before now. */
 AUGURY_MUST_USE int cache_keeper_invalidate_class(struct cache *cache, enum cache_class class);

@@ -154,6 +154,7 @@ struct conf {
     struct {
         uint32_t entries; /* 0: a version takes over with a cold cache */
         uint32_t time_ms;
+        uint32_t learn; /* keys whose habits are followed; 0: none */
     } warm;
     struct {
         char socket[CONF_PATH_BYTES];

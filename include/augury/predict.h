@@ -204,6 +204,35 @@ AUGURY_MUST_USE int predict_warm_slice(struct predict_warm *warm, size_t max, ui
 size_t predict_warm_count(const struct predict_warm *warm); /* of all rows */
 size_t predict_warm_done(const struct predict_warm *warm);
 
+/* When a key has been asked for, and is expected next. Zero-initialise. */
+struct predict_habit {
+    uint64_t last_wall_ms;
+    uint64_t interval_ms, deviation_ms; /* means that forget */
+    uint32_t uses;
+    uint8_t hours[24]; /* of the day, UTC: in how many of them it was asked for */
+};
+struct predict_expected {
+    uint64_t wall_ms; /* 0: nobody knows */
+    uint64_t within_ms;
+};
+void predict_habit_use(struct predict_habit *habit, uint64_t now_wall_ms);
+struct predict_expected predict_habit_next(const struct predict_habit *habit);
+
+/* Habits of the keys that are put most, and what is made ahead by them. Process: supervisor. */
+struct predict_learn;
+enum { PREDICT_LEARN_VALUE_MAX = 2048 };
+/* Of the context registry, cache, stats and ttl_s count. keys: followed at a time. */
+AUGURY_MUST_USE int predict_learn_new(const struct predict_context *context, size_t keys,
+                                      struct predict_learn **out_learn);
+void predict_learn_free(struct predict_learn **learn);
+/* A worker has put an entry: the keeper tells (cache_keeper_on_put). */
+void predict_learn_put(struct predict_learn *learn, struct bytes text, struct bytes value,
+                       uint64_t created_wall_ms, uint64_t expires_wall_ms);
+/* Makes up to max entries that will be asked for when they have ended. AUGURY_END: all keys have
+ * been looked at; otherwise it goes on with the next call. */
+AUGURY_MUST_USE int predict_learn_turn(struct predict_learn *learn, uint64_t now_wall_ms,
+                                       size_t max);
+
 /* ---- files of rows --------------------------------------------------------------------------- */
 
 /* A file of rows as a model reads it. Process: cli, supervisor (verbs). It has memory of its own,

@@ -27,6 +27,8 @@ struct supervisor {
     struct stats_slot *stats;
     struct admin *admin;
     struct sizing *sizing;
+    struct predict_learn *learn; /* habits of predictions; NULL: none */
+    uint32_t learn_keys, learn_ttl_s;
     struct supervisor_warm *warm; /* a version that is to take over; NULL: none */
     struct net_line_server *lines;
     struct net_watch *life, *wake;
@@ -39,6 +41,10 @@ struct supervisor {
 
 /* Drains rings for a bounded time; what is left wakes the loop again. */
 void supervisor_pump(struct supervisor *supervisor);
+/* supervisor_learn.c. Follows the configuration; makes predictions ahead, once a second. */
+void supervisor_learn_follow(struct supervisor *supervisor);
+void supervisor_learn_turn(struct supervisor *supervisor);
+void supervisor_learn_stop(struct supervisor *supervisor);
 /* Gives up what is being warmed; its label stays where it is. */
 void supervisor_warm_stop(struct supervisor *supervisor);
 

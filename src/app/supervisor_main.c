@@ -216,6 +216,7 @@ follow_conf(struct supervisor *supervisor)
     }
     cache_keeper_quota_entries(supervisor->cache, supervisor->conf.cache.entries);
     sizing_follow_conf(supervisor->sizing);
+    supervisor_learn_follow(supervisor);
     follow_log(supervisor);
     heritage->generation = atomic_load(&heritage->shared->board.generation);
     log_name(&heritage->log, "supervisor", heritage->generation);
@@ -257,6 +258,7 @@ on_tick(void *arg)
     admin_reload_settle(supervisor->admin);
     check_readers(supervisor);
     publish_models(supervisor);
+    supervisor_learn_turn(supervisor);
     note_bus(supervisor);
     supervisor_pump(supervisor); /* a wake that a dying worker never sent is made up for */
 }
@@ -391,6 +393,7 @@ supervisor_setup(struct supervisor *supervisor, struct proc_link link, struct er
         rc = sizing_new(supervisor, &supervisor->sizing, err);
     }
     if (rc == 0) {
+        supervisor_learn_follow(supervisor);
         rc = admin_new(supervisor, &supervisor->admin, err);
     }
     if (rc == 0) {
@@ -407,6 +410,7 @@ static void
 supervisor_teardown(struct supervisor *supervisor)
 {
     supervisor_warm_stop(supervisor);
+    supervisor_learn_stop(supervisor);
     net_line_server_free(&supervisor->lines);
     admin_free(&supervisor->admin);
     close_bus(supervisor);

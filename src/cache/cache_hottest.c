@@ -84,3 +84,15 @@ cache_hottest(struct cache *cache, enum cache_class class, cache_hot_fn *fn, voi
     free(hottest.room);
     return rc;
 }
+
+unsigned
+cache_keeper_hits(const struct cache *cache, struct bytes key)
+{
+    return cache_heat_of(cache->heat, cache_digest(cache, key).lo);
+}
+
+void
+cache_keeper_forget_hits(struct cache *cache, struct bytes key)
+{
+    cache_heat_set(cache->heat, cache_digest(cache, key).lo, 0);
+}

@@ -315,6 +315,25 @@ group_answer(struct cache *cache, struct group *group, int rc)
     cache_orders_answer(cache, group->records, group->results, group->count);
 }
 
+static void
+group_tell(struct cache *cache, const struct group *group)
+{
+    for (size_t i = 0; cache->keeper.put_fn != NULL && i < group->count; i++) {
+        const struct cache_ring_record *record = &group->records[i];
+        if (record->order == 0 && record->slot != cache->slot) {
+            cache->keeper.put_fn(cache->keeper.put_arg, &record->item);
+        }
+    }
+}
+
+void
+cache_keeper_on_put(struct cache *cache, cache_put_fn *fn, void *arg)
+{
+    AUGURY_ASSERT(cache->is_keeper);
+    cache->keeper.put_fn = fn;
+    cache->keeper.put_arg = arg;
+}
+
 int
 cache_keeper_turn(struct cache *cache, uint64_t now_wall_ms, bool *out_more)
 {
@@ -333,6 +352,9 @@ cache_keeper_turn(struct cache *cache, uint64_t now_wall_ms, bool *out_more)
     if (group.count > 0) {
         rc = group_commit(cache, &group);
         group_answer(cache, &group, rc);
+        if (rc == 0) {
+            group_tell(cache, &group);
+        }
     } else if (is_over_quota(cache)) {
         struct cache_need need = group_need(cache, &group);
         rc = evict_alone(cache, &need);

@@ -459,6 +459,8 @@ struct cache_keeper {
     struct cache_moves moves; /* of the transaction that is open */
     cache_news_fn *news_fn;   /* or NULL */
     void *news_arg;
+    cache_put_fn *put_fn; /* or NULL */
+    void *put_arg;
 };
 
 enum { CACHE_MEMO_BITS = 14, CACHE_MEMO_WAYS = 2 };

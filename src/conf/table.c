@@ -168,10 +168,14 @@ const struct conf_option conf_options[] = {
      "Folder of the disk tier."},
     {"disk", "size", CONF_SIZE, PLACE(disk.size_bytes), "1GiB", 16 * MIB, 16 * TIB, NULL, NULL,
      "Quota of the disk tier; the oldest entries make room."},
+
     {"warm", "entries", CONF_NUMBER, PLACE(warm.entries), "10000", 0, 1000000, NULL, NULL,
      "Most rows that are computed for a version before `model use` moves a label to it; 0: none."},
     {"warm", "time", CONF_MS, PLACE(warm.time_ms), "2s", 1, 30000, NULL, NULL,
      "Longest that a label waits for that."},
+    {"warm", "learn", CONF_NUMBER, PLACE(warm.learn), "4096", 0, 65536, NULL, NULL,
+     "Predictions whose times of use are learned, to compute those that come back regularly ahead "
+     "of their next use; 0: none."},
 
     {"redis", "address", CONF_SERVER, PLACE(redis.address), "", 0, 0, NULL, NULL,
      "Redis or Valkey that joins machines: host:port, where a name is looked up when a process "

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import threading
+import time
 
 import harness
 from harness import BUILD, SOURCE, check, contains, equal, wait_for
@@ -163,6 +164,22 @@ def test_warming_ends_with_its_entries_and_without_a_daemon_the_label_moves_at_o
     daemon.stop()
     said = done(daemon, "-j", "model", "use", "wp@1")
     equal((said["version"], "warmed" in said), ("1", False))
+
+
+def test_a_row_that_comes_back_at_an_interval_is_computed_ahead(daemon):
+    daemon.start("-o", "cache.response.enabled=no", "-o", "cache.prediction.ttl=6s", "-o", "cache.prediction.bypass=no", "-o",
+                 "cache.prediction.admission=always")
+    done(daemon, "-j", "model", "import", "wp", NFL, "--features", NAMES)
+    connection = connect(daemon)
+    begin = time.monotonic()
+    seen = []
+    for turn in range(8):
+        time.sleep(max(0.0, begin + turn * 6.5 - time.monotonic()))  # the interval is what is tested
+        seen.append(ask(connection, 7)[0])
+    equal(seen[:4], ["MISS"] * 4, "before it is known")
+    contains(seen[4:], "HIT")
+    wait_for(lambda: daemon.metrics()["augury_predict_ahead_used_total"] >= 1, "a use of what was computed ahead")
+    daemon.stop()
 
 
 harness.run(globals())
