@@ -468,7 +468,7 @@ cache_lookup(struct cache *cache, const struct cache_query *query, struct cache_
 
     uint64_t lo = digest_with_secret(query->key, cache->secret).lo;
     if (cache->board != NULL && cache->tier == CACHE_TIER_MEMORY) {
-        cache_shadow_look(cache->board->shadow, cache->slot, lo);
+        cache_shadow_look(cache->board->shadow, cache->slot, lo, cache->get_count);
     }
     int rc = entry_find(cache, lo, query->key, out_entry, &is_checked);
     if (rc != 0) {

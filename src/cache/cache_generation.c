@@ -90,6 +90,12 @@ cache_moves_begin(struct cache *cache)
     moves->retire = 0;
 }
 
+/* Whether rendered answers are made of entries of that class: objects are sent as they are. */
+static bool is_rendered(enum cache_class class)
+{
+    return class != CACHE_RESPONSE && class != CACHE_OBJECT;
+}
+
 void
 cache_move_class(struct cache *cache, enum cache_class class)
 {
@@ -97,7 +103,9 @@ cache_move_class(struct cache *cache, enum cache_class class)
 
     AUGURY_ASSERT(class < CACHE_CLASS_COUNT);
     moves->classes[class] = ++moves->clock;
-    moves->classes[CACHE_RESPONSE] = moves->clock;
+    if (is_rendered(class)) {
+        moves->classes[CACHE_RESPONSE] = moves->clock;
+    }
 }
 
 void
@@ -123,7 +131,7 @@ cache_move_key(struct cache *cache, uint64_t lo, enum cache_class class)
     /* Seen at once: if the transaction fails, some puts under way are refused for nothing. It is
      * not stored: whoever computes now does not outlive the daemon. */
     stamp_raise(&cache->invalid->tombs[lo >> TOMB_SHIFT], stamp);
-    if (class != CACHE_RESPONSE) {
+    if (is_rendered(class)) {
         cache->keeper.moves.classes[CACHE_RESPONSE] = stamp;
     }
 }

@@ -245,7 +245,8 @@ struct cache_shadow_board;
 size_t cache_shadow_bytes(unsigned slots);
 struct cache_shadow_board *cache_shadow_attach(void *shared_memory, unsigned slots);
 /* A lookup, found or not; any process, in its own slot. */
-void cache_shadow_look(struct cache_shadow_board *board, unsigned slot, uint64_t lo);
+void cache_shadow_look(struct cache_shadow_board *board, unsigned slot, uint64_t lo,
+                       uint32_t total);
 /* The keeper's simulated caches. NULL: no memory. */
 struct cache_shadow;
 struct cache_shadow *cache_shadow_new(void);

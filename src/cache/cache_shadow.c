@@ -5,7 +5,9 @@
  * entries that there is room for; keys alone. Workers hand what they look up to the keeper through
  * rings that lose the oldest; the keeper replays them once a second.
  * The sample is by key, so that a cache of n entries is seen as one of n / 64. Entries count as one
- * each, whatever their size.
+ * each, whatever their size. Whether the few keys that are asked for most are in the sample is
+ * chance: lookups that it has too many or too few are theirs, and theirs are hits (the correction
+ * of SHARDS: Waldspurger et al., FAST 2015, "SHARDS-adj").
  * Invariants: a word in a ring is a key and nothing more; a simulated cache has room for SIM_MAX
  * keys, and a sparser sample is taken before they are more.
  */
@@ -34,6 +36,7 @@ enum {
 
 struct shadow_ring {
     _Alignas(CACHE_LINE) atomic_uint_least64_t head; /* lookups ever handed in; its process's */
+    atomic_uint_least32_t total; /* of that process, those that are not in the sample too */
     atomic_uint_least64_t keys[RING];
 };
 
@@ -68,7 +71,7 @@ is_sampled(uint64_t lo, unsigned bits)
 }
 
 void
-cache_shadow_look(struct cache_shadow_board *board, unsigned slot, uint64_t lo)
+cache_shadow_look(struct cache_shadow_board *board, unsigned slot, uint64_t lo, uint32_t total)
 {
     if (!is_sampled(lo, atomic_load_explicit(&board->bits, memory_order_relaxed))) {
         return;
@@ -76,6 +79,7 @@ cache_shadow_look(struct cache_shadow_board *board, unsigned slot, uint64_t lo)
     struct shadow_ring *ring = &board->rings[slot];
     uint64_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
     atomic_store_explicit(&ring->keys[head % RING], lo, memory_order_relaxed);
+    atomic_store_explicit(&ring->total, total, memory_order_relaxed);
     atomic_store_explicit(&ring->head, head + 1, memory_order_release);
 }
 
@@ -125,7 +129,9 @@ struct sim {
 struct cache_shadow {
     struct sim sims[SIMS];
     uint64_t tails[STATS_SLOTS];
+    uint32_t totals[STATS_SLOTS];
     uint64_t lookups;
+    double all; /* lookups that those are the sample of */
     unsigned bits;
 };
 
@@ -332,6 +338,7 @@ shadow_reset(struct cache_shadow *shadow, struct cache_shadow_board *board, unsi
         sim->hits = 0;
     }
     shadow->lookups = 0;
+    shadow->all = 0.0;
     shadow->bits = bits;
     atomic_store(&board->lookups, 0);
     atomic_store(&board->bits, bits);
@@ -358,14 +365,31 @@ shadow_fit(struct cache_shadow *shadow, struct cache_shadow_board *board, uint64
     }
 }
 
+/* Lookups of the slot since the last time; a new process begins at nothing. */
+static uint32_t
+total_since(struct cache_shadow *shadow, const struct shadow_ring *ring, unsigned slot)
+{
+    uint32_t total = atomic_load_explicit(&ring->total, memory_order_relaxed);
+    uint32_t since = total >= shadow->totals[slot] ? total - shadow->totals[slot] : total;
+
+    shadow->totals[slot] = total;
+    return since;
+}
+
 static void
 ring_replay(struct cache_shadow *shadow, struct cache_shadow_board *board, unsigned slot)
 {
     struct shadow_ring *ring = &board->rings[slot];
     uint64_t head = atomic_load_explicit(&ring->head, memory_order_acquire);
     uint64_t tail = shadow->tails[slot];
+    uint64_t handed_in = head - tail;
 
-    tail = head - tail > RING ? head - RING : tail;
+    if (handed_in == 0) {
+        return;
+    }
+    tail = handed_in > RING ? head - RING : tail;
+    shadow->all +=
+        (double)total_since(shadow, ring, slot) * (double)(head - tail) / (double)handed_in;
     for (; tail != head; tail++) {
         uint64_t key = atomic_load_explicit(&ring->keys[tail % RING], memory_order_relaxed);
         if (!is_sampled(key, shadow->bits)) {
@@ -384,6 +408,7 @@ ratios_show(struct cache_shadow *shadow, struct cache_shadow_board *board)
 {
     if (shadow->lookups >= COUNTS_HALVE) {
         shadow->lookups /= 2;
+        shadow->all /= 2;
         for (size_t i = 0; i < SIMS; i++) {
             shadow->sims[i].hits /= 2;
         }
@@ -391,9 +416,12 @@ ratios_show(struct cache_shadow *shadow, struct cache_shadow_board *board)
     if (shadow->lookups < COUNTS_LEAST) {
         return;
     }
+    double expected = shadow->all / (double)(UINT64_C(1) << shadow->bits);
+    double missing = expected - (double)shadow->lookups;
     for (size_t i = 0; i < SIMS; i++) {
-        atomic_store_explicit(&board->hits[i],
-                              (unsigned)(shadow->sims[i].hits * 10000 / shadow->lookups),
+        double ratio = ((double)shadow->sims[i].hits + missing) / expected;
+        ratio = ratio > 1.0 ? 1.0 : ratio >= 0.0 ? ratio : 0.0;
+        atomic_store_explicit(&board->hits[i], (unsigned)(ratio * 10000 + 0.5),
                               memory_order_relaxed);
     }
     atomic_store_explicit(&board->lookups, (unsigned)shadow->lookups, memory_order_release);

@@ -108,7 +108,7 @@ foreign_keys_and_jumping_sizes_do_no_harm(void)
             /* The bits that choose the sample are 0. */
             uint64_t key =
                 key_next(&state, i) ^ (i % 3 == 0 ? state & ~UINT64_C(0xffff0000000000) : 0);
-            cache_shadow_look(board, (unsigned)(i & 1), key);
+            cache_shadow_look(board, (unsigned)(i & 1), key, (uint32_t)(i * 7));
         }
         cache_shadow_tick(shadow, board, sizes[round % AUGURY_COUNT(sizes)]);
     }
