@@ -64,6 +64,21 @@ section_name(const cfg_t *cfg, char *out, size_t size)
     }
 }
 
+/* Whether "NAME" in section cache is a class, which the file writes as class "NAME". */
+static bool
+is_class(const char *section, const char *name)
+{
+    char wanted[SETTING_NAME_BYTES];
+
+    snprintf(wanted, sizeof(wanted), "cache.%.40s", name);
+    for (size_t i = 0; strcmp(section, "cache") == 0 && i < conf_option_count; i++) {
+        if (strcmp(conf_options[i].section, wanted) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void
 report_unknown(struct parse *parse, const cfg_t *cfg, const char *name)
 {
@@ -75,6 +90,14 @@ report_unknown(struct parse *parse, const cfg_t *cfg, const char *name)
     near = nearest_option(section, name);
     if (near == NULL && section[0] == '\0') {
         near = nearest_section(name);
+    }
+    if (is_class(section, name)) {
+        snprintf(text, sizeof(text),
+                 "unknown option \"%.64s\" in section cache: did you mean class "
+                 "\"%.64s\"?",
+                 name, name);
+        report(parse, cfg->line, text);
+        return;
     }
     snprintf(text, sizeof(text), "unknown option \"%.64s\"%s%s%s%s%s%s", name,
              section[0] == '\0' ? "" : " in section ", section,

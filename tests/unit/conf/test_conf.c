@@ -153,6 +153,19 @@ every_bad_value_is_reported_with_its_line(void)
 }
 
 static void
+a_class_that_is_written_as_a_section_is_named_as_one(void)
+{
+    struct fixture f;
+
+    CHECK(load(&f, "cache {\n  response {\n    ttl = 10min\n  }\n  size = 1GiB\n}\n"));
+    CHECK_INT(f.rc, AUGURY_ERR_INVALID);
+    CHECK(has_error(&f, 2,
+                    "unknown option \"response\" in section cache: did you mean class "
+                    "\"response\"?"));
+    CHECK_INT(f.errors.count, 1);
+}
+
+static void
 every_unknown_name_is_reported_with_the_nearest_one(void)
 {
     struct fixture f;
@@ -506,6 +519,7 @@ main(void)
     TAP_RUN(a_file_sets_every_kind_of_value);
     TAP_RUN(every_bad_value_is_reported_with_its_line);
     TAP_RUN(every_unknown_name_is_reported_with_the_nearest_one);
+    TAP_RUN(a_class_that_is_written_as_a_section_is_named_as_one);
     TAP_RUN(a_name_set_twice_is_an_error);
     TAP_RUN(an_unknown_class_and_broken_syntax_are_errors);
     TAP_RUN(rules_between_options_are_checked);
