@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * redis_marks.c - the table behind redis_marks.h. One writer; readers look at the sequence before
- * and after, and rather miss than wait. In doubt a value is dead: the price is a miss.
+ * and after, and rather miss than wait. Every word is stored as a release and loaded as an acquire:
+ * none is seen before the sequence that precedes it, nor after the one that follows. In doubt a
+ * value is dead: the price is a miss.
  */
 #include "redis_marks.h"
 
@@ -10,13 +12,13 @@ enum { TRIES = 8 };
 static uint64_t
 load(const atomic_uint_least64_t *word)
 {
-    return atomic_load_explicit(word, memory_order_relaxed);
+    return atomic_load_explicit(word, memory_order_acquire);
 }
 
 static void
 store(atomic_uint_least64_t *word, uint64_t value)
 {
-    atomic_store_explicit(word, value, memory_order_relaxed);
+    atomic_store_explicit(word, value, memory_order_release);
 }
 
 static uint64_t
@@ -37,7 +39,6 @@ static void
 write_begin(struct cache_marks *marks)
 {
     store(&marks->sequence, load(&marks->sequence) | 1);
-    atomic_thread_fence(memory_order_release);
 }
 
 static void
@@ -166,7 +167,6 @@ read_begin(const struct cache_marks *marks, uint64_t *out_sequence)
 static bool
 read_was_whole(const struct cache_marks *marks, uint64_t sequence)
 {
-    atomic_thread_fence(memory_order_acquire);
     return load(&marks->sequence) == sequence;
 }
 

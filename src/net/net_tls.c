@@ -57,10 +57,39 @@ struct ticket_key {
     uint64_t made_wall_ms; /* 0: no key */
 };
 
+enum { TICKET_WORDS = TICKET_KEYS * sizeof(struct ticket_key) / sizeof(uint64_t) };
+_Static_assert(sizeof(struct ticket_key) % sizeof(uint64_t) == 0, "keys are whole words");
+
 struct net_tickets {
-    _Atomic uint32_t sequence;           /* odd while the keys change */
-    struct ticket_key keys[TICKET_KEYS]; /* the newest first */
+    _Atomic uint32_t sequence;            /* odd while the keys change */
+    _Atomic uint64_t words[TICKET_WORDS]; /* of the keys, the newest first */
 };
+
+static void
+tickets_load(const struct net_tickets *tickets, struct ticket_key *out_keys)
+{
+    uint64_t words[TICKET_WORDS] = {0};
+
+    for (size_t i = 0; i < TICKET_WORDS; i++) {
+        words[i] = atomic_load_explicit(&tickets->words[i], memory_order_acquire);
+    }
+    memcpy(out_keys, words, sizeof(words));
+    explicit_bzero(words, sizeof(words));
+}
+
+static void
+tickets_store(struct net_tickets *tickets, const struct ticket_key *keys)
+{
+    uint64_t words[TICKET_WORDS];
+
+    memcpy(words, keys, sizeof(words));
+    atomic_fetch_add(&tickets->sequence, 1);
+    for (size_t i = 0; i < TICKET_WORDS; i++) {
+        atomic_store_explicit(&tickets->words[i], words[i], memory_order_release);
+    }
+    atomic_fetch_add(&tickets->sequence, 1);
+    explicit_bzero(words, sizeof(words));
+}
 
 size_t
 net_tickets_bytes(void)
@@ -77,26 +106,28 @@ net_tickets_attach(void *shared_memory)
 int
 net_tickets_rotate(struct net_tickets *tickets, uint64_t now_wall_ms)
 {
-    struct ticket_key *newest = &tickets->keys[0];
+    struct ticket_key keys[TICKET_KEYS];
     struct ticket_key key = {.made_wall_ms = now_wall_ms};
+    int rc = 0;
 
+    tickets_load(tickets, keys);
     /* A clock put back makes a key seem to be of the future: then it is renewed as well. */
-    bool is_fresh = newest->made_wall_ms != 0 && now_wall_ms >= newest->made_wall_ms &&
-                    now_wall_ms - newest->made_wall_ms < TICKET_RENEW_MS;
-    if (is_fresh) {
-        return 0;
+    bool is_fresh = keys[0].made_wall_ms != 0 && now_wall_ms >= keys[0].made_wall_ms &&
+                    now_wall_ms - keys[0].made_wall_ms < TICKET_RENEW_MS;
+    if (!is_fresh) {
+        bool is_made = RAND_bytes(key.name, sizeof(key.name)) == 1 &&
+                       RAND_priv_bytes(key.cipher, sizeof(key.cipher)) == 1 &&
+                       RAND_priv_bytes(key.mac, sizeof(key.mac)) == 1;
+        if (is_made) {
+            memmove(&keys[1], &keys[0], (TICKET_KEYS - 1) * sizeof(key));
+            keys[0] = key;
+            tickets_store(tickets, keys);
+        }
+        rc = is_made ? 0 : AUGURY_ERR_IO;
     }
-    if (RAND_bytes(key.name, sizeof(key.name)) != 1 ||
-        RAND_priv_bytes(key.cipher, sizeof(key.cipher)) != 1 ||
-        RAND_priv_bytes(key.mac, sizeof(key.mac)) != 1) {
-        return AUGURY_ERR_IO;
-    }
-    atomic_fetch_add(&tickets->sequence, 1);
-    memmove(&tickets->keys[1], &tickets->keys[0], (TICKET_KEYS - 1) * sizeof(key));
-    tickets->keys[0] = key;
-    atomic_fetch_add(&tickets->sequence, 1);
+    explicit_bzero(keys, sizeof(keys));
     explicit_bzero(&key, sizeof(key));
-    return 0;
+    return rc;
 }
 
 static bool
@@ -104,8 +135,7 @@ tickets_read(const struct net_tickets *tickets, struct ticket_key *out_keys)
 {
     for (int i = 0; i < READ_TRIES; i++) {
         uint32_t before = atomic_load(&tickets->sequence);
-        memcpy(out_keys, tickets->keys, sizeof(tickets->keys));
-        atomic_thread_fence(memory_order_acquire);
+        tickets_load(tickets, out_keys);
         if (before % 2 == 0 && atomic_load(&tickets->sequence) == before) {
             return true;
         }
