@@ -83,10 +83,13 @@ struct cache_options {
      * until it can. */
     const struct cache_disk_options *disk;
 };
-/* A reader waits up to 2 s for the keeper to make the environment, then AUGURY_NOT_FOUND. */
+/* A reader waits up to 2 s for the keeper to make the environment, then AUGURY_NOT_FOUND; one that
+ * has a board is then open without it, as while it is being replaced, and looks for it again. */
 AUGURY_MUST_USE int cache_open(const struct cache_options *options, struct cache **out_cache,
                                bool *out_was_damaged, struct err *err);
 void cache_close(struct cache **cache);
+/* false: it is off, or there is none yet; lookups miss. */
+bool cache_is_open(const struct cache *cache);
 
 /* Digest under the environment's secret: for canonical rows and key texts. */
 struct digest cache_digest(const struct cache *cache, struct bytes data);

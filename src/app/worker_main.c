@@ -140,6 +140,9 @@ open_cache(struct worker *worker)
         worker->cache = NULL;
         log_event(&heritage->log, LOG_LEVEL_WARN, "cache_off", "reason=%s",
                   log_quote(bytes_of_text(err.reason), quoted, sizeof(quoted)));
+    } else if (!cache_is_open(worker->cache)) {
+        log_event(&heritage->log, LOG_LEVEL_WARN, "cache_off",
+                  "reason=\"there is no environment yet\" action=\"looked for again\"");
     }
 }
 

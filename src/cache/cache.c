@@ -194,6 +194,14 @@ reader_open_and_wait(struct cache *cache, struct err *err)
     }
 }
 
+/* What another try may mend. */
+static bool
+is_for_later(int rc)
+{
+    return rc == AUGURY_NOT_FOUND || rc == AUGURY_ERR_BUSY || rc == AUGURY_ERR_CORRUPT ||
+           rc == AUGURY_ERR_IO;
+}
+
 /* Of the board, or of this process alone. */
 static int
 parts_attach(struct cache *cache)
@@ -241,6 +249,11 @@ cache_open(const struct cache_options *options, struct cache **out_cache, bool *
         cache_disk_settle(cache);
         cache_warm_begin(cache);
     }
+    /* A keeper comes back, perhaps with another environment: the process looks for it as after a
+     * replacement. */
+    if (!options->is_keeper && cache->rings != NULL && is_for_later(rc)) {
+        rc = 0;
+    }
     if (rc != 0) {
         cache_close(&cache);
         return rc;
@@ -269,6 +282,12 @@ cache_close(struct cache **cache)
     free((*cache)->dir);
     free(*cache);
     *cache = NULL;
+}
+
+bool
+cache_is_open(const struct cache *cache)
+{
+    return cache->store != NULL;
 }
 
 struct digest

@@ -131,6 +131,11 @@ deaths_are_too_many(struct cache *cache)
     if (!has_crashed || !was_inside) {
         return false;
     }
+    /* It did not even open: the next one would not, and workers die of the same. */
+    if ((atomic_load(&cache->rings->epoch) & 1) != 0) {
+        atomic_store(&cache->rings->deaths, 0);
+        return true;
+    }
     if (atomic_fetch_add(&cache->rings->deaths, 1) + 1 < DEATHS_MAX) {
         return false;
     }
@@ -336,6 +341,12 @@ cache_keeper_react(struct cache *cache, int rc)
     case AUGURY_ERR_EXISTS:
     case AUGURY_ERR_CORRUPT: cache_keeper_replace(cache); break;
     case AUGURY_ERR_IO: cache_keeper_off(cache); break;
+    /* LMDB met damage earlier in the transaction than where its code was looked at. */
+    case AUGURY_ERR_STATE:
+        if (cache->store != NULL) {
+            cache_keeper_replace(cache);
+        }
+        break;
     default: break;
     }
 }

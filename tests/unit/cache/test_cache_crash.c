@@ -369,6 +369,61 @@ a_worker_waits_for_the_keeper_to_make_the_environment(void)
     case_fini(&c);
 }
 
+static void
+a_keeper_that_crashes_while_it_opens_gets_a_new_environment_at_once(void)
+{
+    struct cache_case c;
+
+    CHECK(case_begin(&c, 64 * MIB, 256 * 1024));
+    for (int is_crash = 0; is_crash < 2; is_crash++) {
+        bool was_damaged = is_crash == 0;
+        cache_close(&c.cache);
+        atomic_fetch_or(&c.rings->epoch, 1);
+        atomic_store(&c.rings->in_commit, 1);
+        if (is_crash != 0) {
+            cache_board_keeper_crashed(c.board);
+        }
+        CHECK_INT(case_open(&c, true, 0, &was_damaged), 0);
+        CHECK_INT(was_damaged, is_crash != 0);
+    }
+    case_fini(&c);
+}
+
+/* Between two keepers there may be nothing to open for longer than a worker waits. */
+static void
+a_worker_that_began_without_an_environment_finds_it_later(void)
+{
+    struct cache_case c;
+    int to_child[2], from_child[2], status = 1;
+    char told = 0;
+    size_t len;
+
+    CHECK(case_init(&c, 64 * MIB, 256 * 1024));
+    CHECK_INT(pipe(to_child), 0);
+    CHECK_INT(pipe(from_child), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        bool good = case_open(&c, false, 1, NULL) == 0 &&
+                    case_get(&c, 1, &len, case_now) == AUGURY_NOT_FOUND;
+        good = write(from_child[1], good ? "1" : "0", 1) == 1 && read(to_child[0], &told, 1) == 1;
+        bool found = false;
+        for (int i = 0; good && !found && i < 500; i++) {
+            wait_us(10000);
+            found = case_get(&c, 1, &len, case_now) == 0;
+        }
+        _exit(found ? 0 : 1);
+    }
+    CHECK_INT(read(from_child[0], &told, 1), 1);
+    CHECK_INT(told, '1');
+    CHECK_INT(case_open(&c, true, 0, NULL), 0);
+    CHECK_INT(case_put(&c, 1, 1000, 600), 0);
+    CHECK_INT(case_drain(&c), 0);
+    CHECK_INT(write(to_child[1], "x", 1), 1);
+    waitpid(pid, &status, 0);
+    CHECK_INT(status, 0);
+    case_fini(&c);
+}
+
 int
 main(void)
 {
@@ -378,5 +433,7 @@ main(void)
     TAP_RUN(a_keeper_that_keeps_crashing_in_lmdb_gets_a_new_environment);
     TAP_RUN(a_keeper_killed_inside_lmdb_keeps_its_environment_however_often);
     TAP_RUN(a_worker_waits_for_the_keeper_to_make_the_environment);
+    TAP_RUN(a_keeper_that_crashes_while_it_opens_gets_a_new_environment_at_once);
+    TAP_RUN(a_worker_that_began_without_an_environment_finds_it_later);
     return tap_done();
 }
