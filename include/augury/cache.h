@@ -45,6 +45,9 @@ struct cache_board *cache_board_attach(void *shared_memory,
 /* Process: master. The keeper has died by its own doing (a signal, not SIGKILL). If it was inside
  * LMDB, and that three times, the next one begins with a new environment. */
 void cache_board_keeper_crashed(struct cache_board *board);
+/* Process: master. A worker has died of what it read from a map. At the second one the keeper makes
+ * the environment anew: it may have nothing to write, and never meet what kills all workers. */
+void cache_board_reader_crashed(struct cache_board *board);
 
 /* What a full cache of half, the same and twice the quota would hit of what is looked up (0 to 1):
  * from a sample of the keys, one in 64 or so, followed through simulated caches. false: not known

@@ -321,6 +321,15 @@ respawn_later(struct master *master, struct child *child, int status)
     set_state(master, child, PROC_STATE_BACKING_OFF);
 }
 
+/* Damaged pages lead past the end of the file, or out of the map. */
+static bool
+is_death_by_map(int status, bool was_ready)
+{
+    int number = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+
+    return number == SIGBUS || (number == SIGSEGV && !was_ready);
+}
+
 static void
 on_death(struct master *master, struct child *child, int status)
 {
@@ -345,6 +354,9 @@ on_death(struct master *master, struct child *child, int status)
     cache_flight_slot_died(master->heritage.cache_board, slot_of(master, child));
     if (child->kind == CHILD_SUPERVISOR && WIFSIGNALED(status) && WTERMSIG(status) != SIGKILL) {
         cache_board_keeper_crashed(master->heritage.cache_board);
+    }
+    if (child->kind == CHILD_WORKER && is_death_by_map(status, was_ready)) {
+        cache_board_reader_crashed(master->heritage.cache_board);
     }
     child->pid = 0;
     child->kill_mono_ms = 0;

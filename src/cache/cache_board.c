@@ -72,6 +72,19 @@ cache_board_attach(void *shared_memory, const struct cache_board_options *option
     return board;
 }
 
+enum { READER_CRASHES_MAX = 2 };
+
+void
+cache_board_reader_crashed(struct cache_board *board)
+{
+    struct cache_rings *rings = board->rings;
+
+    if (atomic_fetch_add(&rings->reader_crashes, 1) + 1 >= READER_CRASHES_MAX) {
+        atomic_store(&rings->reader_crashes, 0);
+        atomic_store(&rings->damage, (atomic_load(&rings->epoch) & ~UINT64_C(1)) + 1);
+    }
+}
+
 void
 cache_board_keeper_crashed(struct cache_board *board)
 {

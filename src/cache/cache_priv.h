@@ -154,7 +154,8 @@ struct cache_rings {
     atomic_uint in_commit;
     atomic_uint has_crashed; /* 1: the last keeper died by its own doing; set by the master */
     atomic_uint deaths;      /* of keepers that crashed inside LMDB since COMMITS_HEALTHY commits */
-    struct cache_ring ring[]; /* slots of them, then slots × ring_bytes of data */
+    atomic_uint reader_crashes; /* since the last that was told as damage; counted by the master */
+    struct cache_ring ring[];   /* slots of them, then slots × ring_bytes of data */
 };
 
 /* A record in a ring, decoded; text and value are borrowed until its tail moves. */

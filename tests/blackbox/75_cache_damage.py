@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""The cache's file cut off or written over between two runs: what is answered is right all the while, the file is moved
-aside, and the cache works again."""
+"""The cache's file cut off or written over, between two runs and while it is read: what is answered is right all the while,
+the file is moved aside, and the cache works again."""
 import http.client
 import json
 import os
@@ -100,6 +100,41 @@ def test_a_file_damaged_between_two_runs_is_made_anew(daemon):
             check(os.path.exists(path + ".damaged"), "moved aside")
             records_are_whole(daemon)
     daemon.expect_error("cache_commit_failed")  # of pages written over
+    daemon.stop()
+
+
+def test_a_file_written_over_while_it_is_read_is_made_anew(daemon):
+    started(daemon)
+    wanted = answers(daemon)
+    path = os.path.join(daemon.dir, "cache", "data.mdb")
+    rng = random.Random(6)
+    for _ in range(3):
+        wait_for(lambda: is_hit(daemon), "a hit")
+        inode = os.stat(path).st_ino
+        with open(path, "r+b") as file:
+            for page in range(2, os.path.getsize(path) // PAGE):
+                file.seek(page * PAGE)
+                file.write(rng.randbytes(PAGE))
+        ask_on(daemon, wanted, lambda: os.stat(path).st_ino != inode and is_hit(daemon))
+        records_are_whole(daemon)
+    # A commit that failed is said, or its process died of it.
+    daemon.expect_error("cache_commit_failed")
+    daemon.stop()
+
+
+def test_a_file_cut_off_while_it_is_read_is_made_anew(daemon):
+    started(daemon)
+    wanted = answers(daemon)
+    path = os.path.join(daemon.dir, "cache", "data.mdb")
+    rng = random.Random(7)
+    for _ in range(3):
+        wait_for(lambda: is_hit(daemon), "a hit")
+        inode = os.stat(path).st_ino
+        os.truncate(path, rng.randrange(os.path.getsize(path) // 2))
+        ask_on(daemon, wanted, lambda: os.stat(path).st_ino != inode and is_hit(daemon))
+        records_are_whole(daemon)
+    # A commit that failed is said, or its process died of it.
+    daemon.expect_error("cache_commit_failed")
     daemon.stop()
 
 

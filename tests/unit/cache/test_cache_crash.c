@@ -389,6 +389,25 @@ a_keeper_that_crashes_while_it_opens_gets_a_new_environment_at_once(void)
     case_fini(&c);
 }
 
+static void
+the_second_worker_that_dies_of_what_it_read_makes_the_environment_anew(void)
+{
+    struct cache_case c;
+    size_t len;
+
+    CHECK(case_begin(&c, 64 * MIB, 256 * 1024));
+    CHECK_INT(case_put(&c, 1, 1000, 600), 0);
+    CHECK_INT(case_drain(&c), 0);
+    cache_board_reader_crashed(c.board);
+    CHECK_INT(cache_keeper_tick(c.cache, case_now), 0);
+    CHECK_INT(case_get(&c, 1, &len, case_now), 0);
+    cache_board_reader_crashed(c.board);
+    CHECK_INT(cache_keeper_tick(c.cache, case_now), 0);
+    CHECK_INT(case_get(&c, 1, &len, case_now), AUGURY_NOT_FOUND);
+    CHECK_INT(stats_sum(c.stats, STATS_CACHE_REPLACED), 1);
+    case_fini(&c);
+}
+
 /* Between two keepers there may be nothing to open for longer than a worker waits. */
 static void
 a_worker_that_began_without_an_environment_finds_it_later(void)
@@ -434,6 +453,7 @@ main(void)
     TAP_RUN(a_keeper_killed_inside_lmdb_keeps_its_environment_however_often);
     TAP_RUN(a_worker_waits_for_the_keeper_to_make_the_environment);
     TAP_RUN(a_keeper_that_crashes_while_it_opens_gets_a_new_environment_at_once);
+    TAP_RUN(the_second_worker_that_dies_of_what_it_read_makes_the_environment_anew);
     TAP_RUN(a_worker_that_began_without_an_environment_finds_it_later);
     return tap_done();
 }
