@@ -241,18 +241,17 @@ cache_open(const struct cache_options *options, struct cache **out_cache, bool *
     }
     if (rc != 0) {
         err_set(err, rc, "cache_open", "cache: %s", augury_strerror(rc));
+    } else if (options->is_keeper) {
+        rc = cache_keeper_open(cache, &was_damaged, err);
     } else {
-        rc = options->is_keeper ? cache_keeper_open(cache, &was_damaged, err)
-                                : reader_open_and_wait(cache, err);
+        rc = reader_open_and_wait(cache, err);
+        /* A keeper comes back, perhaps with another environment: the process looks for it as after
+         * a replacement. */
+        rc = cache->rings != NULL && is_for_later(rc) ? 0 : rc;
     }
     if (rc == 0 && options->is_keeper && cache->below != NULL) {
         cache_disk_settle(cache);
         cache_warm_begin(cache);
-    }
-    /* A keeper comes back, perhaps with another environment: the process looks for it as after a
-     * replacement. */
-    if (!options->is_keeper && cache->rings != NULL && is_for_later(rc)) {
-        rc = 0;
     }
     if (rc != 0) {
         cache_close(&cache);
