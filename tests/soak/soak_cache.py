@@ -72,6 +72,7 @@ class Thing:
     def __init__(self, name):
         self.name, self.lock = name, asyncio.Lock()
         self.next, self.floor = 1, 0
+        self.acked = 0  # the last change that was answered
         self.pending = set()
 
     def content(self, version):
@@ -184,7 +185,8 @@ class Soak:
             self.times["accept" if connection.is_new else "write"].append(times)
             if status in (201, 204, 404):
                 thing.pending.discard(version)
-                thing.floor = version
+                thing.acked = version
+                thing.floor = max(thing.floor, version)
             else:
                 self.count_other("write", status, data)
 
@@ -210,7 +212,7 @@ class Soak:
                 command, things = random.choice([
                     ("cache ban object:o/*", self.things), ("cache flush", self.things), ("cache flush object", self.things),
                     ("cache flush prediction", []), ("cache invalidate model one", []), ("cache ban prediction:two@*", [])])
-            dead = [(thing, thing.floor + 1 if thing.floor > 0 else 0) for thing in things]
+            dead = [(thing, thing.acked + 1) for thing in things]
             try:
                 reader, writer = await asyncio.open_unix_connection(os.path.join(self.daemon.dir, "admin.sock"))
                 writer.write(command.encode() + b"\n")
@@ -245,7 +247,7 @@ class Soak:
         child.wait()
 
     async def kill(self):
-        for number in range(self.rounds):
+        while sum(self.kills.values()) < self.rounds:
             await asyncio.sleep(random.uniform(0.5, 1.5) / self.rate)
             kind = "supervisor" if random.random() < 0.25 else "worker"
             victims = self.daemon.of_kind(kind)
@@ -258,8 +260,8 @@ class Soak:
                 self.kills[kind] += 1
                 self.log.append((time.monotonic(), kind, victim, len(victims)))
             except (IndexError, ProcessLookupError):
-                pass
-            if number % 100 == 99:
+                continue  # all are dead at the moment
+            if sum(self.kills.values()) % 100 == 0:
                 await self.check_records()
 
     async def check_records(self):
