@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """The cache's file cut off or written over, between two runs and while it is read: what is answered is right all the while,
-the file is moved aside, and the cache works again."""
+the file is moved aside, and the cache works again. The same of a file system without a byte left."""
+import ctypes
 import http.client
 import json
 import os
@@ -9,7 +10,7 @@ import random
 import subprocess
 
 import harness
-from harness import BUILD, SOURCE, check, equal, wait_for
+from harness import BUILD, SOURCE, Skip, check, equal, wait_for
 
 AUGURY = os.path.join(BUILD, "augury")
 CACHE_CHECK = os.path.join(BUILD, "tests", "soak", "cache_check")
@@ -136,6 +137,47 @@ def test_a_file_cut_off_while_it_is_read_is_made_anew(daemon):
     # A commit that failed is said, or its process died of it.
     daemon.expect_error("cache_commit_failed")
     daemon.stop()
+
+
+def mount_tmpfs(path):
+    """In a mount namespace of this process and the daemons that it starts."""
+    if os.geteuid() != 0 or ctypes.CDLL(None).unshare(0x20000) != 0:  # CLONE_NEWNS
+        raise Skip("no right to mount a tmpfs")
+    subprocess.run(["mount", "--make-rprivate", "/"], check=True)
+    os.makedirs(path, 0o700)
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m,mode=0700", "tmpfs", path], check=False).returncode != 0:
+        raise Skip("no right to mount a tmpfs")
+
+
+def fill(path):
+    """To the last byte."""
+    fd = os.open(path, os.O_CREAT | os.O_WRONLY)
+    for size in (1 << 16, PAGE, 1):
+        try:
+            while True:
+                os.write(fd, bytes(size))
+        except OSError:
+            pass
+    os.close(fd)
+
+
+def test_a_full_file_system_turns_the_cache_off_until_there_is_room(daemon):
+    folder = os.path.join(daemon.dir, "cache")
+    mount_tmpfs(folder)
+    started(daemon)
+    wanted = answers(daemon)
+    wait_for(lambda: is_hit(daemon), "a hit")
+    fill(os.path.join(folder, "filler"))
+    rows = iter(range(1000, 100000))
+    wait_for(lambda: [ask(daemon, next(rows)) for _ in range(50)] and daemon.events("cache_commit_failed"), "the alarm", 20)
+    equal(answers(daemon), wanted, "without the cache")
+    os.unlink(os.path.join(folder, "filler"))
+    equal(ask_on(daemon, wanted, lambda: daemon.events("cache_commit_works_again") and is_hit(daemon)), 0, "broken connections")
+    daemon.expect_error("cache_commit_failed")
+    daemon.expect_error("cache_off")
+    daemon.stop()
+    records_are_whole(daemon)
+    subprocess.run(["umount", folder], check=True)
 
 
 harness.run(globals())
