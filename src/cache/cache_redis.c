@@ -178,7 +178,9 @@ is_invalidated(const struct cache_redis *redis, const struct cache_item *item)
         .stamp = item->stamp, .class = (uint8_t)item->class, .text = item->key};
 
     memcpy(entry.tags, item->tags, sizeof(entry.tags));
-    return cache_death_of(redis->invalid, &entry) != CACHE_ALIVE;
+    /* Of a ban that has ended only its stamp is left: what is older may have matched it. */
+    return cache_death_of(redis->invalid, &entry) != CACHE_ALIVE ||
+           atomic_load_explicit(&redis->invalid->retired, memory_order_acquire) > item->stamp;
 }
 
 /* The hit goes into memory too, for as long as its class lives there. A row's key in memory is not

@@ -127,6 +127,21 @@ def test_an_object_put_on_one_daemon_is_read_and_changed_on_the_other(daemon):
         wait_for(lambda: pair.redis.ask("EXISTS augury:object:teams/kc") == b":0\r\n", "it is gone from Redis")
 
 
+def test_what_a_ban_removed_does_not_come_back_when_it_has_ended(daemon):
+    with Pair(daemon) as pair:
+        one, other = pair.daemons
+        for name in ("a1", "b1"):
+            equal(ask(one, "PUT", "objects/" + name, b"old")[0].status, 201)
+            wait_for(lambda name=name: ask(other, "GET", "objects/" + name)[0].status == 200, "it is there")
+        augury(one, "ban", "object:a*")
+        for each in pair.daemons:
+            wait_for(lambda each=each: ask(each, "GET", "objects/a1")[0].status == 404, "the ban holds")
+            wait_for(lambda each=each: each.metrics()["augury_cache_bans"] == 0, "the ban has ended")
+            equal(ask(each, "GET", "objects/a1")[0].status, 404)
+        equal(ask(one, "PUT", "objects/a1", b"new")[0].status, 201)
+        wait_for(lambda: ask(other, "GET", "objects/a1")[1] == b"new", "what is put afterwards is there")
+
+
 def test_many_objects_are_asked_for_at_once(daemon):
     with Pair(daemon) as pair:
         one, other = pair.daemons
