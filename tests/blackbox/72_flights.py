@@ -93,14 +93,16 @@ def coalesced(daemon):
 def bursts_are_evaluated_once(daemon, rows, **options):
     """Bursts of bodies that nobody has sent before. A worker that has not evaluated such a question yet does not know
     that it is costly, so each worker may evaluate one burst too many."""
-    bursts = 12
+    bursts = 0
     found = []
     with Crowd(daemon) as crowd:
-        for seed in range(bursts):
-            answers = crowd.ask(request_of(body_of(rows, seed, **options)))
+        # A fast machine may need many until two workers meet.
+        while bursts < 12 or (joined(daemon) == 0 and bursts < 300):
+            answers = crowd.ask(request_of(body_of(rows, bursts, **options)))
             equal({answer.status for answer in answers}, {200})
             equal(len({answer.body for answer in answers}), 1)
             found += [answer.x_cache for answer in answers]
+            bursts += 1
     times = evaluated(daemon) / rows
     check(bursts <= times <= bursts + 2, f"{bursts} bursts were evaluated {times} times")
     check(joined(daemon) > 0, "nobody waited for anybody")
