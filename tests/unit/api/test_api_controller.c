@@ -70,6 +70,7 @@ before_the_first_look_nothing_is_known_and_nothing_advised(void)
     CHECK_CONTAINS(performance(&scene), "\"controller\":null,\"recommendations\":[]");
     scene.cache_board = NULL;
     CHECK_CONTAINS(performance(&scene), "\"controller\":null,\"recommendations\":[]");
+    buf_fini(&scene.text);
 }
 
 static void
@@ -83,6 +84,7 @@ a_well_sized_cache_needs_no_advice(void)
     }
     CHECK_CONTAINS(performance(&scene), "\"recommendations\":[]");
     CHECK_CONTAINS(performance(&scene), "\"reason\":\"steady\"");
+    buf_fini(&scene.text);
 }
 
 static void
@@ -103,6 +105,7 @@ how_much_is_used_is_judged_by_the_borders_that_users_know(void)
             note(&scene, cases[i].used, 0, 0);
         }
         CHECK_CONTAINS(performance(&scene), cases[i].words);
+        buf_fini(&scene.text);
     }
 }
 
@@ -118,6 +121,7 @@ a_cache_that_has_just_begun_is_not_called_too_large(void)
     CHECK_CONTAINS(performance(&scene), "\"recommendations\":[]");
     note(&scene, 10, 0, 0);
     CHECK_CONTAINS(performance(&scene), "lower cache.size");
+    buf_fini(&scene.text);
 }
 
 static void
@@ -133,6 +137,7 @@ the_hit_ratio_is_that_of_the_last_hundred_looks(void)
     CHECK_CONTAINS(performance(&scene), "\"what\":\"hit_ratio\",\"figure\":0.79,");
     note(&scene, 500, 1000084, 21);
     CHECK_CONTAINS(performance(&scene), "\"recommendations\":[]"); /* 80 % */
+    buf_fini(&scene.text);
 }
 
 static void
@@ -155,6 +160,7 @@ slow_lookups_failed_requests_and_lost_entries_are_told(void)
     CHECK_CONTAINS(text, "\"what\":\"error_rate\",\"figure\":0.0198,");
     CHECK_CONTAINS(text, "\"what\":\"put_error_rate\",\"figure\":0.0388,");
     CHECK_CONTAINS(text, "\"what\":\"lookup_mean_ms\",\"figure\":20.0,");
+    buf_fini(&scene.text);
 }
 
 int
