@@ -32,13 +32,16 @@ struct api_flight {
     struct cache_lease lease;
 };
 
+struct api_route;
 struct api_call {
     struct api *api;
     const struct http_request *request;
     struct bytes body;
     struct net_answer *answer;
-    struct bytes parameter;  /* what stands for {…} in the route's pattern, decoded */
-    struct bytes parameter2; /* the same of a second one, or empty */
+    const struct api_route *route; /* of another method where the path has none of this; or NULL */
+    const struct net_peer *peer;   /* NULL once the call has been put off */
+    struct bytes parameter;        /* what stands for {…} in the route's pattern, decoded */
+    struct bytes parameter2;       /* the same of a second one, or empty */
     enum wire_format body_format;
     struct wire_writer writer;
     uint64_t now_wall_ms;
@@ -105,6 +108,9 @@ void api_call_form(struct api_call *call, enum wire_format format);
 void api_arena_trim(struct api *api);
 /* What every answer gets when its document is written. */
 void api_call_finish(struct api_call *call, unsigned status);
+
+/* Header fields that any answer may get: the one place for them. */
+void api_answer_headers(struct api_call *call);
 
 /* ---- handlers, one file a resource ----------------------------------------------------------- */
 

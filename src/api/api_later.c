@@ -21,6 +21,7 @@ enum { KEPT = AUGURY_COUNT(kept) };
 
 struct api_later {
     uint64_t ticket;
+    const struct api_route *route;
     enum wire_format format;
     enum http_method method;
     enum http_flags flags;
@@ -68,6 +69,7 @@ api_call_later(struct api_call *call)
     }
     *later = (struct api_later){
         .ticket = ticket,
+        .route = call->route,
         .format = call->writer.format,
         .method = request->method,
         .flags = request->flags,
@@ -103,6 +105,7 @@ api_later_begin(struct api *api, const struct api_later *later)
         at += later->kept_len[i];
     }
     api_call_init(&api->later_call, api, request, answer);
+    api->later_call.route = later->route;
     api->later_call.parameter = bytes_of(at, later->parameter_len);
     api->later_call.parameter2 = bytes_of(at + later->parameter_len, later->parameter2_len);
     api_call_form(&api->later_call, later->format);

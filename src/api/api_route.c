@@ -1,193 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * api_route.c - from a request to its handler by one const table, which also answers OPTIONS, HEAD,
- * 404 and 405. The table is in order of use: the first line is the one that requests per second
- * depend on.
+ * api_route.c - one request: its route, the gates before its handler, its handler, what every
+ * answer gets; OPTIONS, 404 and 405 where there is none.
  */
-#include "api_call.h"
 #include "api_order.h"
+#include "api_routes.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-struct route {
-    enum http_method method;
-    /* At most two {parameters}; each is a segment, less what follows the brace in it, or, with a
-     * star at its end, the rest of the path. */
-    const char *pattern;
-    api_handler_fn *handler;
-    const char *sentence;
-};
+enum { ARENA_KEEP_BYTES = 256 * 1024 };
 
-static const struct route routes[] = {
-    {HTTP_POST, "/api/v1/predict/{model}", api_post_predict,
-     "Predicts rows; {model} is a name, or name@version, or name@label."},
-    {HTTP_GET, "/api/v1/objects/{name*}", api_get_object,
-     "An object: its bytes as they were put, or as its file has them."},
-    {HTTP_PUT, "/api/v1/objects/{name*}", api_put_object,
-     "Puts an object: bytes of any type, for ?ttl=90s or Cache-Control: max-age=90."},
-    {HTTP_DELETE, "/api/v1/objects/{name*}", api_delete_object, "Deletes an object."},
-    {HTTP_POST, "/api/v1/objects/mget", api_post_objects_mget,
-     "Many objects at once: {\"names\":[…]}."},
-    {HTTP_GET, "/api/v1/health", api_get_health,
-     "Whether this worker can answer, and if not, why."},
-    {HTTP_GET, "/health", api_get_health, "As /api/v1/health."},
-    {HTTP_GET, "/ping", api_get_health, "As /api/v1/health."},
-    {HTTP_GET, "/metrics", api_get_metrics, "Counters and histograms in Prometheus' text format."},
-    {HTTP_GET, "/api/v1/models", api_get_models, "Every version of every model."},
-    {HTTP_GET, "/api/v1/models/{model}", api_get_model,
-     "One model: schema, outputs, versions, labels, digests."},
-    {HTTP_GET, "/api/v1/status", api_get_status, "Processes, memory, generation, reloads."},
-    {HTTP_GET, "/api/v1/performance", api_get_performance,
-     "Rates, latencies, hit ratios, evictions."},
-    {HTTP_GET, "/api/v1", api_get_index, "This list."},
-};
-
-/* Protocols of other servers: each has one form, JSON, and knows what its bodies may be. */
-static const struct route dialects[] = {
-    {HTTP_POST, "/v2/models/{model}/infer", api_post_oip_infer,
-     "Open Inference Protocol: predicts tensors, JSON or binary."},
-    {HTTP_POST, "/v2/models/{model}/versions/{version}/infer", api_post_oip_infer,
-     "As above, of one version or label."},
-    {HTTP_GET, "/v2/models/{model}/ready", api_get_oip_model_ready, "Whether a model can answer."},
-    {HTTP_GET, "/v2/models/{model}/versions/{version}/ready", api_get_oip_model_ready,
-     "As above, of one version or label."},
-    {HTTP_GET, "/v2/models/{model}", api_get_oip_model, "A model's tensors."},
-    {HTTP_GET, "/v2/models/{model}/versions/{version}", api_get_oip_model,
-     "As above, of one version or label."},
-    {HTTP_GET, "/v2/models", api_get_oip_models, "The models' names."},
-    {HTTP_GET, "/v2", api_get_oip_server, "Name, version and extensions of this server."},
-    {HTTP_GET, "/v2/", api_get_oip_server, "As /v2."},
-    {HTTP_GET, "/v2/health/live", api_get_health, "As /api/v1/health."},
-    {HTTP_GET, "/v2/health/ready", api_get_health, "As /api/v1/health."},
-    {HTTP_POST, "/v2/repository/index", api_post_oip_index, "Every version and its state."},
-    {HTTP_POST, "/v1/models/{model}:predict", api_post_v1_predict,
-     "TensorFlow Serving and KServe v1: instances or inputs."},
-    {HTTP_POST, "/v1/models/{model}/versions/{version}:predict", api_post_v1_predict,
-     "As above, of one version."},
-    {HTTP_POST, "/v1/models/{model}/labels/{label}:predict", api_post_v1_predict,
-     "As above, of what a label names."},
-    {HTTP_GET, "/v1/models/{model}", api_get_v1_model, "The state of a model's versions."},
-    {HTTP_GET, "/v1/models/{model}/versions/{version}", api_get_v1_model,
-     "The state of one version."},
-    {HTTP_GET, "/v1/models", api_get_oip_models, "The models' names."},
-    {HTTP_POST, "/invocations", api_post_invocations,
-     "MLflow's scoring protocol, for the only model."},
-    {HTTP_POST, "/models/{model}/invocations", api_post_invocations, "As above, of one model."},
-    {HTTP_GET, "/version", api_get_version, "This server's version, as text."},
-};
-
-enum { REQUEST_ID_MAX = 128, ARENA_KEEP_BYTES = 256 * 1024 };
-
-/* ---- matching -------------------------------------------------------------------------------- */
-
-/* HEAD is GET here. */
-struct request_line {
-    enum http_method method;
-    struct bytes path;
-};
-
-struct parameters {
-    struct bytes list[API_PARAMETERS_MAX];
-    size_t count;
-};
-
-/* The parameter at the start of rest: its segment, without the end of it that the pattern has
- * after the brace (":predict"); or all of rest, with a star before the brace. False: none is
- * there. */
-static bool
-parameter_take(const char *brace, struct bytes rest, struct bytes *out_parameter)
-{
-    bool is_rest = brace[-1] == '*';
-    size_t suffix = strcspn(brace + 1, "/");
-    size_t len = 0;
-
-    while (len < rest.len && (is_rest || rest.data[len] != '/')) {
-        len++;
-    }
-    *out_parameter = bytes_of(rest.data, len > suffix ? len - suffix : 0);
-    return out_parameter->len > 0;
-}
-
-/* *out_parameters borrow from path. */
-static bool
-pattern_matches(const char *pattern, struct bytes path, struct parameters *out_parameters)
-{
-    size_t at = 0;
-
-    out_parameters->count = 0;
-    for (; *pattern != '\0'; pattern++) {
-        if (*pattern == '{') {
-            struct bytes *parameter = &out_parameters->list[out_parameters->count++];
-            pattern += strcspn(pattern, "}");
-            if (!parameter_take(pattern, bytes_of(path.data + at, path.len - at), parameter)) {
-                return false;
-            }
-            at += parameter->len;
-        } else if (at < path.len && path.data[at] == (uint8_t)*pattern) {
-            at++;
-        } else {
-            return false;
-        }
-    }
-    return at == path.len;
-}
-
-/* Methods of the routes that the path matches, one bit each; a route of the method itself goes to
- * *out_route. */
-static unsigned
-table_find(const struct route *table, size_t count, struct request_line line,
-           const struct route **out_route, struct parameters *out_parameters)
-{
-    unsigned methods = 0;
-
-    for (size_t i = 0; i < count && *out_route == NULL; i++) {
-        struct parameters parameters;
-        if (!pattern_matches(table[i].pattern, line.path, &parameters)) {
-            continue;
-        }
-        methods |= 1U << table[i].method;
-        if (table[i].method == line.method) {
-            *out_route = &table[i];
-            *out_parameters = parameters;
-        }
-    }
-    return methods;
-}
-
-/* A path belongs to one table. */
-static unsigned
-routes_find(struct request_line line, const struct route **out_route,
-            struct parameters *out_parameters)
-{
-    unsigned methods = table_find(routes, AUGURY_COUNT(routes), line, out_route, out_parameters);
-
-    if (methods != 0) {
-        return methods;
-    }
-    return table_find(dialects, AUGURY_COUNT(dialects), line, out_route, out_parameters);
-}
-
-static bool
-is_dialect(const struct route *route)
-{
-    return route >= dialects && route < dialects + AUGURY_COUNT(dialects);
-}
-
-/* What api_answer_question() answers. */
-static bool
-is_question(const struct route *route)
-{
-    static api_handler_fn *const handlers[] = {api_post_predict, api_post_oip_infer,
-                                               api_post_v1_predict, api_post_invocations};
-
-    for (size_t i = 0; i < AUGURY_COUNT(handlers); i++) {
-        if (route->handler == handlers[i]) {
-            return true;
-        }
-    }
-    return false;
-}
+/* ---- without a route ------------------------------------------------------------------------- */
 
 static void
 put_allow(struct buf *headers, unsigned methods)
@@ -229,29 +53,6 @@ answer_without_route(struct api_call *call, unsigned methods)
 }
 
 /* ---- one request ----------------------------------------------------------------------------- */
-
-/* The client's own id comes back when it is a plain token; anything else is ignored. */
-static void
-echo_request_id(const struct api_call *call)
-{
-    struct bytes id = call->request->request_id;
-
-    if (id.len == 0 || id.len > REQUEST_ID_MAX) {
-        return;
-    }
-    for (size_t i = 0; i < id.len; i++) {
-        uint8_t c = id.data[i];
-        bool is_plain = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') ||
-                        (c >= 'a' && c <= 'z') || c == '-' || c == '_' || c == '.' || c == ':';
-        if (!is_plain) {
-            return;
-        }
-    }
-    struct buf *headers = call->answer->headers;
-    buf_put_text(headers, "X-Request-Id: ");
-    buf_put_bytes(headers, id);
-    buf_put_text(headers, "\r\n");
-}
 
 /* Segment by segment, so that no escape makes a new one. room: parameter.len bytes. */
 static int
@@ -301,24 +102,47 @@ parameter_decode(struct api_call *call, uint8_t *room, struct bytes *parameter)
     return 0;
 }
 
+/* What stands before the answer of a known path, whatever its method: call->route and call->peer
+ * are set. Each gate is a function in a file of its own that returns 0 or the status of the refusal
+ * that it wrote. In this order: whether this listener serves the route's area, other origins. */
 static unsigned
-answer_route(struct api_call *call, const struct route *route, struct parameters *parameters)
+path_gates_pass(struct api_call *call)
 {
-    unsigned status = 0;
+    (void)call;
+    return 0;
+}
 
-    for (size_t i = 0; status == 0 && i < parameters->count; i++) {
-        status = parameter_decode(call, call->api->parameter_rooms[i], &parameters->list[i]);
+/* What stands before a handler, as above, in this order: rights, limits. */
+static unsigned
+handler_gates_pass(struct api_call *call)
+{
+    (void)call;
+    return 0;
+}
+
+static unsigned
+answer_route(struct api_call *call, struct api_match *match)
+{
+    const struct api_route *route = match->route;
+    unsigned status = handler_gates_pass(call);
+
+    for (size_t i = 0; status == 0 && i < match->parameter_count; i++) {
+        status = parameter_decode(call, call->api->parameter_rooms[i], &match->parameters[i]);
     }
-    call->parameter = parameters->count > 0 ? parameters->list[0] : bytes_of(NULL, 0);
-    call->parameter2 = parameters->count > 1 ? parameters->list[1] : bytes_of(NULL, 0);
+    if (match->parameter_count > 0) {
+        call->parameter = match->parameters[0];
+    }
+    if (match->parameter_count > 1) {
+        call->parameter2 = match->parameters[1];
+    }
     if (status == 0) {
-        bool is_any_body = is_dialect(route) || route->handler == api_put_object;
-        status = is_any_body ? api_negotiate_coding(call) : api_negotiate(call);
+        status = (route->traits & API_TRAIT_OWN_FORMS) != 0 ? api_negotiate_coding(call)
+                                                            : api_negotiate(call);
     }
     if (status != 0) {
         return status;
     }
-    if (!is_question(route)) {
+    if ((route->traits & API_TRAIT_QUESTION) == 0) {
         api_turn_end(call->api); /* other handlers open snapshots of their own */
     }
     call->handler = route->handler;
@@ -357,6 +181,8 @@ api_call_init(struct api_call *call, struct api *api, const struct http_request 
     call->request = request;
     call->body = bytes_of(NULL, 0);
     call->answer = answer;
+    call->route = NULL;
+    call->peer = NULL;
     call->parameter = call->parameter2 = bytes_of(NULL, 0);
     call->response.has_key = false;
     call->flight.is_owner = false;
@@ -383,7 +209,7 @@ api_call_finish(struct api_call *call, unsigned status)
             api_tag_document(call);
         }
     }
-    echo_request_id(call);
+    api_answer_headers(call);
     if (!call->api->is_handling) {
         arena_reset(&call->api->arena, ARENA_KEEP_BYTES);
     }
@@ -395,18 +221,19 @@ api_handle(void *arg, const struct http_request *request, struct bytes body,
 {
     struct api *api = arg;
     struct api_call call;
-    const struct route *route = NULL;
-    struct parameters parameters;
-    struct request_line line = {request->method == HTTP_HEAD ? HTTP_GET : request->method,
-                                request->path};
+    struct api_match match;
 
-    (void)peer;
     api_call_init(&call, api, request, answer);
     call.body = body;
+    call.peer = peer;
     api->is_handling = true;
-    unsigned methods = routes_find(line, &route, &parameters);
-    unsigned status = route != NULL ? answer_route(&call, route, &parameters)
-                                    : answer_without_route(&call, methods);
+    api_route_find(request->method, request->path, &match);
+    call.route = match.route != NULL ? match.route : match.other;
+    unsigned status = call.route != NULL ? path_gates_pass(&call) : 0;
+    if (status == 0) {
+        status = match.route != NULL ? answer_route(&call, &match)
+                                     : answer_without_route(&call, match.methods);
+    }
     api->is_handling = false;
     if (status == API_LATER) {
         arena_reset(&api->arena, ARENA_KEEP_BYTES);
@@ -415,31 +242,25 @@ api_handle(void *arg, const struct http_request *request, struct bytes body,
     }
 }
 
-static void
-put_routes(struct wire_writer *writer, const struct route *table, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        wire_object(writer, 3);
-        wire_key(writer, "method");
-        wire_put_text(writer, http_method_name(table[i].method));
-        wire_key(writer, "path");
-        wire_put_text(writer, table[i].pattern);
-        wire_key(writer, "what");
-        wire_put_text(writer, table[i].sentence);
-        wire_end(writer);
-    }
-}
-
 unsigned
 api_get_index(struct api_call *call)
 {
     struct wire_writer *writer = &call->writer;
+    const struct api_route *route;
 
     wire_object(writer, 1);
     wire_key(writer, "resources");
-    wire_array(writer, AUGURY_COUNT(routes) + AUGURY_COUNT(dialects));
-    put_routes(writer, routes, AUGURY_COUNT(routes));
-    put_routes(writer, dialects, AUGURY_COUNT(dialects));
+    wire_array(writer, (uint32_t)api_route_count());
+    for (size_t i = 0; (route = api_route_at(i)) != NULL; i++) {
+        wire_object(writer, 3);
+        wire_key(writer, "method");
+        wire_put_text(writer, http_method_name(route->method));
+        wire_key(writer, "path");
+        wire_put_text(writer, route->pattern);
+        wire_key(writer, "what");
+        wire_put_text(writer, route->sentence);
+        wire_end(writer);
+    }
     wire_end(writer);
     wire_end(writer);
     return 200;
