@@ -277,6 +277,7 @@ cache_close(struct cache **cache)
     }
     free((*cache)->memo);
     free((*cache)->keeper.tails);
+    free((*cache)->keeper.gather);
     cache_shadow_free(&(*cache)->keeper.shadow);
     free((*cache)->dir);
     free(*cache);

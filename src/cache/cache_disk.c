@@ -43,7 +43,9 @@ cache_below_new(struct cache *cache, const struct cache_disk_options *options)
     below->invalid = cache->invalid;
     below->memo = calloc(1, cache_memo_bytes());
     below->keeper.tails = calloc(below->rings->slots, sizeof(uint64_t));
-    if (below->dir == NULL || below->memo == NULL || below->keeper.tails == NULL) {
+    below->keeper.gather = cache_gather_new(below->rings->slots);
+    if (below->dir == NULL || below->memo == NULL || below->keeper.tails == NULL ||
+        below->keeper.gather == NULL) {
         cache_close(&below);
     }
     return below;

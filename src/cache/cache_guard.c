@@ -246,11 +246,12 @@ cache_keeper_open(struct cache *cache, bool *out_was_damaged, struct err *err)
     if (cache->rings != NULL) {
         if (cache->keeper.tails == NULL) {
             cache->keeper.tails = calloc(cache->rings->slots, sizeof(uint64_t));
+            cache->keeper.gather = cache_gather_new(cache->rings->slots);
         }
         if (cache->keeper.shadow == NULL && cache->tier == CACHE_TIER_MEMORY) {
             cache->keeper.shadow = cache_shadow_new();
         }
-        if (cache->keeper.tails == NULL ||
+        if (cache->keeper.tails == NULL || cache->keeper.gather == NULL ||
             (cache->keeper.shadow == NULL && cache->tier == CACHE_TIER_MEMORY)) {
             return err_set(err, AUGURY_ERR_NOMEM, "no_memory", "out of memory");
         }

@@ -18,7 +18,7 @@ enum {
 
 /* One commit's worth of ring records; texts and values still lie in the rings. */
 struct group {
-    struct cache_ring_record records[CACHE_GROUP_ENTRIES]; /* those of a slot together, in order */
+    struct cache_ring_record records[CACHE_GROUP_ENTRIES]; /* those of a slot in order */
     int results[CACHE_GROUP_ENTRIES];                      /* of orders */
     size_t count;
     size_t bytes, max_bytes;
@@ -79,33 +79,23 @@ group_is_full(const struct group *group)
     return group->count == CACHE_GROUP_ENTRIES || group->bytes >= group->max_bytes;
 }
 
-/* Takes records from the rings in turn; keeper.tails says how far. */
+/* Takes records from all rings as one; keeper.tails says how far. */
 static void
 group_collect(struct cache *cache, struct group *group)
 {
-    struct cache_rings *rings = cache->rings;
-    struct cache_keeper *keeper = &cache->keeper;
+    uint64_t quota = cache->keeper.state.quota_bytes;
 
     group->count = 0;
     group->bytes = 0;
     /* Pages that a commit frees rest for two more commits: of a small quota that would be much. */
-    group->max_bytes = keeper->state.quota_bytes / QUOTA_SHARE < GROUP_BYTES
-                           ? keeper->state.quota_bytes / QUOTA_SHARE
-                           : GROUP_BYTES;
+    group->max_bytes = quota / QUOTA_SHARE < GROUP_BYTES ? quota / QUOTA_SHARE : GROUP_BYTES;
     group->bad = 0;
-    for (unsigned i = 0; i < rings->slots; i++) {
-        keeper->tails[i] = cache_ring_tail(rings, i);
+    cache_gather_begin(cache, &group->bad);
+    while (!group_is_full(group) &&
+           cache_gather_next(cache, &group->records[group->count], &group->bad)) {
+        const struct cache_item *item = &group->records[group->count++].item;
+        group->bytes += item->key.len + item->value.len;
     }
-    for (unsigned i = 0; i < rings->slots && !group_is_full(group); i++) {
-        unsigned slot = (keeper->next_slot + i) % rings->slots;
-        struct cache_ring_record *record = &group->records[group->count];
-        while (!group_is_full(group) &&
-               cache_ring_peek(rings, slot, &keeper->tails[slot], record, &group->bad) == 0) {
-            group->bytes += record->item.key.len + record->item.value.len;
-            record = &group->records[++group->count];
-        }
-    }
-    keeper->next_slot = keeper->next_slot + 1 < rings->slots ? keeper->next_slot + 1 : 0;
 }
 
 static void

@@ -177,12 +177,12 @@ slot_store(struct store_txn *txn, unsigned slot, const struct cache_ring_record 
                      STORE_PUT_REPLACE);
 }
 
-/* Records of a slot stand together; true at the last order among them. */
+/* true at the last order of its slot in the group. */
 static bool
 is_last_order(const struct cache_ring_record *records, size_t i, size_t count)
 {
-    for (size_t next = i + 1; next < count && records[next].slot == records[i].slot; next++) {
-        if (records[next].order != 0) {
+    for (size_t next = i + 1; next < count; next++) {
+        if (records[next].order != 0 && records[next].slot == records[i].slot) {
             return false;
         }
     }

@@ -143,6 +143,8 @@ struct cache_rings {
     uint32_t slots;
     int32_t wake_fd;
     _Alignas(CACHE_LINE) atomic_uint sleeping; /* 1: the keeper waits on wake_fd */
+    /* What orders are numbered by, in all rings together; a put carries the last number. */
+    _Alignas(CACHE_LINE) atomic_uint_least64_t number;
     /* Even: the environment of this number may be used; odd: the keeper is opening or replacing
      * it. */
     _Alignas(CACHE_LINE) atomic_uint_least64_t epoch;
@@ -165,6 +167,7 @@ struct cache_ring_record {
     unsigned slot;          /* whose ring; not stored */
     uint8_t order;          /* 0: a plain put, else 1 + enum cache_order_kind */
     uint64_t ticket, match; /* of an order */
+    uint64_t number;        /* given by cache_ring_put(): its place among those of all rings */
 };
 
 size_t cache_rings_bytes(size_t ring_bytes, unsigned slots);
@@ -180,8 +183,17 @@ int cache_ring_put(struct cache_rings *rings, unsigned slot,
 int cache_ring_peek(struct cache_rings *rings, unsigned slot, uint64_t *tail,
                     struct cache_ring_record *out_record, unsigned *out_bad);
 uint64_t cache_ring_tail(struct cache_rings *rings, unsigned slot);
+/* The last number that was given. */
+uint64_t cache_ring_number(struct cache_rings *rings);
 void cache_ring_take(struct cache_rings *rings, unsigned slot, uint64_t tail);
 bool cache_rings_are_empty(struct cache_rings *rings);
+
+/* All rings as one, for a group: cache_gather.c. keeper.tails says how far it is; nothing is taken.
+ * Records that are passed over count in *bad. */
+struct cache_gather *cache_gather_new(unsigned slots);
+void cache_gather_begin(struct cache *cache, unsigned *bad);
+/* The next record, borrowed from its ring; false: no more for this group. */
+bool cache_gather_next(struct cache *cache, struct cache_ring_record *out_record, unsigned *bad);
 
 /* ---- the controller's history: cache_size_log.c ---------------------------------------------- */
 
@@ -446,7 +458,8 @@ struct cache_shrink {
 struct cache_keeper {
     struct cache_state state; /* of the last commit */
     uint64_t *tails;          /* scratch: one a slot */
-    unsigned next_slot;       /* where the next group begins, so that no ring starves */
+    struct cache_gather *gather;
+    unsigned next_slot; /* whose plain puts come first, so that no ring starves */
     uint64_t used_pages, page_bytes, map_bytes;
     uint64_t quota_entries;      /* 0: none */
     struct cache_shadow *shadow; /* or NULL */

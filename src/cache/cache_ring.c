@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 enum {
-    RECORD_HEADER = 56,
+    RECORD_HEADER = 64,
     ORDER_HEADER = RECORD_HEADER + 16,
     RECORD_ALIGN = 8,
     RECORD_MAGIC = 0xCA,
@@ -84,7 +84,7 @@ record_bytes(uint8_t order, size_t text_len, size_t value_len)
 }
 
 static void
-record_encode(const struct cache_ring_record *record, size_t bytes, uint8_t *p)
+record_encode(const struct cache_ring_record *record, uint64_t number, size_t bytes, uint8_t *p)
 {
     const struct cache_item *item = &record->item;
 
@@ -104,9 +104,10 @@ record_encode(const struct cache_ring_record *record, size_t bytes, uint8_t *p)
     }
     p[54] = record->order;
     p[55] = (uint8_t)((item->is_fetched ? 1 : 0) | (item->is_copy ? 2 : 0));
+    le64_put(p + 56, number);
     if (record->order != 0) {
-        le64_put(p + 56, record->ticket);
-        le64_put(p + 64, record->match);
+        le64_put(p + 64, record->ticket);
+        le64_put(p + 72, record->match);
     }
     p += record_header(record->order);
     if (item->key.len > 0) {
@@ -157,7 +158,10 @@ cache_ring_put(struct cache_rings *rings, unsigned slot, const struct cache_ring
         data[at + 4] = PADDING_MAGIC;
         at = 0;
     }
-    record_encode(record, need, data + at);
+    /* An order draws its number before it is seen: whoever has seen it draws a later one. */
+    uint64_t number =
+        record->order == 0 ? cache_ring_number(rings) : atomic_fetch_add(&rings->number, 1) + 1;
+    record_encode(record, number, need, data + at);
     atomic_store_explicit(&ring->head, head + padding + need, memory_order_seq_cst);
     wake(rings);
     return 0;
@@ -191,8 +195,9 @@ record_decode(const uint8_t *p, size_t bytes, struct cache_ring_record *out_reco
                  .is_copy = (p[55] & 2) != 0},
         .value_check = le32_get(p + 12),
         .order = order,
-        .ticket = order == 0 ? 0 : le64_get(p + 56),
-        .match = order == 0 ? 0 : le64_get(p + 64),
+        .ticket = order == 0 ? 0 : le64_get(p + 64),
+        .match = order == 0 ? 0 : le64_get(p + 72),
+        .number = le64_get(p + 56),
     };
     for (size_t i = 0; i < CACHE_TAGS; i++) {
         record.item.tags[i] = le16_get(p + 48 + 2 * i);
@@ -240,6 +245,12 @@ uint64_t
 cache_ring_tail(struct cache_rings *rings, unsigned slot)
 {
     return atomic_load_explicit(&rings->ring[slot].tail, memory_order_relaxed);
+}
+
+uint64_t
+cache_ring_number(struct cache_rings *rings)
+{
+    return atomic_load_explicit(&rings->number, memory_order_acquire);
 }
 
 void

@@ -162,6 +162,117 @@ orders_and_puts_of_one_worker_are_done_in_their_order(void)
     case_fini(&c);
 }
 
+/* As a worker of that slot leaves it in its ring. */
+static int
+leave(struct cache_case *c, unsigned slot, enum cache_order_kind kind, const char *key,
+      const char *value)
+{
+    struct cache_ring_record record = {.item = object_of(key, value),
+                                       .order = (uint8_t)(kind + 1),
+                                       .ticket = cache_ring_number(c->rings) + 1};
+
+    record.value_check = cache_value_check(record.item.value);
+    return cache_ring_put(c->rings, slot, &record);
+}
+
+/* A worker is killed with an order in its ring, and its client asks another one. */
+static void
+what_a_killed_worker_left_comes_before_what_was_ordered_later(void)
+{
+    struct cache_case c;
+    char key[32];
+
+    CHECK(case_begin(&c, 64 * MIB, 1 * MIB));
+    for (unsigned dead = 1; dead < CASE_SLOTS; dead++) {
+        for (unsigned slot = 1; slot < CASE_SLOTS; slot++) {
+            snprintf(key, sizeof(key), "object:%u-%u", dead, slot);
+            CHECK_INT(leave(&c, dead, CACHE_ORDER_PUT, key, "old"), 0);
+            CHECK_INT(leave(&c, slot, CACHE_ORDER_PUT, key, "new"), 0);
+            CHECK_INT(case_drain(&c), 0);
+            CHECK_TEXT(value_of(&c, key), "new");
+            CHECK_INT(leave(&c, dead, CACHE_ORDER_PUT, key, "old"), 0);
+            CHECK_INT(leave(&c, slot, CACHE_ORDER_PURGE, key, ""), 0);
+            CHECK_INT(case_drain(&c), 0);
+            CHECK_TEXT(value_of(&c, key), "");
+        }
+    }
+    case_fini(&c);
+}
+
+/* Also when the dead one left more than a group takes. */
+static void
+a_long_ring_is_no_reason_to_do_a_later_order_first(void)
+{
+    struct cache_case c;
+    bool more = true;
+
+    CHECK(case_begin(&c, 64 * MIB, 1 * MIB));
+    for (unsigned i = 0; i < 3 * CACHE_GROUP_ENTRIES; i++) {
+        CHECK_INT(leave(&c, 3, CACHE_ORDER_PUT, "object:a", "old"), 0);
+    }
+    CHECK_INT(leave(&c, 5, CACHE_ORDER_PUT, "object:a", "new"), 0);
+    for (int turn = 0; more; turn++) {
+        CHECK_INT(cache_keeper_turn(c.cache, case_now, &more), 0);
+        CHECK_TEXT(value_of(&c, "object:a"), turn < 3 ? "old" : "new");
+    }
+    CHECK(cache_rings_are_empty(c.rings));
+    case_fini(&c);
+}
+
+static void
+a_number_that_nobody_drew_holds_nothing_up(void)
+{
+    struct cache_case c;
+
+    CHECK(case_begin(&c, 64 * MIB, 1 * MIB));
+    atomic_store(&c.rings->number, UINT64_MAX - 9);
+    CHECK_INT(leave(&c, 3, CACHE_ORDER_PUT, "object:a", "1"), 0);
+    CHECK_INT(leave(&c, 3, CACHE_ORDER_PUT, "object:b", "2"), 0);
+    atomic_store(&c.rings->number, 7);
+    CHECK_INT(leave(&c, 3, CACHE_ORDER_PUT, "object:b", "3"), 0);
+    CHECK_INT(case_drain(&c), 0);
+    CHECK(cache_rings_are_empty(c.rings));
+    CHECK_TEXT(value_of(&c, "object:a"), "1");
+    CHECK_TEXT(value_of(&c, "object:b"), "3");
+    case_fini(&c);
+}
+
+/* Those of two workers stand between each other in one group. */
+static void
+results_of_mixed_workers_are_all_repeated(void)
+{
+    struct cache_case c;
+    uint64_t tails[3], ticket, answered;
+    int result = -99;
+
+    CHECK(case_begin(&c, 64 * MIB, 1 * MIB));
+    struct cache_item item = object_of("object:a", "1");
+    for (unsigned slot = 0; slot < 3; slot++) {
+        tails[slot] = cache_ring_tail(c.rings, slot);
+    }
+    for (int i = 0; i < 3; i++) {
+        CHECK_INT(cache_order(c.cache, CACHE_ORDER_PUT_IF_ABSENT, &item, 0, &ticket), 0);
+        CHECK_INT(leave(&c, 2, CACHE_ORDER_PURGE, "object:b", ""), 0);
+    }
+    CHECK_INT(case_drain(&c), 0);
+    for (int i = 0; i < 3; i++) {
+        CHECK(cache_order_result(c.cache, &answered, &result));
+        CHECK_INT(result, i == 0 ? 0 : AUGURY_ERR_EXISTS);
+    }
+    cache_close(&c.cache);
+    for (unsigned slot = 0; slot < 3; slot++) {
+        cache_ring_take(c.rings, slot, tails[slot]);
+    }
+    CHECK_INT(case_open(&c, true, 0, NULL), 0);
+    c.cache->order_ticket = ticket;
+    CHECK_INT(case_drain(&c), 0);
+    for (int i = 0; i < 3; i++) {
+        CHECK(cache_order_result(c.cache, &answered, &result));
+        CHECK_INT(result, i == 0 ? 0 : AUGURY_ERR_EXISTS);
+    }
+    case_fini(&c);
+}
+
 static void
 more_results_than_there_is_room_for_are_not_ordered(void)
 {
@@ -454,6 +565,10 @@ main(void)
     TAP_RUN(a_match_compares_all_of_a_large_value);
     TAP_RUN(an_expired_entry_is_absent_to_conditions);
     TAP_RUN(orders_and_puts_of_one_worker_are_done_in_their_order);
+    TAP_RUN(what_a_killed_worker_left_comes_before_what_was_ordered_later);
+    TAP_RUN(a_long_ring_is_no_reason_to_do_a_later_order_first);
+    TAP_RUN(a_number_that_nobody_drew_holds_nothing_up);
+    TAP_RUN(results_of_mixed_workers_are_all_repeated);
     TAP_RUN(more_results_than_there_is_room_for_are_not_ordered);
     TAP_RUN(a_keeper_that_takes_over_repeats_results_not_work);
     TAP_RUN(results_of_a_dead_worker_are_nobodys);
