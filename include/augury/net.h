@@ -127,6 +127,10 @@ struct net_server_options {
     /* Or NULL. Called with handler_arg when all requests of one read are answered: what they shared
      * (a snapshot) ends here, before anything is waited for. */
     void (*on_turn_end)(void *arg);
+    /* Or NULL. Called with handler_arg when every connection that was readable in this turn of the
+     * loop has been read, or all that one had pipelined is handled: it answers all tickets of
+     * net_answer_soon(). */
+    void (*on_soon)(void *arg);
     struct stats_slot *stats; /* or NULL */
     struct log *log;          /* or NULL */
     struct net_share *share;  /* or NULL: alone on its listeners */
@@ -148,6 +152,12 @@ void net_server_drain(struct net_server *server, uint32_t limit_ms, void (*on_dr
  * request waits. 0: no memory, so the handler has to answer. After limits.answer_timeout_ms the
  * client gets 504 and the ticket is void. */
 uint64_t net_answer_later(struct net_server *server);
+/* As net_answer_later(), for an answer that on_soon gives, before the loop waits again: what is
+ * pipelined behind the request is handled first. 0: as above, or there is no on_soon. */
+uint64_t net_answer_soon(struct net_server *server);
+/* Within a handler, about how many requests this turn still has: connections to be read, and what
+ * is pipelined behind the one with this body. */
+size_t net_server_coming(const struct net_server *server, struct bytes body);
 /* The empty answer of that ticket, to be filled before net_later_end() sends it; one at a time.
  * NULL when the ticket is void: the client has gone or was told 504. Also within a handler, for
  * tickets of other requests. */

@@ -34,7 +34,7 @@ conn_refuse(struct conn *conn, const struct http_refusal *refusal)
 }
 
 /* Puts an answer, and decides whether the connection goes on after it. */
-static void
+bool
 conn_put_answer(struct conn *conn, struct buf *out, struct net_answer *answer, unsigned request)
 {
     struct net_server *server = conn->server;
@@ -50,6 +50,14 @@ conn_put_answer(struct conn *conn, struct buf *out, struct net_answer *answer, u
         flags |= ANSWER_KEEP_ALIVE;
     }
     answer_put(server, out, answer, flags);
+    return (flags & ANSWER_CLOSE) == 0;
+}
+
+/* The same, for the request that the connection is at. */
+static void
+conn_put_next(struct conn *conn, struct buf *out, struct net_answer *answer, unsigned request)
+{
+    (void)conn_put_answer(conn, out, answer, request);
     conn->state = CONN_HEAD;
     conn->seen = 0;
 }
@@ -75,7 +83,7 @@ conn_answer(struct conn *conn, struct bytes body)
     server->asking = NULL;
     conn->has_answered = true;
     if (conn->state != CONN_LATER) {
-        conn_put_answer(conn, &server->out, &answer, later_flags_of(request));
+        conn_put_next(conn, &server->out, &answer, later_flags_of(request));
     }
 }
 
@@ -96,7 +104,7 @@ conn_answer_late(struct conn *conn, unsigned flags)
     struct net_server *server = conn->server;
 
     buf_reset(&server->late_out);
-    conn_put_answer(conn, &server->late_out, &server->late_answer, flags);
+    conn_put_next(conn, &server->late_out, &server->late_answer, flags);
     conn->is_lingering = conn->is_lingering || conn->in.len > 0;
     if (!conn_send(conn, &server->late_out)) {
         return;
@@ -283,13 +291,12 @@ conn_wait_input(struct conn *conn)
     }
 }
 
-/* Gives memory back that one large exchange took. */
-static void
+void
 server_trim(struct net_server *server)
 {
-    struct buf *shared[] = {&server->out,         &server->answer_body, &server->answer_headers,
-                            &server->late_out,    &server->late_body,   &server->late_headers,
-                            &server->chunked_body};
+    struct buf *shared[] = {&server->out,          &server->answer_body, &server->answer_headers,
+                            &server->late_out,     &server->late_body,   &server->late_headers,
+                            &server->chunked_body, &server->held_out,    &server->held_answers};
 
     for (size_t i = 0; i < AUGURY_COUNT(shared); i++) {
         if (shared[i]->cap > KEEP_BYTES) {
@@ -308,16 +315,23 @@ conn_process(struct conn *conn, struct bytes input)
 
     buf_reset(&server->out);
     conn->has_answered = false;
+    server->input = input;
     for (unsigned left = TURN_REQUESTS; left > 0 && rc == 0 && used < input.len; left--) {
         size_t n = 0;
         rc = conn_step(conn, bytes_of(input.data + used, input.len - used), &n);
         used += n;
+        if (conn->state == CONN_LATER && soon_hold(conn, used < input.len) && !conn->is_closing) {
+            continue;
+        }
         if (conn->is_closing || conn->state == CONN_LATER || server->out.len >= TURN_OUT_BYTES) {
             break;
         }
     }
     if (conn->has_answered && server->on_turn_end != NULL) {
         server->on_turn_end(server->handler_arg);
+    }
+    if (server->held_count > 0) {
+        soon_finish(server);
     }
     if (conn->is_closing) {
         conn->is_lingering = conn->is_lingering || used < input.len;

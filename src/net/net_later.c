@@ -75,9 +75,14 @@ later_answer(struct net_server *server, uint32_t index)
 {
     struct conn *conn = server->laters[index].conn;
     unsigned flags = server->laters[index].flags;
+    unsigned held = server->laters[index].held;
 
     later_release(server, index);
-    conn_answer_late(conn, flags);
+    if (held != 0) {
+        soon_put(server, held, flags);
+    } else {
+        conn_answer_late(conn, flags);
+    }
 }
 
 static struct net_answer *
@@ -123,6 +128,7 @@ net_answer_later(struct net_server *server)
     later->conn = server->asking;
     later->generation++;
     later->flags = later_flags_of(&server->request);
+    later->held = 0;
     later->until_ms = server_now_ms(server) + server->limits.answer_timeout_ms;
     return ticket_of(later, index);
 }

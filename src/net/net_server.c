@@ -319,6 +319,7 @@ assign_events(struct net_server *server)
 
     if (event_assign(&server->tick, base, -1, EV_PERSIST, on_tick, server) != 0 ||
         event_assign(&server->next_turn, base, -1, 0, on_next_turn, server) != 0 ||
+        event_assign(&server->soon, base, -1, 0, on_soon, server) != 0 ||
         event_assign(&server->drain_limit, base, -1, 0, on_drain_limit, server) != 0) {
         return AUGURY_ERR_IO;
     }
@@ -345,6 +346,7 @@ net_server_new(const struct net_server_options *options, struct net_server **out
     server->handler = options->handler;
     server->handler_arg = options->handler_arg;
     server->on_turn_end = options->on_turn_end;
+    server->on_soon = options->on_soon;
     server->stats = options->stats;
     server->log = options->log;
     server->share = options->share;
@@ -361,6 +363,8 @@ net_server_new(const struct net_server_options *options, struct net_server **out
     buf_init(&server->late_out, SIZE_MAX);
     buf_init(&server->late_headers, ANSWER_HEADERS_MAX);
     buf_init(&server->late_body, ANSWER_BODY_MAX);
+    buf_init(&server->held_answers, SIZE_MAX);
+    buf_init(&server->held_out, SIZE_MAX);
     server_turn(server);
     net_wheel_init(&server->wheel, server_now_ms(server));
     if (assign_events(server) != 0) {
@@ -385,6 +389,7 @@ net_server_free(struct net_server **server_ref)
     stop_accepting(server);
     event_del(&server->tick);
     event_del(&server->next_turn);
+    event_del(&server->soon);
     event_del(&server->drain_limit);
     while (!net_list_is_empty(&server->listeners)) {
         free(NET_LIST_OWNER(net_list_pop(&server->listeners), struct listener, link));
@@ -399,7 +404,10 @@ net_server_free(struct net_server **server_ref)
     buf_fini(&server->late_out);
     buf_fini(&server->late_headers);
     buf_fini(&server->late_body);
+    buf_fini(&server->held_answers);
+    buf_fini(&server->held_out);
     free(server->laters);
+    free(server->held);
     free(server->scratch);
     server->magic = 0;
     free(server);

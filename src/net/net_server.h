@@ -24,6 +24,7 @@ enum {
     REFUSED_MAX = 64,                /* connections over the limit that may linger at a time */
     DRAIN_IDLE_MS = 1000,
     SERVER_LINES_MAX = 64,
+    SOON_HEAD_BYTES = 128, /* of a pipelined request, as a guess */
 };
 
 struct listener {
@@ -45,6 +46,7 @@ struct later {
     uint32_t generation; /* of the ticket: one more each time the place is given out */
     uint32_t next_free;  /* index + 1, or 0 */
     unsigned flags;      /* enum later_flags */
+    unsigned held;       /* number of its place in the turn's output, or 0 */
 };
 
 struct net_server {
@@ -54,6 +56,7 @@ struct net_server {
     net_handler_fn *handler;
     void *handler_arg;
     void (*on_turn_end)(void *arg); /* or NULL */
+    void (*on_soon)(void *arg);     /* or NULL */
     struct stats_slot *stats;
     struct log *log;
     struct net_share *share; /* or NULL */
@@ -88,6 +91,15 @@ struct net_server {
     uint64_t later_ticket; /* between net_later_begin and net_later_end */
     struct net_answer late_answer;
     struct buf late_out, late_headers, late_body;
+
+    /* Answers at the end of a turn of the loop: net_soon.c. */
+    struct event soon;
+    bool is_soon_due;
+    struct bytes input;  /* of the connection that is being read */
+    struct conn *holder; /* whose pipelined requests are held */
+    struct held *held;   /* TURN_REQUESTS, or NULL until the first */
+    unsigned held_count;
+    struct buf held_answers, held_out;
 
     unsigned turn_count;     /* one in TURN_TIMED_ONE_IN is timed */
     uint64_t wall_offset_ms; /* wall clock less monotonic clock, of this second */
@@ -135,6 +147,7 @@ enum later_flags {
     LATER_HEAD = 1 << 0,       /* its method */
     LATER_KEEP_ALIVE = 1 << 1, /* the client would go on */
     LATER_MINOR_0 = 1 << 2,    /* HTTP/1.0 */
+    LATER_SOON = 1 << 3,       /* answered at the end of the turn: net_soon.c */
 };
 unsigned later_flags_of(const struct http_request *request);
 /* Voids the ticket of that place. */
@@ -142,8 +155,24 @@ void later_release(struct net_server *server, uint32_t index);
 /* 504 for a client that has waited too long; its connection goes on. */
 void later_expire(struct net_server *server, uint32_t index);
 
+/* ---- net_soon.c ----------------------------------------------------------------------------- */
+
+void on_soon(evutil_socket_t fd, short what, void *arg);
+/* The connection waits for a ticket. True: its place in server->out is held, and what follows may
+ * be handled meanwhile; soon_finish() is due. */
+bool soon_hold(struct conn *conn, bool has_more);
+/* server->late_answer is the answer of that held place; flags: enum later_flags. */
+void soon_put(struct net_server *server, unsigned held_number, unsigned flags);
+/* Has all held places answered, and makes server->out whole. */
+void soon_finish(struct net_server *server);
+
 /* ---- net_conn.c ----------------------------------------------------------------------------- */
 
+/* Gives memory back that one large exchange took. */
+void server_trim(struct net_server *server);
+/* Appends an answer. False: the connection ends with it. */
+bool conn_put_answer(struct conn *conn, struct buf *out, struct net_answer *answer,
+                     unsigned request);
 /* Takes over fd, also on failure. */
 void conn_open(struct listener *listener, int fd, const struct sockaddr *address);
 /* The same for a connection over the limit: answers 503, lingers if it may. */

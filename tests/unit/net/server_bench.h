@@ -41,6 +41,10 @@ struct bench {
     uint16_t port;
     uint64_t late_tickets[LATE_MAX]; /* of requests for /late, in order of arrival */
     atomic_uint late_count;
+    uint64_t soon_tickets[LATE_MAX]; /* of requests for /soon, of this turn */
+    unsigned soon_count;
+    atomic_bool is_paused;
+    unsigned coming; /* as net_server_coming() said to the last of them */
     uint32_t drain_limit_ms;
     bool is_drained;
     pthread_t thread;
@@ -101,6 +105,23 @@ answer_late(struct bench *bench)
     bench->late_count = 0;
 }
 
+/* At the end of a turn, the last one first: its number, and how many there are. */
+__attribute__((unused)) static void
+answer_soon(void *arg)
+{
+    struct bench *bench = arg;
+
+    for (unsigned i = bench->soon_count; i-- > 0;) {
+        uint64_t ticket = bench->soon_tickets[i];
+        struct net_answer *answer = net_later_begin(bench->server, ticket);
+        if (answer != NULL) {
+            buf_printf(answer->body, "soon %u of %u", i, bench->soon_count);
+            net_later_end(bench->server, ticket);
+        }
+    }
+    bench->soon_count = 0;
+}
+
 /* Fixed routes, so that each test sees one thing. */
 static void
 handle(void *arg, const struct http_request *request, struct bytes body,
@@ -112,6 +133,12 @@ handle(void *arg, const struct http_request *request, struct bytes body,
         buf_put_text(answer->body, "never sent");
         bench->late_tickets[bench->late_count] = net_answer_later(bench->server);
         bench->late_count++;
+    } else if (bytes_equal_text(request->path, "/soon")) {
+        bench->coming = (unsigned)net_server_coming(bench->server, body);
+        bench->soon_tickets[bench->soon_count] = net_answer_soon(bench->server);
+        bench->soon_count++;
+    } else if (bytes_equal_text(request->path, "/coming")) {
+        buf_printf(answer->body, "%zu", net_server_coming(bench->server, body));
     } else if (bytes_equal_text(request->path, "/release")) {
         buf_put_text(answer->body, "released");
         answer_late(bench);
@@ -165,6 +192,11 @@ on_command(void *arg, int fd, enum net_watch_what what)
         net_server_drain(bench->server, bench->drain_limit_ms, on_drained, bench);
     } else if (command == 'l') {
         answer_late(bench);
+    } else if (command == 'p') { /* until there is another command, nothing is read */
+        struct pollfd wait = {.fd = fd, .events = POLLIN};
+        bench->is_paused = true;
+        (void)poll(&wait, 1, PATIENCE_MS);
+        bench->is_paused = false;
     } else {
         net_loop_stop(bench->loop);
     }
@@ -197,6 +229,7 @@ bench_start_shared(struct bench *bench, const struct net_limits *limits, struct 
                                          .limits = *limits,
                                          .handler = handle,
                                          .handler_arg = bench,
+                                         .on_soon = answer_soon,
                                          .stats = stats_slot(bench->stats, 0),
                                          .share = bench->share};
     return net_server_new(&options, &bench->server, NULL) == 0 &&
