@@ -115,6 +115,7 @@ void api_answer_headers(struct api_call *call);
 /* ---- handlers, one file a resource ----------------------------------------------------------- */
 
 unsigned api_get_index(struct api_call *call);
+unsigned api_get_openapi(struct api_call *call);
 unsigned api_post_predict(struct api_call *call);
 unsigned api_get_models(struct api_call *call);
 unsigned api_get_model(struct api_call *call);
@@ -138,6 +139,9 @@ unsigned api_get_v1_model(struct api_call *call);
 unsigned api_post_v1_predict(struct api_call *call);
 unsigned api_post_invocations(struct api_call *call);
 unsigned api_get_version(struct api_call *call);
+
+/* The interface as an OpenAPI 3.1 document: api_openapi.c. */
+void api_put_openapi(struct buf *buf);
 
 /* ---- questions of every dialect: api_predict.c ----------------------------------------------- */
 

@@ -211,6 +211,7 @@ api_post_invocations(struct api_call *call)
 unsigned
 api_get_version(struct api_call *call)
 {
+    call->answer->content_type = "text/plain; charset=utf-8";
     buf_put_text(call->answer->body, PACKAGE_VERSION);
     return 200;
 }

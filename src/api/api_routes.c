@@ -61,6 +61,8 @@ static const struct api_route routes[] = {
     {HTTP_GET, "/api/v1/performance", api_get_performance, API_AREA_STATUS, API_SCOPE_READ, TWO, 0,
      "Rates, latencies, hit ratios, evictions."},
     {HTTP_GET, "/api/v1", api_get_index, API_AREA_DOCS, API_SCOPE_NONE, TWO, 0, "This list."},
+    {HTTP_GET, "/openapi.json", api_get_openapi, API_AREA_DOCS, API_SCOPE_NONE, API_FORM_JSON,
+     API_TRAIT_OWN_FORMS, "This list with all parameters and schemas, as OpenAPI 3.1."},
     {HTTP_GET, "/v2/models/{model}/ready", api_get_oip_model_ready, API_AREA_DIALECTS,
      API_SCOPE_READ, API_FORM_JSON, API_TRAIT_OWN_FORMS, "Whether a model can answer."},
     {HTTP_GET, "/v2/models/{model}/versions/{version}/ready", api_get_oip_model_ready,

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """Documents that repeat what the code knows: the options in the man page and in docs/configuration.md are those of
-conf's table; links between documents lead somewhere; the manual pages are clean.
+conf's table, the routes in docs/protocol.md those of the table of routes; links between documents lead somewhere; the manual pages are clean.
 
 With --write ("make update-docs") it rewrites the parts between the markers instead of comparing them.
 """
@@ -14,8 +14,9 @@ import sys
 SOURCE = os.environ.get("AUGURY_SOURCE", ".")
 BUILD = os.environ.get("AUGURY_BUILD", ".")
 GENERATED = [
-    ("docs/man/augury.conf.5", "mdoc", '.\\" options: begin\n', '.\\" options: end\n'),
-    ("docs/configuration.md", "markdown", "<!-- options: begin -->\n", "<!-- options: end -->\n"),
+    ("docs/man/augury.conf.5", ["put_conf", "mdoc"], '.\\" options: begin\n', '.\\" options: end\n'),
+    ("docs/configuration.md", ["put_conf", "markdown"], "<!-- options: begin -->\n", "<!-- options: end -->\n"),
+    ("docs/protocol.md", ["put_routes"], "<!-- routes: begin -->\n", "<!-- routes: end -->\n"),
 ]
 PAGES = ["docs/man/auguryd.8", "docs/man/augury.1", "docs/man/augury.conf.5", "docs/man/libaugury.3"]
 
@@ -25,20 +26,20 @@ def read(path):
         return document.read()
 
 
-def table(form):
-    return subprocess.run([os.path.join(BUILD, "tests/docs/put_conf"), form], check=True, text=True,
+def table(program, *words):
+    return subprocess.run([os.path.join(BUILD, "tests/docs", program), *words], check=True, text=True,
                           stdout=subprocess.PIPE).stdout
 
 
-def with_table(path, form, begin, end):
+def with_table(path, command, begin, end):
     """The document as it should be."""
     head, rest = read(path).split(begin)
-    return head + begin + table(form) + end + rest.split(end)[1]
+    return head + begin + table(*command) + end + rest.split(end)[1]
 
 
-def faults_of_table(path, form, begin, end):
-    if read(path) != with_table(path, form, begin, end):
-        yield f"{path} is not what conf's table says: make update-docs"
+def faults_of_table(path, command, begin, end):
+    if read(path) != with_table(path, command, begin, end):
+        yield f"{path} is not what the table says: make update-docs"
 
 
 def faults_of_links():
@@ -59,8 +60,8 @@ def faults_of_page(path):
 
 def main():
     if "--write" in sys.argv:
-        for path, form, begin, end in GENERATED:
-            text = with_table(path, form, begin, end)
+        for path, command, begin, end in GENERATED:
+            text = with_table(path, command, begin, end)
             with open(os.path.join(SOURCE, path), "w", encoding="utf-8") as document:
                 document.write(text)
         return 0
@@ -72,8 +73,8 @@ def main():
             print(f"# {fault}")
         print(f"{'not ok' if faults else 'ok'} {len(results)} - {name}")
 
-    for path, form, begin, end in GENERATED:
-        report(f"the options in {path} are those of the table", list(faults_of_table(path, form, begin, end)))
+    for path, command, begin, end in GENERATED:
+        report(f"what {path} lists is the table's", list(faults_of_table(path, command, begin, end)))
     report("links between documents lead to files", list(faults_of_links()))
     for path in PAGES:
         if shutil.which("mandoc") is None:

@@ -355,7 +355,8 @@ models_are_listed_with_schema_and_versions(void)
 static void
 documents_of_the_daemon_are_whole(void)
 {
-    static const char *const paths[] = {"/api/v1", "/api/v1/status", "/api/v1/performance"};
+    static const char *const paths[] = {"/api/v1", "/openapi.json", "/api/v1/status",
+                                        "/api/v1/performance"};
     struct wire_limits limits = {.depth = 16, .values = 100000};
     struct arena arena;
     struct err err;
