@@ -110,5 +110,7 @@ AUGURY_MUST_USE int cache_bus_new(const struct cache_bus_options *options,
 void cache_bus_free(struct cache_bus **bus);
 void cache_bus_ready(struct cache_bus *bus, unsigned line, unsigned what);
 void cache_bus_tick(struct cache_bus *bus);
+/* Once after each time that some may have been missed and everything was invalidated. */
+bool cache_bus_had_gap(struct cache_bus *bus);
 /* Whether invalidations of other machines arrive now. */
 bool cache_bus_is_up(const struct cache_bus *bus);

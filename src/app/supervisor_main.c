@@ -198,6 +198,13 @@ note_bus(struct supervisor *supervisor)
         log_event(&supervisor->heritage->log, is_up ? LOG_LEVEL_INFO : LOG_LEVEL_WARN,
                   is_up ? "redis_up" : "redis_down", "address=%s", supervisor->conf.redis.address);
     }
+    if (cache_bus_had_gap(supervisor->bus)) {
+        log_event(
+            &supervisor->heritage->log, LOG_LEVEL_WARN, "redis_gap",
+            "address=%s reason=\"the stream of invalidations no longer has what was done here "
+            "last; all entries are invalidated\"",
+            supervisor->conf.redis.address);
+    }
     supervisor->is_bus_up = is_up;
 }
 

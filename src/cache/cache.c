@@ -74,6 +74,9 @@ secret_make(struct cache *cache)
         rc = cache_state_write(txn, &state);
     }
     if (rc == 0) {
+        rc = cache_place_fresh(txn);
+    }
+    if (rc == 0) {
         return store_commit(&txn);
     }
     store_abort(&txn);

@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * cache_bus.c - invalidations of all machines, in one order: a stream in Redis. One connection
- * reads it and waits for what is new, the other appends. After a connection: is the last event that
- * was done here still in the stream? Then what follows it is all that was missed. Else the server
- * has lost it: after a short time away each machine tells once more what it told last, and nothing
- * is missed; after a longer one everything is invalidated. Then what is there is read, then it is
- * waited for more.
+ * reads it and waits for what is new, the other appends. After a connection cache_bus_check.c finds
+ * what may have been missed. Then what is there is read, then it is waited for more.
  * Invariants: (1) what was invalidated here stays on the list until it has been read back from the
  * stream; (2) an event counts as done, and the marks move, after the keeper's commit alone; (3) an
- * event that another machine sent is never sent again.
+ * event that another machine sent is never sent again; (4) the environment says that an event is
+ * done in the commit that does it, or later.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -16,74 +14,17 @@
 #include <string.h>
 
 #include "augury/seal.h"
-#include "cache_priv.h"
-#include "redis_event.h"
-#include "redis_line.h"
-#include "redis_marks.h"
+#include "cache_bus_priv.h"
 #include "redis_value.h"
-
-enum { LINE_HEAR, LINE_TELL };
 
 enum {
     TICK_MS = 100,
-    BLOCK_MS = 1000,       /* an answer comes at least so often: who is silent longer is gone */
-    PATIENCE_MS = 1000,    /* beyond the time of a command */
-    PAGE_EVENTS = 256,     /* read at once; more than REDIS_ARRAY_MAX allows it is not */
-    STREAM_EVENTS = 16384, /* kept there, about */
-    UNSENT_MAX = 4096,     /* invalidations of this machine, until they are read back */
-    ORIGIN_BYTES = 16,
+    BLOCK_MS = 1000,    /* an answer comes at least so often: who is silent longer is gone */
+    PATIENCE_MS = 1000, /* beyond the time of a command */
+    PAGE_EVENTS = 256,  /* read at once; more than REDIS_ARRAY_MAX allows it is not */
     FIELDS = 4,
 };
 _Static_assert((int)PAGE_EVENTS <= (int)REDIS_ARRAY_MAX, "a page is an array");
-
-enum bus_state {
-    BUS_DOWN,
-    BUS_CONNECTING,
-    BUS_CHECKING, /* whether the last event is still there */
-    BUS_CATCHING, /* up with what is in the stream */
-    BUS_LISTENING,
-};
-
-/* An invalidation of this machine on its way. */
-struct unsent {
-    uint64_t number;
-    uint64_t stamp; /* not after its own */
-    enum cache_news_kind kind;
-    bool is_told;          /* since this connection was made */
-    uint64_t confirmed_ms; /* when it was read back */
-    size_t len;
-    uint8_t text[CACHE_KEY_TEXT_MAX];
-};
-
-struct cache_bus {
-    struct redis_server server;
-    struct redis_line lines[CACHE_REDIS_LINES];
-    struct cache_redis_loop loop;
-    struct cache *cache;
-    struct cache_marks *marks;
-    struct stats_slot *stats;
-    uint32_t redis_ttl_s[CACHE_CLASS_COUNT];
-    enum bus_state state;
-    uint64_t retry_ms;
-    uint32_t backoff_ms;
-    uint64_t random;
-    char origin[ORIGIN_BYTES]; /* hex; tells our own events from those of others */
-    char stream[80];           /* its key */
-    bool has_begun;            /* last is known, if only as "none" */
-    struct redis_place last;   /* the last event done here; 0-0: none */
-    struct arena arena;        /* for values that are sent again */
-    /* The news being made by an event of elsewhere: not ours to tell. */
-    bool is_applying;
-    enum cache_news_kind applying_kind;
-    struct bytes applying_text;
-    uint64_t clock, clock_before; /* of the last news, and before the commit that made it */
-    struct unsent *unsent;        /* ring of UNSENT_MAX */
-    size_t first, count;
-    size_t confirmed; /* before the first, still there to be told again */
-    uint32_t forgiven_ms;
-    uint64_t heard_ms; /* when the stream answered last; 0: never */
-    uint64_t numbers;  /* drawn so far */
-};
 
 /* ---- life of the connections --------------------------------------------------------------- */
 
@@ -97,13 +38,12 @@ bus_down(struct cache_bus *bus, int rc)
         redis_line_down(&bus->lines[i], rc);
     }
     for (size_t i = 0; i < bus->count; i++) {
-        bus->unsent[(bus->first + i) % UNSENT_MAX].is_told = false;
+        bus->unsent[(bus->first + i) % BUS_UNSENT_MAX].is_told = false;
     }
 }
 
-/* A reply that cannot be: from within a callback, where a line is not taken down. */
-static void
-bus_break(struct cache_bus *bus)
+void
+cache_bus_break(struct cache_bus *bus)
 {
     bus->lines[LINE_HEAR].is_broken = true;
 }
@@ -121,28 +61,27 @@ bus_connect(struct cache_bus *bus)
     }
 }
 
-static uint64_t
-deadline_of(const struct cache_bus *bus, uint32_t wait_ms)
+uint64_t
+cache_bus_deadline(const struct cache_bus *bus, uint32_t wait_ms)
 {
     return clock_mono_ms() + bus->server.timeout_ms + PATIENCE_MS + wait_ms;
 }
 
 /* ---- what this machine tells --------------------------------------------------------------- */
 
-static struct unsent *
-unsent_at(struct cache_bus *bus, size_t i)
+struct unsent *
+cache_bus_unsent(struct cache_bus *bus, size_t i)
 {
-    return &bus->unsent[(bus->first + i) % UNSENT_MAX];
+    return &bus->unsent[(bus->first + i) % BUS_UNSENT_MAX];
 }
 
-/* Up to there whatever was invalidated here is in the stream. */
-static void
-clean_follow(struct cache_bus *bus)
+void
+cache_bus_clean(struct cache_bus *bus)
 {
     uint64_t clean = cache_stamp(bus->cache);
 
     for (size_t i = 0; i < bus->count; i++) {
-        uint64_t stamp = unsent_at(bus, i)->stamp;
+        uint64_t stamp = cache_bus_unsent(bus, i)->stamp;
         clean = stamp > 0 && stamp - 1 < clean ? stamp - 1 : clean;
     }
     atomic_store(&bus->marks->unpublished, bus->count);
@@ -157,7 +96,7 @@ on_told(void *arg, const redisReply *reply, int rc)
     if (rc != 0 || reply->type == REDIS_REPLY_ERROR) {
         stats_add(bus->stats, rc == AUGURY_ERR_TIMEOUT ? STATS_REDIS_TIMEOUTS : STATS_REDIS_ERRORS,
                   1);
-        bus_break(bus); /* and told again on the next connection */
+        cache_bus_break(bus); /* and told again on the next connection */
     }
 }
 
@@ -175,7 +114,7 @@ unsent_tell(struct cache_bus *bus, struct unsent *unsent)
     redis_line_put_text(line, bus->stream);
     redis_line_put_text(line, "MAXLEN");
     redis_line_put_text(line, "~");
-    redis_line_put_number(line, STREAM_EVENTS);
+    redis_line_put_number(line, BUS_STREAM_EVENTS);
     redis_line_put_text(line, "*");
     redis_line_put_text(line, "origin");
     redis_line_put_bytes(line, bytes_of(bus->origin, sizeof(bus->origin)));
@@ -185,7 +124,7 @@ unsent_tell(struct cache_bus *bus, struct unsent *unsent)
     redis_line_put_text(line, redis_event_kind(unsent->kind));
     redis_line_put_text(line, "text");
     redis_line_put_bytes(line, bytes_of(unsent->text, unsent->len));
-    redis_line_call(line, deadline_of(bus, 0), on_told, bus);
+    redis_line_call(line, cache_bus_deadline(bus, 0), on_told, bus);
     unsent->is_told = true;
 }
 
@@ -194,33 +133,33 @@ static void
 unsent_tell_all(struct cache_bus *bus)
 {
     for (size_t i = 0; bus->state == BUS_LISTENING && i < bus->count; i++) {
-        unsent_tell(bus, unsent_at(bus, i));
+        unsent_tell(bus, cache_bus_unsent(bus, i));
     }
     if (bus->lines[LINE_TELL].state == REDIS_LINE_READY) {
         redis_line_flush(&bus->lines[LINE_TELL]);
     }
 }
 
-static void
-unsent_add(struct cache_bus *bus, enum cache_news_kind kind, struct bytes text, uint64_t stamp)
+void
+cache_bus_add(struct cache_bus *bus, enum cache_news_kind kind, struct bytes text, uint64_t stamp)
 {
     /* Too many to remember: all of them at once. */
-    if (bus->count == UNSENT_MAX || text.len > CACHE_KEY_TEXT_MAX) {
-        uint64_t oldest = bus->count > 0 ? unsent_at(bus, 0)->stamp : stamp;
+    if (bus->count == BUS_UNSENT_MAX || text.len > CACHE_KEY_TEXT_MAX) {
+        uint64_t oldest = bus->count > 0 ? cache_bus_unsent(bus, 0)->stamp : stamp;
         bus->count = 0;
         kind = CACHE_NEWS_FLUSH;
         text = bytes_of(NULL, 0);
         stamp = oldest < stamp ? oldest : stamp;
     }
-    struct unsent *unsent = unsent_at(bus, bus->count++);
+    struct unsent *unsent = cache_bus_unsent(bus, bus->count++);
     bus->confirmed =
-        bus->confirmed + bus->count > UNSENT_MAX ? UNSENT_MAX - bus->count : bus->confirmed;
+        bus->confirmed + bus->count > BUS_UNSENT_MAX ? BUS_UNSENT_MAX - bus->count : bus->confirmed;
     *unsent =
         (struct unsent){.number = ++bus->numbers, .stamp = stamp, .kind = kind, .len = text.len};
     if (text.len > 0) {
         memcpy(unsent->text, text.data, text.len);
     }
-    clean_follow(bus);
+    cache_bus_clean(bus);
 }
 
 /* The keeper's news. Several may come of one commit, with one clock. */
@@ -238,7 +177,7 @@ on_news(void *arg, enum cache_news_kind kind, struct bytes text)
         bus->is_applying = false; /* another one like it is ours */
         return;
     }
-    unsent_add(bus, kind, text, bus->clock_before + 1);
+    cache_bus_add(bus, kind, text, bus->clock_before + 1);
     unsent_tell_all(bus);
 }
 
@@ -269,7 +208,7 @@ entry_forget(struct cache_bus *bus, struct bytes key)
         redis_line_put_count(line, 2);
         redis_line_put_text(line, "DEL");
         put_key(bus, line, key);
-        redis_line_call(line, deadline_of(bus, 0), on_kept, bus);
+        redis_line_call(line, cache_bus_deadline(bus, 0), on_kept, bus);
     }
 }
 
@@ -293,7 +232,7 @@ entry_send(struct cache_bus *bus, const struct redis_value *value, uint64_t life
     redis_line_put_pieces(line, pieces, AUGURY_COUNT(pieces));
     redis_line_put_text(line, "PX");
     redis_line_put_number(line, life_ms);
-    redis_line_call(line, deadline_of(bus, 0), on_kept, bus);
+    redis_line_call(line, cache_bus_deadline(bus, 0), on_kept, bus);
 }
 
 /* An event of ours about a key has its place: from now on others take what lies there now. */
@@ -342,8 +281,8 @@ class_invalidate(struct cache_bus *bus, struct bytes name)
     return AUGURY_NOT_FOUND;
 }
 
-static int
-all_invalidate(struct cache_bus *bus)
+int
+cache_bus_invalidate_all(struct cache_bus *bus)
 {
     int rc = 0;
 
@@ -362,12 +301,14 @@ all_invalidate(struct cache_bus *bus)
 static int
 event_apply(struct cache_bus *bus, const struct redis_event *event)
 {
+    struct cache_place place = {bus->stream_id, redis_place_mark(event->place)};
     uint64_t entries = 0;
     int rc = 0;
 
     bus->is_applying = true;
     bus->applying_kind = event->kind;
     bus->applying_text = event->text;
+    cache_keeper_place_next(bus->cache, &place);
     switch (event->kind) {
     case CACHE_NEWS_KEY: rc = cache_keeper_purge(bus->cache, event->text); break;
     case CACHE_NEWS_TAG: rc = cache_keeper_invalidate_tag(bus->cache, event->text); break;
@@ -376,8 +317,9 @@ event_apply(struct cache_bus *bus, const struct redis_event *event)
     case CACHE_NEWS_FLUSH: rc = cache_keeper_flush(bus->cache, &entries); break;
     }
     bus->is_applying = false;
+    cache_keeper_place_next(bus->cache, NULL);
     if (rc == AUGURY_ERR_LIMIT) {
-        rc = all_invalidate(bus); /* more bans at once than there is room for */
+        rc = cache_bus_invalidate_all(bus); /* more bans at once than there is room for */
     }
     return rc > 0 || rc == AUGURY_ERR_INVALID ? 0 : rc;
 }
@@ -394,17 +336,28 @@ own_confirm(struct cache_bus *bus, const struct redis_event *event, struct cache
 {
     mark->top = mark->stamp = cache_stamp(bus->cache);
     mark->kind = CACHE_MARK_KEY;
-    if (bus->count == 0 || unsent_at(bus, 0)->number != event->number) {
+    if (bus->count == 0 || cache_bus_unsent(bus, 0)->number != event->number) {
         return;
     }
-    mark->stamp = unsent_at(bus, 0)->stamp;
+    mark->stamp = cache_bus_unsent(bus, 0)->stamp;
     mark->kind = event->kind == CACHE_NEWS_KEY ? CACHE_MARK_KEY : CACHE_MARK_BROAD;
     mark->key = event->text;
-    unsent_at(bus, 0)->confirmed_ms = clock_mono_ms();
-    bus->first = (bus->first + 1) % UNSENT_MAX;
+    cache_bus_unsent(bus, 0)->confirmed_ms = clock_mono_ms();
+    bus->first = (bus->first + 1) % BUS_UNSENT_MAX;
     bus->count--;
     bus->confirmed++;
     stats_add(bus->stats, STATS_REDIS_EVENTS_SENT, 1);
+}
+
+/* What is written next says that all up to there is done. */
+static void
+place_follow(struct cache_bus *bus)
+{
+    struct cache_place place = {bus->stream_id, redis_place_mark(bus->last)};
+
+    if (redis_place_is_after(bus->last, bus->done)) {
+        cache_keeper_place_set(bus->cache, &place);
+    }
 }
 
 static int
@@ -426,8 +379,12 @@ event_take(struct cache_bus *bus, const redisReply *reply)
                                                                        : CACHE_MARK_BROAD,
                                   .key = event.text};
     bool is_ours = rc == 0 && is_own(bus, &event);
+    bus->has_heard = bus->has_heard || rc == 0;
     if (is_ours) {
         own_confirm(bus, &event, &mark);
+    } else if (rc == 0 && !redis_place_is_after(event.place, bus->done)) {
+        mark.stamp = cache_stamp_of_news(bus->cache, event.kind, event.text);
+        mark.top = cache_stamp(bus->cache);
     } else if (rc == 0) {
         rc = event_apply(bus, &event);
         if (rc != 0) {
@@ -437,8 +394,9 @@ event_take(struct cache_bus *bus, const redisReply *reply)
         mark.top = cache_stamp(bus->cache);
     }
     bus->last = event.place;
+    place_follow(bus);
     cache_marks_add(bus->marks, &mark);
-    clean_follow(bus);
+    cache_bus_clean(bus);
     if (is_ours && event.kind == CACHE_NEWS_KEY) {
         entry_follow(bus, event.text, mark.mark);
     }
@@ -449,8 +407,8 @@ event_take(struct cache_bus *bus, const redisReply *reply)
 
 static void on_page(void *arg, const redisReply *reply, int rc);
 
-static void
-put_place(struct redis_line *line, struct redis_place place)
+void
+cache_bus_put_place(struct redis_line *line, struct redis_place place)
 {
     char text[2 * U64_TEXT_MAX + 2];
 
@@ -458,8 +416,8 @@ put_place(struct redis_line *line, struct redis_place place)
     redis_line_put_text(line, text);
 }
 
-static void
-page_ask(struct cache_bus *bus)
+void
+cache_bus_read(struct cache_bus *bus)
 {
     struct redis_line *line = &bus->lines[LINE_HEAR];
     bool waits = bus->state == BUS_LISTENING;
@@ -474,8 +432,8 @@ page_ask(struct cache_bus *bus)
     }
     redis_line_put_text(line, "STREAMS");
     redis_line_put_text(line, bus->stream);
-    put_place(line, bus->last);
-    redis_line_call(line, deadline_of(bus, waits ? BLOCK_MS : 0), on_page, bus);
+    cache_bus_put_place(line, bus->last);
+    redis_line_call(line, cache_bus_deadline(bus, waits ? BLOCK_MS : 0), on_page, bus);
     redis_line_flush(line);
 }
 
@@ -513,12 +471,12 @@ on_page(void *arg, const redisReply *reply, int rc)
     const redisReply *events = rc == 0 ? page_events(reply, &is_bad) : NULL;
 
     if (rc != 0 || is_bad) {
-        bus_break(bus);
+        cache_bus_break(bus);
         return;
     }
     for (size_t i = 0; events != NULL && i < events->elements; i++) {
         if (event_take(bus, events->element[i]) != 0) {
-            bus_break(bus);
+            cache_bus_break(bus);
             return;
         }
     }
@@ -527,137 +485,7 @@ on_page(void *arg, const redisReply *reply, int rc)
         caught_up(bus);
     }
     unsent_tell_all(bus); /* and entries that follow their events */
-    page_ask(bus);
-}
-
-/* ---- is anything missing? ------------------------------------------------------------------ */
-
-/* The newest event; all before it, known or not, is taken care of by invalidating everything. */
-static void
-on_newest(void *arg, const redisReply *reply, int rc)
-{
-    struct cache_bus *bus = arg;
-    struct redis_event event = {0};
-    bool is_empty = rc == 0 && reply->type == REDIS_REPLY_ARRAY && reply->elements == 0;
-    bool is_whole = rc == 0 && reply->type == REDIS_REPLY_ARRAY && reply->elements == 1 &&
-                    redis_event_decode(reply->element[0], &event) >= 0;
-
-    if ((!is_empty && !is_whole) || all_invalidate(bus) != 0) {
-        bus_break(bus);
-        return;
-    }
-    stats_add(bus->stats, STATS_REDIS_GAPS, 1);
-    bus->last = event.place;
-    cache_marks_reset(bus->marks, redis_place_mark(event.place), cache_stamp(bus->cache));
-    clean_follow(bus);
-    bus->state = BUS_CATCHING;
-    page_ask(bus);
-}
-
-static void
-gap_close(struct cache_bus *bus)
-{
-    struct redis_line *line = &bus->lines[LINE_HEAR];
-
-    redis_line_put_count(line, 6);
-    redis_line_put_text(line, "XREVRANGE");
-    redis_line_put_text(line, bus->stream);
-    redis_line_put_text(line, "+");
-    redis_line_put_text(line, "-");
-    redis_line_put_text(line, "COUNT");
-    redis_line_put_number(line, 1);
-    redis_line_call(line, deadline_of(bus, 0), on_newest, bus);
-    redis_line_flush(line);
-}
-
-static void
-continue_from_last(struct cache_bus *bus)
-{
-    bus->state = BUS_CATCHING;
-    page_ask(bus);
-}
-
-/* The server has lost the stream. Whoever was away for a short time has missed at most what was
- * told just before, and all machines tell that again. */
-static void
-tell_again(struct cache_bus *bus, uint64_t away_ms)
-{
-    uint64_t since_ms = clock_mono_ms() - away_ms - bus->forgiven_ms;
-
-    while (bus->confirmed > 0 &&
-           bus->unsent[(bus->first + UNSENT_MAX - 1) % UNSENT_MAX].confirmed_ms >= since_ms) {
-        bus->first = (bus->first + UNSENT_MAX - 1) % UNSENT_MAX;
-        bus->confirmed--;
-        bus->count++;
-        unsent_at(bus, 0)->is_told = false;
-    }
-    if (bus->count == UNSENT_MAX) {
-        unsent_add(bus, CACHE_NEWS_FLUSH, bytes_of(NULL, 0), 1); /* and perhaps there were more */
-    }
-    bus->last = (struct redis_place){0};
-    clean_follow(bus);
-    continue_from_last(bus);
-}
-
-/* The last event done here, if it is still there. */
-static void
-on_last(void *arg, const redisReply *reply, int rc)
-{
-    struct cache_bus *bus = arg;
-
-    if (rc != 0 || reply->type != REDIS_REPLY_ARRAY) {
-        bus_break(bus);
-    } else if (reply->elements == 1) {
-        continue_from_last(bus);
-    } else {
-        uint64_t away_ms = clock_mono_ms() - bus->heard_ms;
-        if (bus->heard_ms != 0 && away_ms <= bus->forgiven_ms) {
-            tell_again(bus, away_ms);
-        } else {
-            gap_close(bus);
-        }
-    }
-}
-
-/* How many events the stream has: before the first one was done here, all of them are news, unless
- * it may have lost some already. */
-static void
-on_length(void *arg, const redisReply *reply, int rc)
-{
-    struct cache_bus *bus = arg;
-
-    if (rc != 0 || reply->type != REDIS_REPLY_INTEGER) {
-        bus_break(bus);
-        return;
-    }
-    if (!bus->has_begun) {
-        cache_marks_reset(bus->marks, 0, cache_stamp(bus->cache));
-        clean_follow(bus);
-        bus->has_begun = true;
-    }
-    if (reply->integer >= STREAM_EVENTS) {
-        gap_close(bus);
-    } else {
-        continue_from_last(bus);
-    }
-}
-
-static void
-check_begin(struct cache_bus *bus)
-{
-    struct redis_line *line = &bus->lines[LINE_HEAR];
-    bool has_last = bus->last.ms != 0 || bus->last.number != 0;
-
-    bus->state = BUS_CHECKING;
-    redis_line_put_count(line, has_last ? 4 : 2);
-    redis_line_put_text(line, has_last ? "XRANGE" : "XLEN");
-    redis_line_put_text(line, bus->stream);
-    if (has_last) {
-        put_place(line, bus->last);
-        put_place(line, bus->last);
-    }
-    redis_line_call(line, deadline_of(bus, 0), has_last ? on_last : on_length, bus);
-    redis_line_flush(line);
+    cache_bus_read(bus);
 }
 
 /* ---- events -------------------------------------------------------------------------------- */
@@ -674,7 +502,7 @@ bus_follow(struct cache_bus *bus, int rc)
         bus_down(bus, rc);
     } else if (bus->state == BUS_CONNECTING && bus->lines[LINE_HEAR].state == REDIS_LINE_READY &&
                bus->lines[LINE_TELL].state == REDIS_LINE_READY) {
-        check_begin(bus);
+        cache_bus_check(bus);
     }
 }
 
@@ -700,9 +528,20 @@ cache_bus_tick(struct cache_bus *bus)
     }
     bus_follow(bus, rc);
     if (bus->state == BUS_LISTENING) {
-        clean_follow(bus);
+        cache_bus_clean(bus);
         unsent_tell_all(bus);
     }
+}
+
+bool
+cache_bus_had_gap(struct cache_bus *bus)
+{
+    bool has_gap = bus != NULL && bus->has_gap;
+
+    if (has_gap) {
+        bus->has_gap = false;
+    }
+    return has_gap;
 }
 
 bool
@@ -713,10 +552,19 @@ cache_bus_is_up(const struct cache_bus *bus)
 
 /* ---- life ---------------------------------------------------------------------------------- */
 
+static uint64_t
+stream_id(const struct redis_server *server, const char *stream)
+{
+    uint64_t parts[] = {hash64_of(bytes_of(&server->address, server->address_len)),
+                        server->database, hash64_of(bytes_of_text(stream))};
+
+    return hash64_of(bytes_of(parts, sizeof(parts)));
+}
+
 static int
 bus_init(struct cache_bus *bus, const struct cache_bus_options *options, struct err *err)
 {
-    uint8_t random[ORIGIN_BYTES / 2];
+    uint8_t random[BUS_ORIGIN_BYTES / 2];
 
     int rc = redis_server_init(&bus->server, &options->server, err);
     if (rc != 0) {
@@ -725,7 +573,7 @@ bus_init(struct cache_bus *bus, const struct cache_bus_options *options, struct 
     for (unsigned i = 0; rc == 0 && i < CACHE_REDIS_LINES; i++) {
         rc = redis_line_init(&bus->lines[i], &bus->server, &options->loop, i);
     }
-    bus->unsent = calloc(UNSENT_MAX, sizeof(*bus->unsent));
+    bus->unsent = calloc(BUS_UNSENT_MAX, sizeof(*bus->unsent));
     if (rc != 0 || bus->unsent == NULL ||
         arena_init(&bus->arena, 2 * (size_t)CACHE_VALUE_MAX) != 0) {
         return err_set(err, AUGURY_ERR_NOMEM, "no_memory", "out of memory");
@@ -737,6 +585,7 @@ bus_init(struct cache_bus *bus, const struct cache_bus_options *options, struct 
     hex_encode(bytes_of(random, sizeof(random)), bus->origin);
     memcpy(&bus->random, random, sizeof(bus->random));
     snprintf(bus->stream, sizeof(bus->stream), "%s~events", bus->server.prefix);
+    bus->stream_id = stream_id(&bus->server, bus->stream);
     return 0;
 }
 
@@ -762,14 +611,15 @@ cache_bus_new(const struct cache_bus_options *options, struct cache_bus **out_bu
     bus->clock = bus->clock_before = cache_stamp(bus->cache);
     if (cache_marks_are_known(bus->marks)) {
         /* The last one died: what it did is done. */
-        bus->last = redis_place_of_mark(cache_marks_last(bus->marks));
-        bus->has_begun = true;
+        bus->last = bus->done = redis_place_of_mark(cache_marks_last(bus->marks));
+        bus->has_begun = bus->has_heard = true;
     } else {
+        bus->done = redis_place_of_mark(cache_keeper_place(bus->cache, bus->stream_id));
         cache_marks_reset(bus->marks, UINT64_MAX, bus->clock);
     }
     if (atomic_load(&bus->marks->unpublished) != 0) {
         /* The last one died with news that nobody else knows. */
-        unsent_add(bus, CACHE_NEWS_FLUSH, bytes_of(NULL, 0), 1);
+        cache_bus_add(bus, CACHE_NEWS_FLUSH, bytes_of(NULL, 0), 1);
     }
     cache_keeper_on_news(bus->cache, on_news, bus);
     bus_connect(bus);

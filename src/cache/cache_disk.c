@@ -120,6 +120,7 @@ disk_renew(struct cache *cache)
         rc = store_put(txn, CACHE_TABLE_META, bytes_of_text("secret"),
                        bytes_of(cache->secret, sizeof(cache->secret)), STORE_PUT_REPLACE);
     }
+    below->keeper.moves.place = (struct cache_place){.mark = UINT64_MAX};
     rc = cache_write_end(below, &txn, rc, &state);
     if (rc == 0) {
         memcpy(below->secret, cache->secret, sizeof(below->secret));
@@ -148,6 +149,9 @@ cache_disk_settle(struct cache *cache)
         return;
     }
     cache->disk->has_been_off = cache->disk->has_missed = false;
+    if (cache->keeper.place.mark == UINT64_MAX) {
+        cache->keeper.place = below->keeper.place; /* what memory will have comes from there */
+    }
 }
 
 /* ---- what memory has committed goes down --------------------------------------------------- */
@@ -294,11 +298,14 @@ cache_disk_moves(struct cache *cache)
     struct store_txn *txn = NULL;
     struct cache_state state;
 
-    if (below == NULL || (moves->clock == cache_stamp(cache) && moves->retire == 0)) {
+    bool has_moved = moves->clock != cache_stamp(cache) || moves->retire != 0;
+    if (below == NULL || (!has_moved && !cache->keeper.place_is_due)) {
         return 0;
     }
     if (below->store == NULL) {
-        note_missed(cache);
+        if (has_moved) {
+            note_missed(cache);
+        }
         return 0;
     }
     int rc = cache_write_begin(below, &txn, &state);

@@ -88,6 +88,7 @@ cache_moves_begin(struct cache *cache)
     moves->tag_count = 0;
     moves->ban_len = 0;
     moves->retire = 0;
+    moves->place = cache->keeper.place;
 }
 
 /* Whether rendered answers are made of entries of that class: objects are sent as they are. */
@@ -161,16 +162,43 @@ row_put(struct store_txn *txn, uint64_t key, uint64_t stamp)
                          STORE_PUT_REPLACE);
 }
 
+static bool
+place_is(const struct cache_place *a, const struct cache_place *b)
+{
+    return a->stream_id == b->stream_id && a->mark == b->mark;
+}
+
+static int
+place_put(struct store_txn *txn, const struct cache_place *place)
+{
+    uint8_t value[CACHE_PLACE_BYTES];
+
+    le64_put(value, place->stream_id);
+    le64_put(value + 8, place->mark);
+    return store_put_u64(txn, CACHE_TABLE_INVALID, CACHE_KEY_PLACE, bytes_of(value, sizeof(value)),
+                         STORE_PUT_REPLACE);
+}
+
+int
+cache_place_fresh(struct store_txn *txn)
+{
+    return place_put(txn, &(struct cache_place){.mark = UINT64_MAX});
+}
+
 int
 cache_moves_store(struct cache *cache, struct store_txn *txn)
 {
     const struct cache_moves *moves = &cache->keeper.moves;
     int rc = 0;
 
-    if (moves->clock == cache_stamp(cache) && moves->retire == 0) {
+    bool has_moved = !place_is(&moves->place, &cache->keeper.place_stored);
+    if (moves->clock == cache_stamp(cache) && moves->retire == 0 && !has_moved) {
         return 0;
     }
-    if (moves->retire != 0) {
+    if (has_moved) {
+        rc = place_put(txn, &moves->place);
+    }
+    if (rc == 0 && moves->retire != 0) {
         rc = row_put(txn, CACHE_KEY_RETIRED, moves->retire);
     }
     if (rc == 0) {
@@ -204,6 +232,7 @@ cache_moves_publish(struct cache *cache)
         cache_bans_publish(cache);
     }
     stamp_raise(&invalid->clock, moves->clock);
+    cache->keeper.place = cache->keeper.place_stored = moves->place;
 }
 
 /* ---- the environment's knowledge ----------------------------------------------------------- */
@@ -269,6 +298,23 @@ cache_invalid_follow(struct cache_invalid *invalid, struct store_txn *txn)
     return rc;
 }
 
+static void
+place_take(struct cache *cache, struct store_txn *txn)
+{
+    struct cache_keeper *keeper = &cache->keeper;
+    struct bytes stored;
+
+    keeper->place_stored = (struct cache_place){0};
+    if (store_find_u64(txn, CACHE_TABLE_INVALID, CACHE_KEY_PLACE, &stored) == 0 &&
+        stored.len == CACHE_PLACE_BYTES) {
+        keeper->place_stored = (struct cache_place){.stream_id = le64_get(stored.data),
+                                                    .mark = le64_get(stored.data + 8)};
+    }
+    if (keeper->place.mark == 0) {
+        keeper->place = keeper->place_stored;
+    }
+}
+
 /* Into a new environment, made beside a board that knows more. */
 static int
 rows_give(const struct cache_invalid *invalid, struct store_txn *txn)
@@ -305,6 +351,9 @@ cache_invalid_adopt(struct cache *cache)
         rc = clock_read(txn, &clock);
     }
     if (rc == 0) {
+        place_take(cache, txn);
+    }
+    if (rc == 0) {
         rc = cache_invalid_follow(cache->invalid, txn);
     }
     if (rc == 0 && clock < cache_stamp(cache)) {
@@ -313,4 +362,110 @@ cache_invalid_adopt(struct cache *cache)
     }
     store_abort(&txn);
     return rc;
+}
+
+/* ---- the machines' stream ------------------------------------------------------------------ */
+
+uint64_t
+cache_keeper_place(const struct cache *cache, uint64_t stream_id)
+{
+    uint64_t least = UINT64_MAX;
+
+    for (; cache != NULL; cache = cache->below) {
+        const struct cache_place *place = &cache->keeper.place;
+        /* A tier that is off begins empty if it misses anything. */
+        if (cache->store == NULL || place->mark == UINT64_MAX) {
+            continue;
+        }
+        if (place->stream_id != stream_id) {
+            return 0;
+        }
+        least = place->mark < least ? place->mark : least;
+    }
+    return least == UINT64_MAX ? 0 : least;
+}
+
+void
+cache_keeper_place_set(struct cache *cache, const struct cache_place *place)
+{
+    cache->keeper.place = *place;
+}
+
+void
+cache_keeper_place_next(struct cache *cache, const struct cache_place *place)
+{
+    cache->keeper.place_next = (struct cache_place){0};
+    if (place != NULL) {
+        cache->keeper.place_next = *place;
+    }
+}
+
+int
+cache_place_tick(struct cache *cache)
+{
+    const struct cache *below = cache->below;
+    const struct cache_place *place = &cache->keeper.place;
+    struct store_txn *txn = NULL;
+    struct cache_state state;
+    bool is_behind = below != NULL && below->store != NULL &&
+                     !place_is(&below->keeper.place_stored, place) && place->mark != UINT64_MAX;
+
+    if (!is_behind && place_is(&cache->keeper.place_stored, place)) {
+        return 0;
+    }
+    int rc = cache_write_begin(cache, &txn, &state);
+    if (rc == 0) {
+        cache->keeper.place_is_due = true;
+        rc = cache_write_end(cache, &txn, 0, &state);
+        cache->keeper.place_is_due = false;
+    }
+    return rc;
+}
+
+/* Every class was invalidated then, or later. */
+static uint64_t
+classes_least(const struct cache_invalid *invalid)
+{
+    uint64_t least = UINT64_MAX;
+
+    for (int class = 0; class < CACHE_CLASS_COUNT; class ++) {
+        uint64_t stamp = stamp_of(&invalid->classes[class]);
+        least = stamp < least ? stamp : least;
+    }
+    return least;
+}
+
+static uint64_t
+ban_stamp(const struct cache *cache, struct bytes pattern)
+{
+    struct cache_ban bans[CACHE_BANS];
+    uint64_t classes = classes_least(cache->invalid);
+    uint64_t retired = stamp_of(&cache->invalid->retired);
+
+    for (size_t i = 0, count = cache_bans(cache, bans); i < count; i++) {
+        if (bytes_equal(bytes_of(bans[i].pattern, bans[i].len), pattern)) {
+            return bans[i].stamp;
+        }
+    }
+    /* It has ended; or there were too many, and all classes were invalidated instead. */
+    return retired != 0 && retired < classes ? retired : classes;
+}
+
+uint64_t
+cache_stamp_of_news(const struct cache *cache, enum cache_news_kind kind, struct bytes text)
+{
+    switch (kind) {
+    case CACHE_NEWS_KEY: break;
+    case CACHE_NEWS_TAG: return stamp_of(&cache->invalid->tags[cache_tag(text)]);
+    case CACHE_NEWS_CLASS:
+        for (int class = 0; class < CACHE_CLASS_COUNT; class ++) {
+            if (bytes_equal_text(text, cache_class_name((enum cache_class) class))) {
+                return stamp_of(&cache->invalid->classes[class]);
+            }
+        }
+        break;
+    case CACHE_NEWS_BAN: return ban_stamp(cache, text);
+    case CACHE_NEWS_FLUSH: return classes_least(cache->invalid);
+    }
+    return cache_stamp(cache);
 }

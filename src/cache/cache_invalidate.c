@@ -50,7 +50,11 @@ request_begin(struct cache *cache, struct store_txn **out_txn, struct cache_stat
     if (cache->store == NULL) {
         return AUGURY_ERR_STATE;
     }
-    return cache_write_begin(cache, out_txn, out_state);
+    int rc = cache_write_begin(cache, out_txn, out_state);
+    if (rc == 0 && cache->keeper.place_next.mark != 0) {
+        cache->keeper.moves.place = cache->keeper.place_next;
+    }
+    return rc;
 }
 
 static int

@@ -490,6 +490,10 @@ cache_keeper_tick(struct cache *cache, uint64_t now_wall_ms)
         cache_keeper_react(cache, rc);
     }
     if (cache->tier == CACHE_TIER_MEMORY) {
+        if (rc == 0) {
+            rc = cache_place_tick(cache);
+            cache_keeper_react(cache, rc);
+        }
         shadow_show(cache);
     }
     gauges_set(cache);

@@ -308,10 +308,18 @@ enum {
     CACHE_KEY_CLASS = 0,
     CACHE_KEY_CLOCK = 256,
     CACHE_KEY_RETIRED = 257,
+    CACHE_KEY_PLACE = 258, /* in the machines' stream: its id, and the mark of an event */
     CACHE_KEY_BAN = 512,
     CACHE_KEY_TAG = 1 << 16,
     CACHE_STAMP_BYTES = 8,
+    CACHE_PLACE_BYTES = 16,
     CACHE_BAN_ROW = 16
+};
+
+/* Up to that event of that stream all is done in the environment. */
+struct cache_place {
+    uint64_t stream_id;
+    uint64_t mark; /* 0: not known; UINT64_MAX: it is new, there is nothing to do it to */
 };
 
 /* Written by the keeper alone; an odd version: just now. */
@@ -352,6 +360,7 @@ struct cache_moves {
     uint64_t ban_stamp;
     uint8_t ban_pattern[CACHE_BAN_BYTES];
     uint64_t retire; /* bans up to this stamp end */
+    struct cache_place place;
 };
 
 size_t cache_invalid_bytes(void);
@@ -371,6 +380,18 @@ bool cache_is_late(const struct cache *cache, const struct cache_entry *entry);
 /* Whether what the open transaction invalidates is the death of it. */
 bool cache_moves_kill(const struct cache *cache, const struct cache_entry *entry);
 
+/* Writes it where it has changed, at most once a tick. */
+int cache_place_tick(struct cache *cache);
+/* The stamp of the last invalidation like it, or one before that. */
+uint64_t cache_stamp_of_news(const struct cache *cache, enum cache_news_kind kind,
+                             struct bytes text);
+/* Keeper: how far in that stream the environments of both tiers are; 0: not known. */
+uint64_t cache_keeper_place(const struct cache *cache, uint64_t stream_id);
+/* All up to there is done. */
+void cache_keeper_place_set(struct cache *cache, const struct cache_place *place);
+/* The next request (purge, invalidate, ban, flush) does that event; NULL: it does none. */
+void cache_keeper_place_next(struct cache *cache, const struct cache_place *place);
+
 /* Process without a board: takes over what the environment knows, if it is news. */
 int cache_invalid_follow(struct cache_invalid *invalid, struct store_txn *txn);
 /* Keeper, at open: board and environment take over from each other what the other lacks. */
@@ -383,6 +404,8 @@ void cache_move_tag(struct cache *cache, struct bytes name);
 /* An entry is purged: neither a late put of its key nor an answer rendered from it may live on. */
 void cache_move_key(struct cache *cache, uint64_t lo, enum cache_class class);
 void cache_moves_begin(struct cache *cache);
+/* An environment that has just been made is behind no event. */
+int cache_place_fresh(struct store_txn *txn);
 int cache_moves_store(struct cache *cache, struct store_txn *txn);
 void cache_moves_publish(struct cache *cache);
 
@@ -472,7 +495,10 @@ struct cache_keeper {
     uint64_t now_wall_ms;     /* as last told */
     struct cache_dead_round dead;
     struct cache_moves moves; /* of the transaction that is open */
-    cache_news_fn *news_fn;   /* or NULL */
+    struct cache_place place, place_stored;
+    struct cache_place place_next; /* of what the next request does; mark 0: none */
+    bool place_is_due;             /* it is written now, whatever else is */
+    cache_news_fn *news_fn;        /* or NULL */
     void *news_arg;
     cache_put_fn *put_fn; /* or NULL */
     void *put_arg;

@@ -13,6 +13,11 @@
 struct redis_place {
     uint64_t ms, number;
 };
+static inline bool
+redis_place_is_none(struct redis_place place)
+{
+    return place.ms == 0 && place.number == 0;
+}
 bool redis_place_is_after(struct redis_place a, struct redis_place b);
 /* In one number, as values carry it. */
 uint64_t redis_place_mark(struct redis_place place);

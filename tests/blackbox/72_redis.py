@@ -328,6 +328,24 @@ def test_a_killed_supervisor_and_a_reload_leave_the_bus_working(daemon):
         wait_for(lambda: pair.redis.ask("EXISTS other:object:b") == b":1\r\n", "it lies under the new prefix")
 
 
+def test_an_old_flush_in_the_stream_does_not_empty_what_a_start_finds(daemon):
+    with Pair(daemon) as pair:
+        one, other = pair.daemons
+        augury(other, "cache", "flush")
+        wait_for(lambda: one.metrics()['augury_redis_invalidations_total{direction="received"}'] == 1, "it is told")
+        for name in ("a", "b"):
+            equal(ask(one, "PUT", "objects/" + name, b"1")[0].status, 201)
+        one.stop()
+        equal(ask(other, "PUT", "objects/b", b"2")[0].status, 201)
+        pair.redis.ask("DEL augury:object:a augury:object:b")
+        one.start()
+        wait_for(lambda: one.metrics().get("augury_redis_bus_up") == 1, "the bus is up")
+        answer, content = ask(one, "GET", "objects/a")
+        equal((answer.status, content, answer.headers["X-Cache"]), (200, b"1", "HIT"), "it is still in memory")
+        check(ask(one, "GET", "objects/b")[1] != b"1", "what was changed meanwhile is not")
+        equal(one.metrics()["augury_redis_gaps_total"], 0)
+
+
 def test_a_redis_that_is_not_there_is_no_reason_not_to_start(daemon):
     daemon.sections["redis"] = {"address": f'"unix:{daemon.dir}/nothing.sock"'}
     daemon.start()

@@ -470,6 +470,166 @@ a_bus_after_one_that_was_killed_goes_on_where_it_was(void)
     world_end(&w);
 }
 
+/* The daemon of a machine stops, and starts again with what its folder has. */
+static bool
+stop(struct machine *m)
+{
+    bool is_kept = cache_keeper_tick(m->c.cache, clock_wall_ms()) == 0;
+
+    cache_bus_free(&m->bus);
+    cache_close(&m->c.cache);
+    return is_kept;
+}
+
+static bool
+start(struct machine *m, const char *address)
+{
+    struct cache_board_options options = {.ring_bytes = m->c.ring_bytes,
+                                          .slots = CASE_SLOTS,
+                                          .map_bytes = m->c.map_bytes,
+                                          .keeper_wake_fd = m->c.wake_fd};
+
+    memset(m->c.shared, 0, m->c.shared_bytes);
+    m->c.board = cache_board_attach(m->c.shared, &options);
+    m->c.rings = m->c.board->rings;
+    return case_open(&m->c, true, 0, NULL) == 0 && bus_open(m, address);
+}
+
+/* What a value made now would carry. */
+static uint64_t
+mark_now(const struct machine *m)
+{
+    uint64_t mark = 0;
+
+    return cache_marks_of_stamp(m->c.board->marks, cache_stamp(m->c.cache), &mark) ? mark : 0;
+}
+
+/* Whether an object's value that carries the mark is taken from Redis. */
+static bool
+is_alive(const struct machine *m, uint64_t mark, const char *key)
+{
+    struct cache_entry entry = {.class = CACHE_OBJECT, .text = bytes_of_text(key)};
+
+    return cache_marks_to_stamp(m->c.board->marks, mark, entry.text, false, &entry.stamp) &&
+           cache_death_of(m->c.board->invalid, &entry) == CACHE_ALIVE;
+}
+
+static void
+a_machine_that_starts_again_does_only_what_it_has_missed(void)
+{
+    struct world w;
+    uint64_t entries = 0;
+
+    if (!world_begin(&w)) {
+        world_end(&w);
+        SKIP("no redis-server");
+    }
+    CHECK(bus_open(&w.a, w.server.address) && bus_open(&w.b, w.server.address));
+    CHECK(wait_up(&w));
+    uint64_t before = mark_now(&w.a);
+    CHECK_INT(cache_keeper_flush(w.a.c.cache, &entries), 0);
+    CHECK(wait_counted(&w, &w.b, STATS_REDIS_EVENTS_TAKEN, 1));
+    CHECK_INT(cache_keeper_invalidate_class(w.a.c.cache, CACHE_FEATURE), 0);
+    CHECK(wait_counted(&w, &w.b, STATS_REDIS_EVENTS_TAKEN, 2));
+    uint64_t after = mark_now(&w.a);
+    CHECK(before != 0 && after > before);
+    CHECK(keep(&w.b, "object:a", NULL) && keep(&w.b, "object:b", NULL));
+    CHECK(stop(&w.b));
+    CHECK_INT(cache_keeper_purge(w.a.c.cache, bytes_of_text("object:b")), AUGURY_NOT_FOUND);
+    CHECK(wait_counted(&w, &w.a, STATS_REDIS_EVENTS_SENT, 3));
+    CHECK(start(&w.b, w.server.address));
+    CHECK(wait_up(&w));
+    /* The flush is not done again, the purge is; and what lies in Redis is judged by all of it. */
+    CHECK_INT(counted(&w.b, STATS_REDIS_EVENTS_TAKEN), 3);
+    CHECK(has(&w.b, "object:a") && !has(&w.b, "object:b"));
+    CHECK(!is_alive(&w.b, before, "object:c") && is_alive(&w.b, after, "object:c"));
+    CHECK(!is_alive(&w.b, after, "object:b") && is_alive(&w.b, mark_now(&w.b), "object:b"));
+    /* Its own news are no news to it either. */
+    CHECK_INT(cache_keeper_invalidate_class(w.b.c.cache, CACHE_LINEUP), 0);
+    CHECK(wait_counted(&w, &w.b, STATS_REDIS_EVENTS_SENT, 1));
+    CHECK(stop(&w.b));
+    CHECK(start(&w.b, w.server.address));
+    CHECK(wait_up(&w));
+    CHECK_INT(counted(&w.b, STATS_REDIS_EVENTS_TAKEN), 3);
+    CHECK(has(&w.b, "object:a"));
+    CHECK_INT(counted(&w.b, STATS_REDIS_GAPS), 0);
+    CHECK(!cache_bus_had_gap(w.b.bus));
+    world_end(&w);
+}
+
+static void
+a_machine_whose_place_is_gone_invalidates_everything_and_says_so(void)
+{
+    static const char *const losses[] = {"XTRIM test:~events MAXLEN 1", "DEL test:~events"};
+    struct world w;
+    char reply[256];
+
+    for (size_t i = 0; i < AUGURY_COUNT(losses); i++) {
+        if (!world_begin(&w)) {
+            world_end(&w);
+            SKIP("no redis-server");
+        }
+        CHECK(bus_open(&w.a, w.server.address) && bus_open(&w.b, w.server.address));
+        CHECK(wait_up(&w));
+        CHECK(keep(&w.b, "object:a", NULL));
+        CHECK(stop(&w.b));
+        CHECK_INT(cache_keeper_invalidate_class(w.a.c.cache, CACHE_OBJECT), 0);
+        CHECK_INT(cache_keeper_purge(w.a.c.cache, bytes_of_text("object:0")), AUGURY_NOT_FOUND);
+        CHECK(wait_counted(&w, &w.a, STATS_REDIS_EVENTS_SENT, 2));
+        command(&w, losses[i], reply, sizeof(reply));
+        CHECK(reply[0] == ':' && reply[1] != '0');
+        CHECK(start(&w.b, w.server.address));
+        CHECK(wait_up(&w));
+        CHECK_INT(counted(&w.b, STATS_REDIS_GAPS), 1);
+        CHECK(!has(&w.b, "object:a"));
+        CHECK(cache_bus_had_gap(w.b.bus) && !cache_bus_had_gap(w.b.bus));
+        /* Once: from now on its place is there. */
+        CHECK(keep(&w.b, "object:b", NULL));
+        CHECK(stop(&w.b));
+        CHECK(start(&w.b, w.server.address));
+        CHECK(wait_up(&w));
+        CHECK_INT(counted(&w.b, STATS_REDIS_GAPS), 1);
+        CHECK(has(&w.b, "object:b"));
+        world_end(&w);
+    }
+}
+
+/* Evicted, or the server was replaced, while nobody was there; what lies in Redis may have stayed.
+ */
+static void
+what_was_flushed_stays_dead_when_the_stream_is_lost_while_all_are_stopped(void)
+{
+    struct world w;
+    char reply[256];
+    uint64_t entries = 0;
+
+    if (!world_begin(&w)) {
+        world_end(&w);
+        SKIP("no redis-server");
+    }
+    CHECK(bus_open(&w.a, w.server.address));
+    CHECK(wait_up(&w));
+    uint64_t before = mark_now(&w.a);
+    CHECK(before != 0);
+    CHECK_INT(cache_keeper_flush(w.a.c.cache, &entries), 0);
+    CHECK(wait_counted(&w, &w.a, STATS_REDIS_EVENTS_SENT, 1));
+    uint64_t after = mark_now(&w.a);
+    CHECK(stop(&w.a));
+    command(&w, "DEL test:~events", reply, sizeof(reply));
+    CHECK_TEXT(reply, ":1\r\n");
+    /* One that knows nothing, one that knows the old stream. */
+    CHECK(bus_open(&w.b, w.server.address));
+    CHECK(start(&w.a, w.server.address));
+    CHECK(wait_up(&w));
+    CHECK(!is_alive(&w.b, before, "object:a") && !is_alive(&w.b, after, "object:a"));
+    CHECK(!is_alive(&w.a, before, "object:a") && !is_alive(&w.a, after, "object:a"));
+    CHECK(!is_alive(&w.b, 0, "object:a"));
+    CHECK(is_alive(&w.b, mark_now(&w.a), "object:a") && is_alive(&w.a, mark_now(&w.b), "object:a"));
+    command(&w, "XLEN test:~events", reply, sizeof(reply));
+    CHECK(strcmp(reply, ":0\r\n") != 0);
+    world_end(&w);
+}
+
 static void
 what_anybody_else_writes_into_the_stream_does_no_harm(void)
 {
@@ -528,6 +688,9 @@ main(void)
     TAP_RUN(more_news_than_are_remembered_become_one_flush);
     TAP_RUN(a_bus_that_died_with_news_has_everything_forgotten);
     TAP_RUN(a_bus_after_one_that_was_killed_goes_on_where_it_was);
+    TAP_RUN(a_machine_that_starts_again_does_only_what_it_has_missed);
+    TAP_RUN(a_machine_whose_place_is_gone_invalidates_everything_and_says_so);
+    TAP_RUN(what_was_flushed_stays_dead_when_the_stream_is_lost_while_all_are_stopped);
     TAP_RUN(what_anybody_else_writes_into_the_stream_does_no_harm);
     return tap_done();
 }
