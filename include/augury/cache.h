@@ -111,8 +111,9 @@ struct cache_query {
     enum cache_class class;
     struct bytes key; /* the readable text, "prediction:nfl-wp@3#1f…:9c…" */
     uint64_t now_wall_ms;
-    struct arena *arena; /* large values are gathered here; NULL when none are expected */
-    bool takes_stale;    /* an entry past its time, within its stale_s, is an answer too */
+    struct arena *arena;        /* large values are gathered here; NULL when none are expected */
+    bool takes_stale;           /* an entry past its time, within its stale_s, is an answer too */
+    uint64_t born_from_wall_ms; /* one created before is no answer */
 };
 struct cache_hit {
     struct bytes value; /* borrowed until the snapshot ends */

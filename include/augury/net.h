@@ -99,6 +99,7 @@ struct net_answer {
     struct buf *body;
     struct bytes ready; /* stands for body when it has data; borrowed until the turn ends */
     bool is_closing;    /* close after this answer */
+    bool is_wanted;     /* a refusal that the request asked for: counted with those of clients */
 };
 
 struct net_peer {

@@ -105,6 +105,7 @@ struct predict_question {
     double level;   /* of intervals, over 0 and under 1; 0: PREDICT_LEVEL */
     uint32_t top_k; /* reasons or contributions a row; 0: PREDICT_REASONS_COUNT, all */
     uint64_t now_wall_ms;
+    uint64_t born_from_wall_ms;          /* rows computed before are computed anew */
     struct predict_elsewhere *elsewhere; /* NULL: only memory is asked */
 };
 

@@ -223,17 +223,19 @@ question_from_document(const struct wire_value *document, struct predict_questio
     return rc;
 }
 
-/* Whether cached rows may answer: the request may want none, or none so old. What is in the cache
- * was never older than its class allows, so that a limit beyond that is no limit. */
-static unsigned
-flags_of_wish(const struct api_call *call)
+/* Whether cached rows may answer: the request may want none, or none so old. */
+static void
+wish_apply(const struct api_call *call, struct predict_question *question)
 {
     const struct api_wish *wish = &call->wish;
-    uint32_t ttl_s = call->api->options.predict->ttl_s;
-    bool wants_new = wish->is_no_cache || wish->is_no_store || wish->max_age_s < ttl_s;
+    bool wants_new = wish->is_no_cache || wish->is_no_store;
+    uint64_t most_ms = (uint64_t)wish->max_age_s * 1000;
 
-    return (wants_new ? 0 : PREDICT_USE_CACHE) |
-           (wish->is_only_if_cached ? PREDICT_ONLY_CACHED : 0);
+    question->flags =
+        (wants_new ? 0 : PREDICT_USE_CACHE) | (wish->is_only_if_cached ? PREDICT_ONLY_CACHED : 0);
+    if (wish->max_age_s != UINT32_MAX && most_ms < call->now_wall_ms) {
+        question->born_from_wall_ms = call->now_wall_ms - most_ms;
+    }
 }
 
 static int
@@ -402,7 +404,8 @@ answer_decoded(struct api_call *call, const struct api_dialect *dialect, void *s
     unsigned status = 200;
 
     uint32_t cost_us = may_keep ? predict_cost_us(api->predict, question) : 0;
-    switch (api_flight_join(call, cost_us)) {
+    /* What others are at may be made of older rows than this request takes. */
+    switch (api_flight_join(call, question->born_from_wall_ms == 0 ? cost_us : 0)) {
     case API_FLIGHT_ANSWERED: return 200;
     case API_FLIGHT_PARKED: return API_LATER;
     case API_FLIGHT_GO: break;
@@ -439,7 +442,7 @@ api_answer_question(struct api_call *call, const struct api_dialect *dialect, vo
         return 200;
     }
     uint64_t begin_ns = clock_mono_ns();
-    question.flags = flags_of_wish(call);
+    wish_apply(call, &question);
     int rc = dialect->decode(call, state, &question);
     if (rc == 0) {
         status = answer_decoded(call, dialect, state, &question, begin_ns);

@@ -190,6 +190,7 @@ api_call_init(struct api_call *call, struct api *api, const struct http_request 
     call->now_wall_ms = now_wall_ms(api);
     call->is_coded = false;
     call->is_tagged = false;
+    call->wish.is_only_if_cached = false;
     api_call_form(call, WIRE_JSON);
 }
 
@@ -203,6 +204,8 @@ void
 api_call_finish(struct api_call *call, unsigned status)
 {
     call->answer->status = check_body(call, status);
+    /* Nothing has failed: there is nothing in the cache, and the request wanted nothing else. */
+    call->answer->is_wanted = status == 504 && call->wish.is_only_if_cached;
     if (call->answer->status == 200) {
         api_encode_document(call);
         if (call->is_tagged) {

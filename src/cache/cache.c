@@ -478,7 +478,8 @@ is_in_time(const struct cache_entry *entry, const struct cache_query *query)
     if (query->takes_stale) {
         until += (uint64_t)entry->stale_s * 1000;
     }
-    return until > query->now_wall_ms && entry->created_wall_ms <= query->now_wall_ms + FUTURE_MS;
+    return until > query->now_wall_ms && entry->created_wall_ms >= query->born_from_wall_ms &&
+           entry->created_wall_ms <= query->now_wall_ms + FUTURE_MS;
 }
 
 int

@@ -61,6 +61,9 @@ static int
 request_end(struct cache *cache, struct store_txn **txn, int rc, const struct cache_state *state)
 {
     rc = cache_write_end(cache, txn, rc, state);
+    if (rc == 0) {
+        cache_gauges_set(cache); /* whoever asked looks at them next */
+    }
     cache_keeper_react(cache, rc);
     return rc;
 }

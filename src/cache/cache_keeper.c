@@ -416,8 +416,8 @@ shadow_show(struct cache *cache)
     }
 }
 
-static void
-gauges_set(struct cache *cache)
+void
+cache_gauges_set(struct cache *cache)
 {
     stats_set(cache->stats, STATS_CACHE_ENTRIES, cache_entries_of(&cache->keeper.state));
     stats_set(cache->stats, STATS_CACHE_BANS, cache_bans_due(cache, UINT64_MAX));
@@ -496,7 +496,7 @@ cache_keeper_tick(struct cache *cache, uint64_t now_wall_ms)
         }
         shadow_show(cache);
     }
-    gauges_set(cache);
+    cache_gauges_set(cache);
     cache_disk_tick(cache);
     return rc;
 }

@@ -567,6 +567,8 @@ int cache_live_find(struct cache *cache, struct store_txn *txn, struct bytes key
 /* Writes what a ring record puts, unless it is late or there already; item->stamp counts. */
 int cache_record_write(struct cache *cache, struct store_txn *txn, struct cache_state *state,
                        const struct cache_ring_record *record, uint64_t *written);
+/* Of the keeper, as they are now. */
+void cache_gauges_set(struct cache *cache);
 /* Commits what was in the rings when it was called. */
 int cache_rings_drain(struct cache *cache);
 

@@ -41,12 +41,12 @@ put_status_line(uint8_t *at, unsigned status)
 }
 
 static void
-count_status(struct net_server *server, unsigned status)
+count_status(struct net_server *server, const struct net_answer *answer)
 {
     static const enum stats_id ids[] = {STATS_HTTP_REQUESTS_2XX, STATS_HTTP_REQUESTS_3XX,
                                         STATS_HTTP_REQUESTS_4XX, STATS_HTTP_REQUESTS_5XX};
 
-    stats_add(server->stats, ids[status / 100 - 2], 1);
+    stats_add(server->stats, ids[answer->is_wanted ? 2 : answer->status / 100 - 2], 1);
 }
 
 void
@@ -60,7 +60,7 @@ answer_put(struct net_server *server, struct buf *out, const struct net_answer *
     size_t body_len = has_content && (flags & ANSWER_HEAD) == 0 ? body.len : 0;
 
     AUGURY_ASSERT(status >= 200 && status <= 599);
-    count_status(server, status);
+    count_status(server, answer);
     uint8_t *start = buf_reserve(out, HEAD_BYTES_MAX + type_len + answer->headers->len + body_len);
     if (start == NULL) {
         return; /* sticky: the connection is cut */

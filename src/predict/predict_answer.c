@@ -156,7 +156,9 @@ predict_answer(struct predict_context *context, const struct predict_question *q
         rc = compute(&asking, &answer);
     }
     if (rc != 0) {
-        stats_add(context->stats, STATS_PREDICT_ERRORS, rc == AUGURY_MORE ? 0 : 1);
+        /* What is refused because it is not cached was asked for so. */
+        bool is_error = rc != AUGURY_MORE && rc != AUGURY_ERR_TIMEOUT;
+        stats_add(context->stats, STATS_PREDICT_ERRORS, is_error ? 1 : 0);
         return rc;
     }
     count_rows(&asking, &answer);

@@ -80,7 +80,9 @@ take(struct asking *asking, const struct part *part, size_t row)
 
     for (size_t i = 0; i < elsewhere->count; i++) {
         const struct cache_hit *hit = &elsewhere->found[i];
-        if (hit->value.len == part->row_bytes && bytes_equal(elsewhere->wanted[i], key)) {
+        bool is_young = hit->created_wall_ms >= asking->question->born_from_wall_ms;
+        if (is_young && hit->value.len == part->row_bytes &&
+            bytes_equal(elsewhere->wanted[i], key)) {
             memcpy(part->words + row * part->row_bytes, hit->value.data, part->row_bytes);
             promote(asking, part, row, hit);
             return true;

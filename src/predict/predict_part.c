@@ -112,7 +112,8 @@ part_find(struct asking *asking, const struct part *part, struct part_missed *ou
         struct cache_query query = {.class = CACHE_PREDICTION,
                                     .key = predict_part_key(asking, part, row),
                                     .now_wall_ms = asking->question->now_wall_ms,
-                                    .arena = asking->arena};
+                                    .arena = asking->arena,
+                                    .born_from_wall_ms = asking->question->born_from_wall_ms};
         int rc = cache_get(cache, &query, &hit);
         if (rc == 0 && (hit.value.len == kept_bytes || hit.value.len == row_bytes)) {
             memcpy(part->words + row * row_bytes, hit.value.data, row_bytes);

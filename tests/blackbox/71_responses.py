@@ -164,6 +164,9 @@ def test_registries_made_anew_do_not_answer_for_each_other(daemon):
 def test_wishes_of_a_request_are_honoured(daemon):
     started(daemon)
     equal(ask(daemon, Cache_Control="only-if-cached").status, 504)
+    counted = daemon.metrics()
+    equal(counted['augury_http_requests_total{status="5xx"}'], 0, "nothing has failed")
+    equal(counted["augury_predict_errors_total"], 0)
     ask_until_repeated(daemon)
     equal(ask(daemon, Cache_Control="only-if-cached").status, 200)
     before = response_hits(daemon)

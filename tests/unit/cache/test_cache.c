@@ -284,6 +284,7 @@ purge_and_flush_remove_also_what_is_still_in_the_rings(void)
     CHECK_INT(case_get(&c, 2, &len, case_now), 0);
     CHECK_INT(case_put(&c, 5, 100, 600), 0);
     CHECK_INT(cache_keeper_flush(c.cache, &flushed), 0);
+    CHECK_INT(stats_of_slot(c.stats, 0, STATS_CACHE_ENTRIES), 0); /* and not a second later */
     CHECK_INT(flushed, 2);
     CHECK_INT(case_drain(&c), 0);
     CHECK_INT(case_get(&c, 5, &len, case_now), AUGURY_NOT_FOUND);
