@@ -156,3 +156,15 @@ void wire_gzip_free(struct wire_gzip **gzip);
 /* Appends content as one gzip member (RFC 1952), the same bytes for the same content. No allocation
  * but the buf's. Around 10 ms a MiB. */
 AUGURY_MUST_USE int wire_gzip_put(struct wire_gzip *gzip, struct bytes content, struct buf *out);
+
+/* What decompressing needs, made once a process. */
+struct wire_inflater;
+AUGURY_MUST_USE int wire_inflater_new(struct wire_inflater **out_inflater);
+void wire_inflater_free(struct wire_inflater **inflater);
+enum wire_coding { WIRE_GZIP /* RFC 1952 */, WIRE_ZLIB /* RFC 1950: HTTP's "deflate" */ };
+/* Appends what input, all of it, was made of: of gzip one or more members, one after another.
+ * AUGURY_ERR_LIMIT: it is more than out may hold, which is the most memory that it takes.
+ * AUGURY_ERR_INVALID: no such coding, damaged, cut off, or other bytes follow. out has a part of it
+ * then. No allocation but the buf's. */
+AUGURY_MUST_USE int wire_inflate(struct wire_inflater *inflater, enum wire_coding coding,
+                                 struct bytes input, struct buf *out);

@@ -82,7 +82,9 @@ struct api {
     enum cache_admission response_admission;
     uint64_t random; /* for early refreshes; never 0 */
     struct wire_gzip *gzip;
-    struct buf coded;          /* what was compressed last */
+    struct buf coded; /* what was compressed last */
+    struct wire_inflater *inflater;
+    struct buf decoded;        /* the body of the request at hand, when it was compressed */
     struct api_parked *parked; /* calls that wait for another process: api_flight.c */
     size_t parked_bytes;
     struct net_timer *tick; /* while anything waits for another process */
@@ -240,8 +242,11 @@ void api_put_sizing(struct wire_writer *writer, const struct cache_board *board,
 /* Finds the body's and the answer's format by Content-Type and Accept. 0, or the status of a
  * refusal that has been written. */
 unsigned api_negotiate(struct api_call *call);
-/* The body's coding alone, for a handler that knows other types. */
-unsigned api_negotiate_coding(struct api_call *call);
+/* The body's coding alone, for a handler that knows other types: call->body is what it was made of,
+ * until the next call's. */
+unsigned api_body_decode(struct api_call *call);
+AUGURY_MUST_USE int api_body_setup(struct api *api);
+void api_body_teardown(struct api *api);
 
 /* What stands before the separator, without white space around it; *rest is what stands after. */
 struct bytes api_cut(struct bytes text, uint8_t separator, struct bytes *rest);

@@ -114,20 +114,6 @@ api_call_form(struct api_call *call, enum wire_format format)
 }
 
 unsigned
-api_negotiate_coding(struct api_call *call)
-{
-    const struct http_request *request = call->request;
-
-    if (request->content_encoding.len > 0 &&
-        !bytes_equal_nocase(request->content_encoding, "identity")) {
-        buf_put_text(call->answer->headers, "Accept-Encoding: identity\r\n");
-        return api_refuse_as(call, 415, "unsupported_encoding",
-                             "a body has to come without content encoding");
-    }
-    return 0;
-}
-
-unsigned
 api_negotiate(struct api_call *call)
 {
     const struct http_request *request = call->request;
@@ -153,5 +139,5 @@ api_negotiate(struct api_call *call)
                              (int)(request->content_type.len < 64 ? request->content_type.len : 64),
                              (const char *)request->content_type.data, accepted_types);
     }
-    return api_negotiate_coding(call);
+    return api_body_decode(call);
 }

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ARENA_KEEP_BYTES = 256 * 1024 };
+enum { ARENA_KEEP_BYTES = 256 * 1024, DECODED_KEEP_BYTES = 1024 * 1024 };
 
 /* ---- without a route ------------------------------------------------------------------------- */
 
@@ -136,7 +136,7 @@ answer_route(struct api_call *call, struct api_match *match)
         call->parameter2 = match->parameters[1];
     }
     if (status == 0) {
-        status = (route->traits & API_TRAIT_OWN_FORMS) != 0 ? api_negotiate_coding(call)
+        status = (route->traits & API_TRAIT_OWN_FORMS) != 0 ? api_body_decode(call)
                                                             : api_negotiate(call);
     }
     if (status != 0) {
@@ -243,6 +243,9 @@ api_handle(void *arg, const struct http_request *request, struct bytes body,
     } else {
         api_call_finish(&call, status);
     }
+    if (api->decoded.cap > DECODED_KEEP_BYTES) {
+        buf_fini(&api->decoded);
+    }
 }
 
 unsigned
@@ -279,11 +282,11 @@ api_new(const struct api_options *options, struct api **out_api, struct err *err
         free(api);
         return err_set(err, AUGURY_ERR_NOMEM, "no_memory", "no memory for requests");
     }
-    if (api_coding_setup(api) != 0) {
+    api->options = *options;
+    if (api_coding_setup(api) != 0 || api_body_setup(api) != 0) {
         api_free(&api);
         return err_set(err, AUGURY_ERR_NOMEM, "no_memory", "no memory to compress with");
     }
-    api->options = *options;
     api->random = (clock_mono_ns() << 1) | 1;
     api->response_admission = cache_admission_of(options->conf->cache.response_admission);
     if (api_fetches_init(api) != 0) {
@@ -303,6 +306,7 @@ api_free(struct api **api)
         api_orders_drop(*api);
         arena_fini(&(*api)->arena);
         api_coding_teardown(*api);
+        api_body_teardown(*api);
         free(*api);
         *api = NULL;
     }

@@ -142,7 +142,9 @@ TYPES = (
     (415, "unsupported_type", "accepted are application/json", {"Content_Type": "\xff\xe9"}),
     (415, "unsupported_type", "accepted are application/json", {"Content_Type": "x" * 5000}),
     (415, "unsupported_type", "application/jso", {"Content_Type": "application/jso"}),
-    (415, "unsupported_encoding", "content encoding", {"Content_Encoding": "gzip"}),
+    (400, "invalid_encoding", "no gzip", {"Content_Encoding": "gzip"}),
+    (400, "invalid_encoding", "RFC 1950", {"Content_Encoding": "deflate"}),
+    (415, "unsupported_encoding", "content encoding", {"Content_Encoding": "gzip, gzip"}),
     (415, "unsupported_encoding", "content encoding", {"Content_Encoding": "identity, br"}),
 )
 

@@ -255,7 +255,7 @@ static const struct {
      415,
      "unsupported_type",
      "application/msgpack"},
-    {{HTTP_POST, .path = PREDICT_PATH, .encoding = "gzip"}, "x", 415, "unsupported_encoding", ""},
+    {{HTTP_POST, .path = PREDICT_PATH, .encoding = "br"}, "x", 415, "unsupported_encoding", "gzip"},
     {{HTTP_GET, .path = PREDICT_PATH}, "", 405, "method_not_allowed", "GET"},
     {{HTTP_GET, .path = "/api/v2"}, "", 404, "unknown_route", "/api/v1"},
     {{HTTP_DELETE, .path = "/metrics"}, "", 405, "method_not_allowed", "DELETE"},
