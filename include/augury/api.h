@@ -68,6 +68,11 @@ void api_put_performance(struct wire_writer *writer, const struct api_performanc
 /* What the controller of the cache's size saw and did; null when nothing is known. */
 void api_put_controller(struct wire_writer *writer, const struct cache_board *board,
                         uint32_t records_max);
+/* An object as its entry in the cache has it. false: no object's value. Borrowed. */
+struct api_object_view {
+    struct bytes type, content;
+};
+bool api_object_view(struct bytes stored, struct api_object_view *out_view);
 AUGURY_MUST_USE int api_put_cache(struct wire_writer *writer, struct cache *cache,
                                   const struct stats *stats);
 

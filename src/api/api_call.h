@@ -226,6 +226,9 @@ unsigned api_refuse(struct api_call *call, int rc);
 /* As api_refuse(), with a status that no code of ours stands for (404 of a route, 405, 415). */
 unsigned api_refuse_as(struct api_call *call, unsigned status, const char *code, const char *fmt,
                        ...) AUGURY_PRINTF(4, 5);
+/* The same, with the place: a field, a member of the document, a parameter of the query. */
+unsigned api_refuse_at(struct api_call *call, unsigned status, const char *code, const char *at,
+                       const char *fmt, ...) AUGURY_PRINTF(5, 6);
 
 /* ---- the cache's size: api_controller.c ------------------------------------------------------ */
 

@@ -54,16 +54,35 @@ api_refuse(struct api_call *call, int rc)
     return refuse(call, status_of(rc));
 }
 
+static void
+err_fill(struct err *err, const char *code, const char *fmt, va_list args)
+{
+    err->rc = AUGURY_ERR_INVALID;
+    err->code = code;
+    err->at[0] = '\0';
+    vsnprintf(err->reason, sizeof(err->reason), fmt, args);
+}
+
 unsigned
 api_refuse_as(struct api_call *call, unsigned status, const char *code, const char *fmt, ...)
 {
     va_list args;
 
-    call->err.rc = AUGURY_ERR_INVALID;
-    call->err.code = code;
-    call->err.at[0] = '\0';
     va_start(args, fmt);
-    vsnprintf(call->err.reason, sizeof(call->err.reason), fmt, args);
+    err_fill(&call->err, code, fmt, args);
     va_end(args);
+    return refuse(call, status);
+}
+
+unsigned
+api_refuse_at(struct api_call *call, unsigned status, const char *code, const char *at,
+              const char *fmt, ...)
+{
+    va_list args;
+
+    va_start(args, fmt);
+    err_fill(&call->err, code, fmt, args);
+    va_end(args);
+    err_at(&call->err, "%s", at);
     return refuse(call, status);
 }

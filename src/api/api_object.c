@@ -199,3 +199,15 @@ object_content_max(const struct conf *conf)
 
     return (size_t)(most - MARGIN_BYTES);
 }
+
+bool
+api_object_view(struct bytes stored, struct api_object_view *out_view)
+{
+    struct object object;
+
+    if (!object_decode(stored, &object)) {
+        return false;
+    }
+    *out_view = (struct api_object_view){.type = object.type, .content = object.content};
+    return true;
+}

@@ -8,6 +8,7 @@
 #include "api_object.h"
 #include "api_order.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,8 +33,14 @@ object_call_check(struct api_call *call)
 static unsigned
 name_check(struct api_call *call)
 {
+    /* What a GET or PUT of it would mean, its POST does not. */
+    if (bytes_equal_text(call->parameter, "mget")) {
+        buf_put_text(call->answer->headers, "Allow: POST\r\n");
+        return api_refuse_at(call, 405, "method_not_allowed", "name",
+                             "\"mget\" is no object: POST {\"names\":[…]} asks for many at once");
+    }
     if (!object_name_is_good(call->parameter)) {
-        return api_refuse_as(call, 400, "invalid_name",
+        return api_refuse_at(call, 400, "invalid_name", "name",
                              "an object's name is 1 to %d bytes of A-Z a-z 0-9 . _ ~ : / -, "
                              "without empty segments, \".\" and \"..\"",
                              OBJECT_NAME_MAX);
@@ -45,9 +52,32 @@ static unsigned
 write_check(struct api_call *call)
 {
     if (!call->api->options.conf->cache.is_object_writable) {
-        return api_refuse_as(call, 403, "not_writable",
+        return api_refuse_at(call, 403, "not_writable", "cache.object.writable",
                              "objects are not written over HTTP here; writable = yes in class "
                              "\"object\" of cache allows it");
+    }
+    return 0;
+}
+
+/* A member of the query that is not read is a mistake: "?tll=1s" would keep it for another time.
+ * allowed: one name, or NULL. */
+static unsigned
+query_check(struct api_call *call, const char *allowed)
+{
+    struct bytes rest = call->request->query;
+    char at[64];
+
+    while (rest.len > 0) {
+        struct bytes value;
+        struct bytes name = api_cut(api_cut(rest, '&', &rest), '=', &value);
+        if (name.len == 0 || (allowed != NULL && bytes_equal_text(name, allowed))) {
+            continue;
+        }
+        snprintf(at, sizeof(at), "%.*s", (int)(name.len < sizeof(at) ? name.len : sizeof(at) - 1),
+                 (const char *)name.data);
+        return api_refuse_at(call, 400, "unknown_parameter", at,
+                             "the query of this request has no \"%s\"%s%s", at,
+                             allowed != NULL ? ", but " : "", allowed != NULL ? allowed : "");
     }
     return 0;
 }
@@ -138,7 +168,7 @@ unsigned
 object_answer_missing(struct api_call *call, const struct api_freshness *freshness)
 {
     api_put_freshness(call->answer->headers, freshness, call->now_wall_ms);
-    return api_refuse_as(call, 404, "object_not_found", "there is no object \"%.*s\"",
+    return api_refuse_at(call, 404, "object_not_found", "name", "there is no object \"%.*s\"",
                          (int)call->parameter.len, (const char *)call->parameter.data);
 }
 
@@ -154,7 +184,7 @@ answer_missed(struct api_call *call)
 unsigned
 object_refuse_uncached(struct api_call *call)
 {
-    return api_refuse_as(call, 504, "not_cached",
+    return api_refuse_at(call, 504, "not_cached", "Cache-Control",
                          "only-if-cached: there is nothing in the cache for it");
 }
 
@@ -224,7 +254,9 @@ struct condition {
 static unsigned
 refuse_condition(struct api_call *call)
 {
-    return api_refuse_as(call, 412, "condition_failed",
+    bool is_match = http_header_find(call->request, "if-match").len > 0;
+
+    return api_refuse_at(call, 412, "condition_failed", is_match ? "If-Match" : "If-None-Match",
                          "the object is not as If-Match or If-None-Match want it");
 }
 
@@ -272,7 +304,7 @@ on_ordered(struct api *api, void *arg, int rc)
 static unsigned
 refuse_size(struct api_call *call)
 {
-    return api_refuse_as(call, 413, "object_too_large",
+    return api_refuse_at(call, 413, "object_too_large", "body",
                          "an object is at most %zu bytes: what half of cache.ring takes, and not "
                          "over 1 MiB",
                          object_content_max(call->api->options.conf));
@@ -359,6 +391,7 @@ life_of(struct api_call *call, uint32_t *out_life_s)
     if (http_query_find(call->request->query, "ttl", &text) == 0) {
         memcpy(ttl, text.data, text.len < sizeof(ttl) ? text.len : sizeof(ttl) - 1);
         if (conf_read_seconds("ttl", ttl, OBJECT_LIFE_MAX_S, out_life_s, &call->err) != 0) {
+            err_at(&call->err, "ttl");
             return api_refuse(call, AUGURY_ERR_INVALID);
         }
         return 0;
@@ -369,8 +402,8 @@ life_of(struct api_call *call, uint32_t *out_life_s)
             section != NULL ? section->ttl_s : conf->cache.classes[CONF_CACHE_OBJECT].ttl_s;
     }
     if (*out_life_s == 0 || *out_life_s > OBJECT_LIFE_MAX_S) {
-        return api_refuse_as(call, 400, "invalid_life", "max-age is 1 to %d seconds",
-                             OBJECT_LIFE_MAX_S);
+        return api_refuse_at(call, 400, "invalid_life", "Cache-Control",
+                             "max-age is 1 to %d seconds", OBJECT_LIFE_MAX_S);
     }
     return 0;
 }
@@ -384,7 +417,7 @@ object_of_body(struct api_call *call, struct object *out_object)
         type = bytes_of_text(object_type_of_name(call->parameter));
     }
     if (!object_type_is_good(type)) {
-        return api_refuse_as(call, 400, "invalid_type",
+        return api_refuse_at(call, 400, "invalid_type", "Content-Type",
                              "the content type is longer than %d bytes or not plain ASCII",
                              OBJECT_TYPE_MAX);
     }
@@ -440,6 +473,9 @@ api_put_object(struct api_call *call)
         status = write_check(call);
     }
     if (status == 0) {
+        status = query_check(call, "ttl");
+    }
+    if (status == 0) {
         status = object_of_body(call, &object);
     }
     if (status == 0) {
@@ -464,6 +500,9 @@ api_delete_object(struct api_call *call)
     }
     if (status == 0) {
         status = write_check(call);
+    }
+    if (status == 0) {
+        status = query_check(call, NULL);
     }
     if (status != 0) {
         return status;

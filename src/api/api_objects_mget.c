@@ -7,6 +7,7 @@
 #include "api_fetch.h"
 #include "api_object.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum { NAMES_MAX = 1000 };
@@ -19,8 +20,20 @@ struct found_one {
 static unsigned
 refuse_names(struct api_call *call)
 {
-    return api_refuse_as(call, 400, "invalid_request",
+    return api_refuse_at(call, 400, "invalid_request", "names",
                          "expected {\"names\":[…]} with 1 to %d names of objects", NAMES_MAX);
+}
+
+static unsigned
+refuse_name(struct api_call *call, uint32_t i)
+{
+    char at[32];
+
+    snprintf(at, sizeof(at), "names[%u]", i);
+    return api_refuse_at(call, 400, "invalid_name", at,
+                         "expected a name of 1 to %d bytes of A-Z a-z 0-9 . _ ~ : / -, without "
+                         "empty segments, \".\" and \"..\"",
+                         OBJECT_NAME_MAX);
 }
 
 /* ---- values ---------------------------------------------------------------------------------- */
@@ -213,7 +226,7 @@ names_check(struct api_call *call, const struct wire_value *names)
     for (uint32_t i = 0; i < names->count; i++) {
         const struct wire_value *name = &names->as.items[i];
         if (name->type != WIRE_STRING || !object_name_is_good(wire_string(name))) {
-            return refuse_names(call);
+            return refuse_name(call, i);
         }
     }
     return 0;

@@ -117,28 +117,60 @@ class_of_key(const char *key, enum cache_class *out_class)
     return class_find(bytes_of(key, strcspn(key, ":")), out_class);
 }
 
+/* What somebody has put, as it was put: text as text, other bytes as base64. */
 static void
-put_hit(struct wire_writer *writer, const char *key, const struct cache_hit *hit)
+put_object(struct wire_writer *writer, const struct api_object_view *object, struct arena *arena)
+{
+    bool is_text = utf8_is_valid(object->content);
+    size_t len = base64_len(object->content.len);
+    char *room = is_text ? NULL : arena_alloc(arena, len + 1);
+
+    wire_key(writer, "bytes");
+    wire_put_u64(writer, object->content.len);
+    wire_key(writer, "content_type");
+    wire_put_string(writer, object->type);
+    wire_key(writer, is_text ? "value" : "value_base64");
+    if (is_text) {
+        wire_put_string(writer, object->content);
+    } else if (room != NULL) {
+        base64_encode(object->content, room);
+        wire_put_string(writer, bytes_of(room, len));
+    } else {
+        wire_put_null(writer);
+    }
+}
+
+static void
+put_hit(struct wire_writer *writer, const char *key, const struct cache_hit *hit,
+        struct arena *arena)
 {
     char hex[2 * SHOWN_BYTES];
     char created[CLOCK_ISO_BYTES];
     char expires[CLOCK_ISO_BYTES];
     size_t shown = hit->value.len < SHOWN_BYTES ? hit->value.len : SHOWN_BYTES;
+    struct api_object_view object;
+    enum cache_class class = CACHE_PREDICTION;
+    bool is_object = class_of_key(key, &class) == 0 && class == CACHE_OBJECT &&
+                     api_object_view(hit->value, &object);
 
     hex_encode(bytes_of(hit->value.data, shown), hex);
     clock_to_iso(hit->created_wall_ms, created);
     clock_to_iso(hit->expires_wall_ms, expires);
-    wire_object(writer, 5);
+    wire_object(writer, is_object ? 6 : 5);
     wire_key(writer, "key");
     wire_put_text(writer, key);
     wire_key(writer, "created");
     wire_put_string(writer, bytes_of(created, sizeof(created)));
     wire_key(writer, "expires");
     wire_put_string(writer, bytes_of(expires, sizeof(expires)));
-    wire_key(writer, "bytes");
-    wire_put_u64(writer, hit->value.len);
-    wire_key(writer, "value_hex");
-    wire_put_string(writer, bytes_of(hex, 2 * shown));
+    if (is_object) {
+        put_object(writer, &object, arena);
+    } else {
+        wire_key(writer, "bytes");
+        wire_put_u64(writer, hit->value.len);
+        wire_key(writer, "value_hex");
+        wire_put_string(writer, bytes_of(hex, 2 * shown));
+    }
     wire_end(writer);
 }
 
@@ -154,7 +186,7 @@ admin_cache_get(struct admin_call *call, struct err *err)
     if (class_of_key(key, &class) != 0) {
         return no_such_key(key, err);
     }
-    if (arena_init(&arena, 2 * CACHE_VALUE_MAX) != 0) {
+    if (arena_init(&arena, 4 * CACHE_VALUE_MAX) != 0) {
         return err_set(err, AUGURY_ERR_NOMEM, "no_memory", "out of memory");
     }
     int rc = cache_snapshot_begin(cache);
@@ -165,7 +197,7 @@ admin_cache_get(struct admin_call *call, struct err *err)
                                     .arena = &arena};
         rc = cache_get(cache, &query, &hit);
         if (rc == 0) {
-            put_hit(call->writer, key, &hit);
+            put_hit(call->writer, key, &hit, &arena);
         }
         cache_snapshot_end(cache);
     }

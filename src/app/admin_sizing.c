@@ -36,13 +36,15 @@ admin_resize(struct admin_call *call, struct err *err)
     if (rc != 0) {
         return rc;
     }
-    wire_object(call->writer, 3);
+    wire_object(call->writer, bytes != 0 ? 3 : 2);
     wire_key(call->writer, "quota_bytes");
     wire_put_u64(call->writer, sizing_quota(sizing));
     wire_key(call->writer, "pinned");
     wire_put_bool(call->writer, bytes != 0);
-    wire_key(call->writer, "until");
-    wire_put_text(call->writer, bytes != 0 ? "a restart, or `augury resize auto`" : "");
+    if (bytes != 0) {
+        wire_key(call->writer, "until");
+        wire_put_text(call->writer, "a restart, or `augury resize auto`");
+    }
     wire_end(call->writer);
     return 0;
 }

@@ -370,9 +370,9 @@ sizing_pin(struct sizing *sizing, uint64_t bytes, struct err *err)
 {
     if (bytes < PIN_LEAST_BYTES || bytes > quota_max(sizing)) {
         return err_set(err, AUGURY_ERR_LIMIT, "out_of_bounds",
-                       "a size from 4MiB to %" PRIu64
-                       " bytes is possible: 70 %% of cache.map, which only a restart changes",
-                       quota_max(sizing));
+                       "a size from %d to %" PRIu64
+                       " bytes is possible: up to 70 %% of cache.map, which only a restart changes",
+                       (int)PIN_LEAST_BYTES, quota_max(sizing));
     }
     sizing->state.pinned_bytes = bytes;
     look(sizing);

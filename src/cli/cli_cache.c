@@ -21,6 +21,7 @@ static const struct {
 static int
 ask(const struct cli *cli, const struct cli_command *command, int count, const char *const *words)
 {
+    bool is_short = strcmp(command->name, "cache") != 0;
     const char *line[1 + WORDS_MAX] = {"cache"};
 
     for (size_t i = 0; count > 0 && i < AUGURY_COUNT(verbs); i++) {
@@ -28,7 +29,8 @@ ask(const struct cli *cli, const struct cli_command *command, int count, const c
             continue;
         }
         if (count - 1 < verbs[i].words_min || count - 1 > verbs[i].words_max) {
-            return cli_usage(command, "not the words of cache ", words[0]);
+            return cli_usage(command, is_short ? "not the words of " : "not the words of cache ",
+                             words[0]);
         }
         memcpy(line + 1, words, (size_t)count * sizeof(*words));
         return cli_admin_ask(cli, command, count + 1, line);

@@ -78,6 +78,16 @@ bad_value(const struct conf_option *option, const char *text, const char *want, 
                    option->name, want, text);
 }
 
+/* A life of 0 is how others say that nothing is kept. */
+static bool
+is_class_life(const struct conf_option *option, const char *text)
+{
+    static const char section[] = "cache.";
+
+    return option->section != NULL && strncmp(option->section, section, sizeof(section) - 1) == 0 &&
+           strcmp(option->name, "ttl") == 0 && text[strspn(text, "0")] == '\0';
+}
+
 static int
 out_of_bounds(const struct conf_option *option, const char *text, struct err *err)
 {
@@ -89,8 +99,9 @@ out_of_bounds(const struct conf_option *option, const char *text, struct err *er
     buf_put_text(&bounds, " to ");
     put_scaled(option->max, scale, &bounds);
     buf_put_u8(&bounds, 0);
-    err_set(err, AUGURY_ERR_INVALID, "out_of_bounds", "%s: %.40s is outside %s", option->name, text,
-            buf_finish(&bounds) == 0 ? (const char *)bounds.data : "its bounds");
+    err_set(err, AUGURY_ERR_INVALID, "out_of_bounds", "%s: %.40s is outside %s%s", option->name,
+            text, buf_finish(&bounds) == 0 ? (const char *)bounds.data : "its bounds",
+            is_class_life(option, text) ? "; enabled = no keeps nothing of the class" : "");
     buf_fini(&bounds);
     return AUGURY_ERR_INVALID;
 }

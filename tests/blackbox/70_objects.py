@@ -422,4 +422,45 @@ def test_a_folder_that_may_not_be_read_is_an_error_and_no_absence(daemon):
     daemon.stop()
 
 
+def test_a_refusal_names_its_place(daemon):
+    site = Site(daemon)
+    daemon.start()
+    type_json = {"Content-Type": "application/json"}
+
+    def refusal(*args):
+        answer, body = site.ask(*args)
+        document = json.loads(body)
+        return answer.status, document["code"], document["at"]
+
+    equal(refusal("PUT", "a", b"1", {"Content-Type": "x" * 200}), (400, "invalid_type", "Content-Type"))
+    equal(refusal("PUT", "a//b", b"1"), (400, "invalid_name", "name"))
+    equal(refusal("PUT", "a?tll=1s", b"1"), (400, "unknown_parameter", "tll"), "not kept for another time than was meant")
+    equal(refusal("PUT", "a?ttl=1s&x", b"1"), (400, "unknown_parameter", "x"))
+    equal(refusal("PUT", "a?ttl=soon", b"1"), (400, "invalid_value", "ttl"))
+    equal(refusal("DELETE", "a?ttl=1s"), (400, "unknown_parameter", "ttl"))
+    equal(refusal("PUT", "a", b"1", {"Cache-Control": "max-age=0"}), (400, "invalid_life", "Cache-Control"))
+    equal(refusal("PUT", "a", b"1", {"If-Match": '"0"'}), (412, "condition_failed", "If-Match"))
+    equal(refusal("GET", "a"), (404, "object_not_found", "name"))
+    equal(refusal("POST", "mget", b'{"names":["a","b","c//d"]}', type_json), (400, "invalid_name", "names[2]"))
+    equal(refusal("POST", "mget", b'{"names":["a",1]}', type_json), (400, "invalid_name", "names[1]"))
+    equal(refusal("POST", "mget", b'{"names":[]}', type_json), (400, "invalid_request", "names"))
+    for method in ("GET", "PUT", "DELETE"):
+        answer, _ = site.ask(method, "mget", b"1" if method == "PUT" else None)
+        equal((answer.status, answer.headers["Allow"]), (405, "POST"), "POST alone means something there")
+    daemon.stop()
+
+
+def test_the_command_shows_an_object_as_it_was_put(daemon):
+    site = Site(daemon)
+    daemon.start()
+    equal(site.status("PUT", "a/b", b'{"x":1}', {"Content-Type": "application/json"}), 201)
+    equal(site.status("PUT", "c", b"\x00\xff", {"Content-Type": "image/png"}), 201)
+    shown = daemon.admin_json("cache get object:a/b")
+    equal((shown["value"], shown["content_type"], shown["bytes"]), ('{"x":1}', "application/json", 7))
+    shown = daemon.admin_json("cache get object:c")
+    equal((shown["value_base64"], shown["content_type"], shown["bytes"]), ("AP8=", "image/png", 2))
+    check("until" not in daemon.admin_json("resize auto"), "a size that is not held lasts until nothing")
+    daemon.stop()
+
+
 harness.run(globals())

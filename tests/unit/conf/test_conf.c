@@ -323,6 +323,17 @@ objects_are_sections_under_a_name(void)
 }
 
 static void
+a_class_that_lives_no_time_is_told_how_it_is_switched_off(void)
+{
+    struct fixture f;
+
+    CHECK(load(&f, "cache {\n class \"prediction\" {\n ttl = 0\n }\n}\n"));
+    CHECK(has_error(&f, 3, "; enabled = no keeps nothing of the class"));
+    CHECK(load(&f, "object \"a\" {\n ttl = 0\n}\n"));
+    CHECK(!has_error(&f, 2, "enabled = no"));
+}
+
+static void
 an_object_section_that_cannot_be_is_refused(void)
 {
     struct fixture f;
@@ -528,6 +539,7 @@ main(void)
     TAP_RUN(errors_of_environment_and_overrides_name_their_place);
     TAP_RUN(an_override_reaches_a_listener_by_name);
     TAP_RUN(objects_are_sections_under_a_name);
+    TAP_RUN(a_class_that_lives_no_time_is_told_how_it_is_switched_off);
     TAP_RUN(an_object_section_that_cannot_be_is_refused);
     TAP_RUN(a_time_is_read_as_the_file_has_it);
     TAP_RUN(the_effective_configuration_shows_origins_and_reads_back_the_same);
