@@ -187,6 +187,9 @@ environment_open(struct cache *cache, bool set_aside, bool *out_was_damaged, str
         if (rc == 0) {
             rc = cache_invalid_adopt(cache);
         }
+        if (rc == 0) { /* a keeper that was killed while it read would hold pages for ever */
+            rc = store_reader_check(cache->store, NULL);
+        }
         was_damaged = was_damaged || damaged_now;
         if (rc != AUGURY_ERR_CORRUPT) {
             break;

@@ -267,24 +267,30 @@ group_write(struct cache *cache, struct group *group)
     return rc;
 }
 
-/* Once more after a full map: dead readers may hold pages, and an eighth of the quota makes
- * room. */
+/* A full map has another reason than too many entries, which have a quota well below it: pages that
+ * a reader holds, or that the last commits freed. A dead reader is forgotten, and what was freed
+ * can be used after another commit; what a living one holds no eviction gives back, so then the
+ * group is what is given up. */
 static int
 group_commit(struct cache *cache, struct group *group)
 {
+    unsigned dead_readers = 0;
+
     int rc = group_write(cache, group);
     if (rc != AUGURY_ERR_FULL) {
         return rc;
     }
-    rc = store_reader_check(cache->store, NULL);
+    rc = store_reader_check(cache->store, &dead_readers);
     if (rc == 0) {
-        struct cache_need need = {.bytes = cache->keeper.state.quota_bytes / 8};
-        rc = evict_alone(cache, &need);
+        rc = dead_readers > 0 ? group_write(cache, group) : AUGURY_ERR_FULL;
     }
-    if (rc == 0) {
-        rc = group_write(cache, group);
+    if (rc != AUGURY_ERR_FULL) {
+        return rc;
     }
-    return rc;
+    bool is_filled = cache_used_bytes(cache) > cache->keeper.map_bytes / 2;
+    struct cache_need need = {.bytes = is_filled ? cache->keeper.state.quota_bytes / 8 : 0};
+    rc = evict_alone(cache, &need);
+    return rc == 0 ? group_write(cache, group) : rc;
 }
 
 /* Before the tails move: a keeper killed here gives the results once more. */

@@ -25,9 +25,24 @@ PATH = "/api/v1/predict/nfl-wp"
 CLIENTS = 40
 
 
+def costly_model(folder):
+    """The model's trees thirty times over: costly by far, however fast the machine."""
+    with open(NFL, encoding="ascii") as file:
+        model = json.load(file)
+    trees = model["learner"]["gradient_booster"]["model"]
+    trees["trees"] = [{**tree, "id": i} for i, tree in enumerate(trees["trees"] * 30)]
+    trees["tree_info"] = trees["tree_info"] * 30
+    trees["gbtree_model_param"]["num_trees"] = str(len(trees["trees"]))
+    path = os.path.join(folder, "costly.json")
+    with open(path, "w", encoding="ascii") as file:
+        json.dump(model, file)
+    return path
+
+
 def start(daemon):
     daemon.start()
-    result = subprocess.run([AUGURY, "-c", daemon.conf_path, "model", "import", "nfl-wp", NFL, "--features", NAMES],
+    model = costly_model(daemon.dir)
+    result = subprocess.run([AUGURY, "-c", daemon.conf_path, "model", "import", "nfl-wp", model, "--features", NAMES],
                             capture_output=True, text=True, timeout=60, check=False)
     equal((result.returncode, result.stderr), (0, ""))
 
@@ -92,19 +107,20 @@ def coalesced(daemon):
 
 def bursts_are_evaluated_once(daemon, rows, **options):
     """Bursts of bodies that nobody has sent before. A worker that has not evaluated such a question yet does not know
-    that it is costly, so each worker may evaluate one burst too many."""
+    that it is costly, so each worker may evaluate one burst too many. And an owner, or the supervisor that commits,
+    may stand still for longer than others wait where the processors are wanted by much else: that is rare."""
     bursts = 0
     found = []
     with Crowd(daemon) as crowd:
         # A fast machine may need many until two workers meet.
-        while bursts < 12 or (joined(daemon) == 0 and bursts < 300):
+        while bursts < 16 or (joined(daemon) == 0 and bursts < 300):
             answers = crowd.ask(request_of(body_of(rows, bursts, **options)))
             equal({answer.status for answer in answers}, {200})
             equal(len({answer.body for answer in answers}), 1)
             found += [answer.x_cache for answer in answers]
             bursts += 1
     times = evaluated(daemon) / rows
-    check(bursts <= times <= bursts + 2, f"{bursts} bursts were evaluated {times} times")
+    check(bursts <= times <= bursts + 2 + bursts // 4, f"{bursts} bursts were evaluated {times} times")
     check(joined(daemon) > 0, "nobody waited for anybody")
     equal(coalesced(daemon), found.count("COALESCED"))
     return found

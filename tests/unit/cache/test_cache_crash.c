@@ -443,6 +443,78 @@ a_worker_that_began_without_an_environment_finds_it_later(void)
     case_fini(&c);
 }
 
+/* A worker in the middle of a read; it goes on for ever. */
+static pid_t
+fork_reader(const struct cache_case *c)
+{
+    struct cache_case mine = *c;
+    int pipe_fds[2];
+    char told = 0;
+
+    if (pipe(pipe_fds) != 0) {
+        return -1;
+    }
+    pid_t pid = fork();
+    if (pid == 0) {
+        mine.cache = NULL; /* the parent's environment is not used here */
+        alarm(30);         /* whatever becomes of the parent */
+        bool reads = case_open(&mine, false, 1, NULL) == 0 && cache_snapshot_begin(mine.cache) == 0;
+        if (write(pipe_fds[1], reads ? "1" : "0", 1) == 1) {
+            pause(); /* until it is killed */
+        }
+        _exit(1);
+    }
+    close(pipe_fds[1]);
+    bool reads = read(pipe_fds[0], &told, 1) == 1 && told == '1';
+    close(pipe_fds[0]);
+    return reads ? pid : -1;
+}
+
+/* One entry over and over until more than the map has been written. */
+static int
+map_write_over(struct cache_case *c)
+{
+    const size_t len = 32 * 1024;
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < 2 * c->map_bytes / len; i++) {
+        rc = case_put(c, 7, len + i % 2, 600); /* the same would not be written */
+        (void)case_drain(c);
+    }
+    return rc;
+}
+
+static void
+pages_that_a_reader_holds_are_no_reason_to_evict(void)
+{
+    for (int is_killed = 0; is_killed <= 1; is_killed++) {
+        struct cache_case c;
+        size_t len = 0;
+
+        CHECK(case_begin(&c, 16 * MIB, 256 * 1024));
+        CHECK_INT(case_put(&c, 1, 1000, 600), 0);
+        CHECK_INT(case_drain(&c), 0);
+        pid_t reader = fork_reader(&c);
+        CHECK(reader > 0);
+        if (is_killed) {
+            kill(reader, SIGKILL);
+            waitpid(reader, NULL, 0);
+        }
+        CHECK_INT(map_write_over(&c), 0);
+        CHECK_INT(case_get(&c, 1, &len, case_now), 0);
+        CHECK_INT(stats_sum(c.stats, STATS_CACHE_EVICTED), 0);
+        CHECK(is_killed == (stats_sum(c.stats, STATS_CACHE_PUTS_DROPPED) == 0));
+        if (!is_killed) {
+            kill(reader, SIGKILL);
+            waitpid(reader, NULL, 0);
+        }
+        CHECK_INT(case_put(&c, 2, 1000, 600), 0);
+        CHECK_INT(case_drain(&c), 0);
+        CHECK_INT(case_get(&c, 2, &len, case_now), 0);
+        case_fini(&c);
+    }
+}
+
 int
 main(void)
 {
@@ -455,5 +527,6 @@ main(void)
     TAP_RUN(a_keeper_that_crashes_while_it_opens_gets_a_new_environment_at_once);
     TAP_RUN(the_second_worker_that_dies_of_what_it_read_makes_the_environment_anew);
     TAP_RUN(a_worker_that_began_without_an_environment_finds_it_later);
+    TAP_RUN(pages_that_a_reader_holds_are_no_reason_to_evict);
     return tap_done();
 }
