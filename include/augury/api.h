@@ -38,6 +38,8 @@ void api_handle(void *arg, const struct http_request *request, struct bytes body
 /* Ends what the requests of one turn share: net calls it (on_turn_end), as does whoever calls
  * api_handle() himself. arg: struct api. */
 void api_turn_end(void *arg);
+/* Answers the calls whose rows wait for one another: net_server_options.on_soon. */
+void api_soon(void *arg);
 /* Takes what other processes and threads have for this worker: results of orders to the cache's
  * keeper, fetched objects. From the loop, not from within api_handle(). */
 void api_wake(struct api *api);

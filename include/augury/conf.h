@@ -122,6 +122,11 @@ struct conf {
         bool is_object_writable; /* PUT and DELETE over HTTP */
     } cache;
     struct {
+        bool is_batching; /* rows of several requests are evaluated in one pass */
+        uint32_t batch_rows;
+        uint32_t window_us; /* 0: nobody waits for what is to come */
+    } predict;
+    struct {
         bool is_auto;
         uint32_t interval_ms;
         uint32_t patience_ms;

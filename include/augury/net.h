@@ -159,6 +159,7 @@ uint64_t net_answer_soon(struct net_server *server);
 /* Within a handler, about how many requests this turn still has: connections to be read, and what
  * is pipelined behind the one with this body. */
 size_t net_server_coming(const struct net_server *server, struct bytes body);
+bool net_server_has_behind(const struct net_server *server, struct bytes body); /* the latter */
 /* The empty answer of that ticket, to be filled before net_later_end() sends it; one at a time.
  * NULL when the ticket is void: the client has gone or was told 504. Also within a handler, for
  * tickets of other requests. */

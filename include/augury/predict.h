@@ -88,6 +88,14 @@ struct predict_elsewhere {
     struct cache_hit found[PREDICT_WANTED_MAX]; /* of each; no value: not found */
 };
 
+/* Where the rows of a question wait for those of others: predict_batch_new(). */
+struct predict_wait {
+    struct predict_batch *batch;
+    size_t coming; /* about how many rows are to come in this turn */
+    bool is_taken; /* they wait: predict_answer() said AUGURY_MORE */
+    size_t member; /* private */
+};
+
 /* Exactly one of features, rows, data is set. */
 struct predict_question {
     struct bytes model;
@@ -107,6 +115,7 @@ struct predict_question {
     uint64_t now_wall_ms;
     uint64_t born_from_wall_ms;          /* rows computed before are computed anew */
     struct predict_elsewhere *elsewhere; /* NULL: only memory is asked */
+    struct predict_wait *wait;           /* NULL: the rows wait for no others */
 };
 
 /* All of it lives in the arena, except model, which is valid until predict_end(). Row-major; void
@@ -139,7 +148,8 @@ struct predict_answer {
 };
 
 /*
- * Answers. AUGURY_MORE: question->elsewhere says what to ask for, then the question is asked again.
+ * Answers. AUGURY_MORE: the rows wait in question->wait (is_taken), and predict_batch_answer()
+ * follows; or question->elsewhere says what to ask for, then the question is asked again.
  * On failure err has code and place, and the result is the code's kind:
  *   AUGURY_NOT_FOUND          "model_not_found", "version_not_found" (registry_find)
  *   AUGURY_ERR_INVALID        "invalid_request", "unknown_feature" at "rows[3].foo",
@@ -163,6 +173,37 @@ uint32_t predict_cost_us(const struct predict_context *context,
 /* took_ns: the whole of a question and its answer. Rows from the cache do not count. */
 void predict_cost_learn(struct predict_context *context, const struct predict_question *question,
                         const struct predict_answer *answer, uint64_t took_ns);
+
+/* ---- rows of several questions in one pass --------------------------------------------------- */
+
+/* Rows of questions that come in one turn of a worker's loop, where evaluating them together has
+ * been seen to take less. */
+enum { PREDICT_BATCH_ROWS_MAX = 1024, PREDICT_BATCH_QUESTIONS = 256 };
+/* Sizes of passes: 1, 2 to 3, 4 to 7, … 128 and more rows. */
+enum { PREDICT_BATCH_SIZES = 8 };
+size_t predict_batch_size_of(size_t rows);
+
+struct predict_batch;
+struct predict_batch_options {
+    size_t rows_max;     /* that wait at a time; beyond it nobody waits */
+    size_t memory_bytes; /* of a pass; where it is too little, each question is answered alone */
+    bool has_window;     /* rows may come after this turn */
+    bool is_always;      /* who may wait does, whatever has been measured: tests */
+};
+AUGURY_MUST_USE int predict_batch_new(const struct predict_batch_options *options,
+                                      struct predict_batch **out_batch);
+void predict_batch_free(struct predict_batch **batch);
+size_t predict_batch_rows(const struct predict_batch *batch); /* that wait */
+/* Evaluates all that waits, in one pass each for a model and its outputs. Then
+ * predict_batch_answer() for each question, predict_end(), predict_batch_reset(). */
+void predict_batch_run(struct predict_batch *batch);
+uint64_t predict_batch_row_ns(const struct predict_batch *batch); /* what that took, a row */
+/* The question's part, as predict_answer(); in the batch's memory until its reset. arena: for a
+ * question that has to be answered alone. */
+AUGURY_MUST_USE int predict_batch_answer(struct predict_batch *batch,
+                                         const struct predict_wait *wait, struct arena *arena,
+                                         struct predict_answer *out_answer, struct err *err);
+void predict_batch_reset(struct predict_batch *batch);
 
 /* One cell of a file of rows as the model reads it (a float32 widened where those are its numbers):
  * text of a number, "nan", "true" or "false", or the name of a level. Empty: missing. err has no

@@ -91,6 +91,7 @@ struct api {
     struct api_orders orders;
     struct api_fetches *fetches;     /* or NULL: nothing is ever fetched; api_fetch.c */
     char object_type[128];           /* content type of the object that is being answered */
+    struct api_batch *batch;         /* or NULL: no row waits for another; api_batch.c */
     struct api_elsewhere *elsewhere; /* what the call at hand has been put off for, or NULL */
     /* A late answer on its way; api_later_begin() to api_later_end(). */
     struct http_request later_request;
@@ -168,6 +169,10 @@ AUGURY_MUST_USE int api_question_option(struct predict_question *question,
 /* Takes the call out of its handler, which returns API_LATER. NULL: no memory; answer at once. */
 struct api_later;
 struct api_later *api_call_later(struct api_call *call);
+/* The same in an arena that outlives the wait: for the end of this turn (net_answer_soon()), or for
+ * longer. */
+enum api_until { API_UNTIL_TURN_ENDS, API_UNTIL_TOLD };
+struct api_later *api_call_wait(struct api_call *call, struct arena *arena, enum api_until until);
 /* A call to encode into, with its form, path, query, parameter, If-None-Match, Cache-Control,
  * Accept-Encoding and id; one at a time. NULL: nobody waits any more (the client has gone, or was
  * told 504), and api_later_free() is what is left to do. May be used while another call is being
@@ -203,6 +208,11 @@ bool api_fetches_are_waiting(const struct api *api);
 
 AUGURY_MUST_USE int api_fetches_init(struct api *api);
 void api_fetches_fini(struct api *api);
+
+/* ---- rows of one turn in one pass: api_batch.c ----------------------------------------------- */
+
+AUGURY_MUST_USE int api_batch_init(struct api *api);
+void api_batch_fini(struct api *api);
 
 /* ---- what memory lacks and Redis may have: api_elsewhere.c ----------------------------------- */
 

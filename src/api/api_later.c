@@ -26,6 +26,7 @@ struct api_later {
     enum http_method method;
     enum http_flags flags;
     uint8_t minor;
+    bool is_borrowed; /* its memory is an arena's */
     uint32_t kept_len[KEPT];
     uint32_t parameter_len, parameter2_len;
     uint8_t text[]; /* the kept ones in their order, then the parameters */
@@ -52,21 +53,23 @@ text_put(uint8_t *at, struct bytes text)
     return at + text.len;
 }
 
-struct api_later *
-api_call_later(struct api_call *call)
+static size_t
+later_bytes(const struct api_call *call)
 {
-    const struct http_request *request = call->request;
-    size_t len = call->parameter.len + call->parameter2.len;
+    size_t len = sizeof(struct api_later) + call->parameter.len + call->parameter2.len;
 
     for (size_t i = 0; i < KEPT; i++) {
-        len += kept_of(request, i)->len;
+        len += kept_of(call->request, i)->len;
     }
-    struct api_later *later = malloc(sizeof(*later) + len);
-    uint64_t ticket = later != NULL ? net_answer_later(*call->api->options.server) : 0;
-    if (ticket == 0) {
-        free(later);
-        return NULL;
-    }
+    return len;
+}
+
+/* later: later_bytes(). */
+static void
+later_fill(struct api_later *later, const struct api_call *call, uint64_t ticket)
+{
+    const struct http_request *request = call->request;
+
     *later = (struct api_later){
         .ticket = ticket,
         .route = call->route,
@@ -83,6 +86,37 @@ api_call_later(struct api_call *call)
         at = text_put(at, *kept_of(request, i));
     }
     text_put(text_put(at, call->parameter), call->parameter2);
+}
+
+struct api_later *
+api_call_later(struct api_call *call)
+{
+    struct api_later *later = malloc(later_bytes(call));
+    uint64_t ticket = later != NULL ? net_answer_later(*call->api->options.server) : 0;
+
+    if (ticket == 0) {
+        free(later);
+        return NULL;
+    }
+    later_fill(later, call, ticket);
+    return later;
+}
+
+struct api_later *
+api_call_wait(struct api_call *call, struct arena *arena, enum api_until until)
+{
+    struct net_server *server = *call->api->options.server;
+    struct api_later *later = arena_alloc(arena, later_bytes(call));
+    uint64_t ticket = 0;
+
+    if (later != NULL) {
+        ticket = until == API_UNTIL_TURN_ENDS ? net_answer_soon(server) : net_answer_later(server);
+    }
+    if (ticket == 0) {
+        return NULL;
+    }
+    later_fill(later, call, ticket);
+    later->is_borrowed = true;
     return later;
 }
 
@@ -123,6 +157,8 @@ api_later_end(struct api *api, struct api_later **later, unsigned status)
 void
 api_later_free(struct api_later **later)
 {
-    free(*later);
+    if (*later != NULL && !(*later)->is_borrowed) {
+        free(*later);
+    }
     *later = NULL;
 }

@@ -3,7 +3,7 @@
  * api_predict.c - POST /api/v1/predict/{model}: decode, ask, encode (api_answer.c). Nothing that
  * changes from call to call is in the body: how the answer came about is in the headers.
  */
-#include "api_call.h"
+#include "api_batch.h"
 
 #include <stddef.h>
 #include <string.h>
@@ -375,35 +375,56 @@ elsewhere_of(struct api_call *call, uint32_t cost_us)
     return elsewhere;
 }
 
-/* AUGURY_MORE: Redis is asked, and the call put off. */
+/* AUGURY_MORE: the call is put off, until Redis has been asked or the turn ends. */
 static int
-ask(struct api_call *call, const struct predict_question *question, struct predict_answer *answer)
+ask(struct api_call *call, const struct api_asked *asked, struct predict_question *question,
+    struct predict_answer *answer)
 {
     struct api *api = call->api;
     struct predict_elsewhere *elsewhere = question->elsewhere;
     int rc = predict_answer(api->options.predict, question, &api->arena, answer, &call->err);
 
-    if (rc != AUGURY_MORE ||
-        api_elsewhere_ask(call, CACHE_PREDICTION, elsewhere->wanted, elsewhere->count)) {
+    if (rc != AUGURY_MORE) {
         return rc;
     }
-    elsewhere->is_asked = true;
-    elsewhere->count = 0;
+    if (question->wait != NULL && question->wait->is_taken) {
+        if (api_batch_join(call, asked, question->wait)) {
+            return rc;
+        }
+    } else if (api_elsewhere_ask(call, CACHE_PREDICTION, elsewhere->wanted, elsewhere->count)) {
+        return rc;
+    }
+    if (elsewhere != NULL) {
+        elsewhere->is_asked = true;
+        elsewhere->count = 0;
+    }
+    question->wait = NULL;
     predict_end(api->options.predict);
     return predict_answer(api->options.predict, question, &api->arena, answer, &call->err);
 }
 
+unsigned
+api_question_finish(struct api_call *call, const struct api_asked *asked,
+                    const struct predict_answer *answer, int rc)
+{
+    if (rc != 0) {
+        return asked->dialect->refuse(call, rc);
+    }
+    asked->dialect->put(call, asked->state, answer);
+    finish(call, answer, asked->may_keep, asked->begin_ns);
+    return 200;
+}
+
 /* What decodes is answered by whoever is at it already, or here. */
 static unsigned
-answer_decoded(struct api_call *call, const struct api_dialect *dialect, void *state,
-               struct predict_question *question, uint64_t begin_ns)
+answer_decoded(struct api_call *call, const struct api_asked *asked,
+               struct predict_question *question)
 {
     const struct api_options *api = &call->api->options;
-    bool may_keep = (question->flags & PREDICT_USE_CACHE) != 0;
     struct predict_answer answer;
-    unsigned status = 200;
+    struct predict_wait wait;
 
-    uint32_t cost_us = may_keep ? predict_cost_us(api->predict, question) : 0;
+    uint32_t cost_us = asked->may_keep ? predict_cost_us(api->predict, question) : 0;
     /* What others are at may be made of older rows than this request takes. */
     switch (api_flight_join(call, question->born_from_wall_ms == 0 ? cost_us : 0)) {
     case API_FLIGHT_ANSWERED: return 200;
@@ -411,17 +432,15 @@ answer_decoded(struct api_call *call, const struct api_dialect *dialect, void *s
     case API_FLIGHT_GO: break;
     }
     question->elsewhere = elsewhere_of(call, cost_us);
-    int rc = ask(call, question, &answer);
+    question->wait = api_batch_offer(call, asked, &wait);
+    int rc = ask(call, asked, question, &answer);
     if (rc == AUGURY_MORE) {
         predict_end(api->predict);
         return API_LATER;
     }
+    unsigned status = api_question_finish(call, asked, &answer, rc);
     if (rc == 0) {
-        dialect->put(call, state, &answer);
-        finish(call, &answer, may_keep, begin_ns);
-        predict_cost_learn(api->predict, question, &answer, clock_mono_ns() - begin_ns);
-    } else {
-        status = dialect->refuse(call, rc);
+        predict_cost_learn(api->predict, question, &answer, clock_mono_ns() - asked->begin_ns);
     }
     predict_end(api->predict);
     api_flight_end(call, NULL, false); /* unless finish() had something for others */
@@ -445,7 +464,11 @@ api_answer_question(struct api_call *call, const struct api_dialect *dialect, vo
     wish_apply(call, &question);
     int rc = dialect->decode(call, state, &question);
     if (rc == 0) {
-        status = answer_decoded(call, dialect, state, &question, begin_ns);
+        const struct api_asked asked = {.dialect = dialect,
+                                        .state = state,
+                                        .begin_ns = begin_ns,
+                                        .may_keep = (question.flags & PREDICT_USE_CACHE) != 0};
+        status = answer_decoded(call, &asked, &question);
     } else {
         /* What does not decode is a request all the same: errors are a part of the requests. */
         stats_add(api->slot, STATS_PREDICT_REQUESTS, 1);

@@ -289,6 +289,10 @@ api_new(const struct api_options *options, struct api **out_api, struct err *err
     }
     api->random = (clock_mono_ns() << 1) | 1;
     api->response_admission = cache_admission_of(options->conf->cache.response_admission);
+    if (api_batch_init(api) != 0) {
+        api_free(&api);
+        return err_set(err, AUGURY_ERR_NOMEM, "no_memory", "no memory for rows that wait");
+    }
     if (api_fetches_init(api) != 0) {
         api_free(&api);
         return err_set(err, AUGURY_ERR_NOMEM, "no_memory", "no threads for fetching objects");
@@ -301,6 +305,7 @@ void
 api_free(struct api **api)
 {
     if (*api != NULL) {
+        api_batch_fini(*api);
         api_flights_fini(*api);
         api_fetches_fini(*api);
         api_orders_drop(*api);

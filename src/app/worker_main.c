@@ -271,6 +271,7 @@ make_server(struct worker *worker, struct err *err)
         .handler = api_handle,
         .handler_arg = worker->api,
         .on_turn_end = api_turn_end,
+        .on_soon = api_soon,
         .stats = worker->stats,
         .log = &worker->heritage->log,
         .share = &worker->heritage->shared->share,

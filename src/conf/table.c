@@ -103,6 +103,15 @@ const struct conf_option conf_options[] = {
      "Kernel that answers for every model that it can answer for; auto: the fastest of this "
      "processor, and all give the same answers."},
 
+    {"predict", "batching", CONF_BOOL, PLACE(predict.is_batching), "yes", 0, 1, NULL, NULL,
+     "Whether rows of requests that arrive together are evaluated in one pass, where that has been "
+     "measured to take less; nobody waits for anything to arrive."},
+    {"predict", "batch_rows", CONF_NUMBER, PLACE(predict.batch_rows), "256", 2, 1024, NULL, NULL,
+     "Most rows that wait for one another at a time; those beyond are evaluated at once."},
+    {"predict", "window", CONF_US, PLACE(predict.window_us), "0us", 0, 100000, NULL, NULL,
+     "How long a row may wait for others to arrive, where one pass over them takes less; 0: only "
+     "for what has arrived."},
+
     {"cache", "dir", CONF_PATH, PLACE(cache.dir), "/dev/shm/augury/cache", 1, 0, NULL, NULL,
      "Folder of the memory tier; should lie on a tmpfs."},
     {"cache", "group", CONF_TEXT, PLACE(cache.group), "", 0, 63, NULL, NULL,

@@ -39,18 +39,32 @@ net_answer_soon(struct net_server *server)
     return ticket;
 }
 
+/* What stands behind a body in what has been read; of a body that was decoded elsewhere nothing is
+ * known. */
+static size_t
+bytes_behind(const struct net_server *server, struct bytes body)
+{
+    uintptr_t begin = (uintptr_t)server->input.data;
+    uintptr_t end = begin + server->input.len;
+    uintptr_t body_end = (uintptr_t)body.data + body.len;
+
+    return body.len > 0 && body_end > begin && body_end < end ? end - body_end : 0;
+}
+
+bool
+net_server_has_behind(const struct net_server *server, struct bytes body)
+{
+    return bytes_behind(server, body) > 0;
+}
+
 size_t
 net_server_coming(const struct net_server *server, struct bytes body)
 {
     int active = event_base_get_num_events(server->loop->base, EVENT_BASE_COUNT_ACTIVE);
     size_t coming = active > 0 ? (size_t)active - (server->is_soon_due ? 1 : 0) : 0;
-    uintptr_t end = (uintptr_t)(server->input.data + server->input.len);
-    uintptr_t body_end = (uintptr_t)(body.data + body.len);
+    size_t behind = bytes_behind(server, body);
 
-    if (body.len > 0 && body_end > (uintptr_t)server->input.data && body_end < end) {
-        coming += (end - body_end) / (SOON_HEAD_BYTES + body.len) + 1;
-    }
-    return coming;
+    return coming + (behind > 0 ? behind / (SOON_HEAD_BYTES + body.len) + 1 : 0);
 }
 
 static void

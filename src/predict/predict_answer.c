@@ -21,8 +21,8 @@ evaluate_leaves(const struct model *model, const void *rows, size_t row_count, v
     model_leaves(model, rows, row_count, scratch, out_words);
 }
 
-static int
-compute(struct asking *asking, struct predict_answer *answer)
+int
+predict_compute(struct asking *asking, struct predict_answer *answer)
 {
     const struct model *model = &asking->found->model;
     struct part margins = {.row_bytes = model->output_count * model_number_bytes(model),
@@ -55,11 +55,11 @@ compute(struct asking *asking, struct predict_answer *answer)
 
 /* ---- the question ---------------------------------------------------------------------------- */
 
-static int
-find_model(struct asking *asking)
+int
+predict_find_model(struct asking *asking)
 {
     struct predict_context *context = asking->context;
-    int rc = registry_snapshot_begin(context->registry);
+    int rc = context->has_snapshot ? 0 : registry_snapshot_begin(context->registry);
 
     if (rc != 0) {
         return err_set(asking->err, rc, "registry_unreadable",
@@ -70,8 +70,8 @@ find_model(struct asking *asking)
                          &asking->found, asking->err);
 }
 
-static int
-prepare_cache(struct asking *asking)
+int
+predict_cache_prepare(struct asking *asking)
 {
     const struct predict_context *context = asking->context;
 
@@ -135,7 +135,7 @@ predict_answer(struct predict_context *context, const struct predict_question *q
     bool is_again = question->elsewhere != NULL && question->elsewhere->is_asked;
     stats_add(context->stats, STATS_PREDICT_REQUESTS, is_again ? 0 : 1);
     asking.stamp = context->cache == NULL ? 0 : cache_stamp(context->cache);
-    int rc = find_model(&asking);
+    int rc = predict_find_model(&asking);
     if (rc == 0) {
         answer.outputs |= also_of(&asking.found->model, question->also);
         rc = predict_outputs_check(&asking.found->model, answer.outputs, err);
@@ -148,12 +148,14 @@ predict_answer(struct predict_context *context, const struct predict_question *q
                                  err);
     }
     if (rc == 0) {
-        rc = prepare_cache(&asking);
+        rc = predict_cache_prepare(&asking);
     }
     if (rc == 0) {
         answer.model = asking.found;
         answer.row_count = asking.matrix.row_count;
-        rc = compute(&asking, &answer);
+        asking.outputs = answer.outputs;
+        predict_batch_time(&asking);
+        rc = predict_compute(&asking, &answer);
     }
     if (rc != 0) {
         /* What is refused because it is not cached was asked for so. */
@@ -162,6 +164,7 @@ predict_answer(struct predict_context *context, const struct predict_question *q
         return rc;
     }
     count_rows(&asking, &answer);
+    predict_batch_learn(&asking);
     *out_answer = answer;
     return 0;
 }

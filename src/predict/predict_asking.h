@@ -46,7 +46,30 @@ struct asking {
     uint16_t model_tag;
     uint8_t *is_evaluated; /* one a row; NULL without a cache */
     uint64_t expires_wall_ms;
+    unsigned outputs;    /* all that are asked for */
+    unsigned part_count; /* begun so far */
+    /* Of rows that several questions may share: predict_batch.c. */
+    bool has_waited;      /* the first part has been looked up in vain, or not at all */
+    bool is_timed;        /* evaluate_ns counts */
+    bool has_hits;        /* not all was evaluated */
+    uint32_t version;     /* of the model, while it waits */
+    uint64_t batch_key;   /* of what is evaluated */
+    uint64_t evaluate_ns; /* of all parts */
 };
+
+/* predict_answer.c. Finds the model, in the registry's snapshot that lasts until predict_end(). */
+AUGURY_MUST_USE int predict_find_model(struct asking *asking);
+/* Needs the matrix. */
+AUGURY_MUST_USE int predict_cache_prepare(struct asking *asking);
+/* All parts and what follows from them; answer has model, row_count, outputs and level. */
+AUGURY_MUST_USE int predict_compute(struct asking *asking, struct predict_answer *answer);
+
+/* predict_batch.c. Before and after parts are answered: whether they are timed, and what that
+ * says. */
+void predict_batch_time(struct asking *asking);
+void predict_batch_learn(const struct asking *asking);
+/* All rows are to be evaluated. True: they have been left to question->wait->batch. */
+bool predict_batch_take(struct asking *asking);
 
 /* predict_part.c. "prediction:nfl-wp@3#0123456789abcdef:" */
 void predict_key_begin(struct row_key *key, const struct registry_model *found);

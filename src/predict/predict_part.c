@@ -268,7 +268,8 @@ part_evaluate(struct asking *asking, struct part *part, const struct part_missed
               void *scratch)
 {
     size_t rows = asking->matrix.row_count;
-    uint64_t begin_ns = part->is_timed ? clock_mono_ns() : 0;
+    bool is_timed = part->is_timed || asking->is_timed;
+    uint64_t begin_ns = is_timed ? clock_mono_ns() : 0;
     int rc = 0;
 
     if (missed->count == rows) {
@@ -276,8 +277,10 @@ part_evaluate(struct asking *asking, struct part *part, const struct part_missed
     } else {
         rc = part_evaluate_some(asking, part, missed, scratch);
     }
+    uint64_t took_ns = is_timed ? clock_mono_ns() - begin_ns : 0;
+    asking->evaluate_ns += took_ns;
     if (part->is_timed && rc == 0) {
-        part->row_ns = (clock_mono_ns() - begin_ns) / missed->count;
+        part->row_ns = took_ns / missed->count;
         cache_worth_made(part->worth, shape_of(missed->count), part->row_ns);
     } else if (part->worth != NULL) {
         part->row_ns = cache_worth_make_ns(part->worth, shape_of(missed->count));
@@ -309,22 +312,47 @@ refuse_missed(struct asking *asking, size_t missed_count)
                    missed_count, asking->matrix.row_count);
 }
 
+/* The cache has been asked before the rows waited for others, or was not to be. */
+static bool
+part_is_known(const struct asking *asking, struct part_missed *missed)
+{
+    if (!asking->has_waited || asking->part_count > 1) {
+        return false;
+    }
+    for (size_t row = 0; row < missed->count; row++) {
+        missed->rows[row] = (uint32_t)row;
+    }
+    return true;
+}
+
+/* Whether its rows are kept afterwards. */
+static bool
+part_ask_cache(struct asking *asking, struct part *part, struct part_missed *missed)
+{
+    struct predict_context *context = asking->context;
+
+    part->worth = worth_of(asking, part);
+    part->is_timed = part->worth != NULL &&
+                     (context->part_count++ % TIMED_ONE_IN == 0 ||
+                      !cache_worth_is_known(part->worth, shape_of(asking->matrix.row_count)));
+    if (part_is_known(asking, missed)) {
+        return asking->has_looked;
+    }
+    return !part_steps_aside(asking, part) && part_look_up(asking, part, missed) == 0;
+}
+
 int
 predict_part_answer(struct asking *asking, struct part *part)
 {
-    struct predict_context *context = asking->context;
     size_t rows = asking->matrix.row_count;
     struct part_missed missed = {.count = rows};
     void *scratch = NULL;
     bool is_looked_up = false;
 
+    asking->part_count++;
     int rc = part_alloc(asking, part, &scratch, &missed.rows);
     if (rc == 0 && asking->has_cache) {
-        part->worth = worth_of(asking, part);
-        part->is_timed =
-            part->worth != NULL && (context->part_count++ % TIMED_ONE_IN == 0 ||
-                                    !cache_worth_is_known(part->worth, shape_of(rows)));
-        is_looked_up = !part_steps_aside(asking, part) && part_look_up(asking, part, &missed) == 0;
+        is_looked_up = part_ask_cache(asking, part, &missed);
     }
     if (rc == 0 && is_looked_up && missed.count > 0 && asking->question->elsewhere != NULL) {
         rc = predict_elsewhere_find(asking, part, &missed);
@@ -335,6 +363,10 @@ predict_part_answer(struct asking *asking, struct part *part)
     if (missed.count > 0 && (asking->question->flags & PREDICT_ONLY_CACHED) != 0) {
         return refuse_missed(asking, missed.count);
     }
+    if (missed.count == rows && predict_batch_take(asking)) {
+        return AUGURY_MORE;
+    }
+    asking->has_hits = asking->has_hits || missed.count < rows;
     if (missed.count > 0) {
         rc = part_evaluate(asking, part, &missed, scratch);
     }
