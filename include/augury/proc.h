@@ -189,10 +189,12 @@ AUGURY_MUST_USE int proc_spawn(const struct proc_spawn *spawn, pid_t *out_pid, i
                                struct err *err);
 
 /* Back-off of one slot, a pure function of times: 0 for the first death in a healthy life, then 100
- * ms doubling to 30 s (to 1 s after a death by SIGKILL, which is never the program's own doing); a
- * life of 60 s resets it. wait_status: as waitpid() gives it. */
+ * ms doubling to 30 s; a life of 60 s resets it. A death by SIGKILL is never the program's own
+ * doing: 0 up to twice a second, and for eight in a row; beyond that 100 ms doubling to 1 s.
+ * wait_status: as waitpid() gives it. */
 struct proc_backoff {
     uint32_t failures;
+    uint32_t kill_debt_ms;
 };
 uint32_t proc_backoff_next_ms(struct proc_backoff *backoff, uint64_t lived_ms, int wait_status);
 

@@ -9,6 +9,8 @@ enum {
     BACKOFF_MAX_MS = 30000,
     BACKOFF_KILLED_MAX_MS = 1000,
     BACKOFF_HEALTHY_MS = 60000,
+    KILL_COST_MS = 500,      /* of life: whoever is killed less often than that is back at once, */
+    KILL_DEBT_MAX_MS = 4000, /* and so many times more in a row */
 };
 
 const char *
@@ -24,6 +26,19 @@ proc_state_name(enum proc_state state)
     return "unknown";
 }
 
+/* true: it is back at once, and this death is not held against it. */
+static bool
+kill_is_forgiven(struct proc_backoff *backoff, uint64_t lived_ms)
+{
+    backoff->kill_debt_ms -=
+        lived_ms < backoff->kill_debt_ms ? (uint32_t)lived_ms : backoff->kill_debt_ms;
+    if (backoff->kill_debt_ms + KILL_COST_MS > KILL_DEBT_MAX_MS) {
+        return false;
+    }
+    backoff->kill_debt_ms += KILL_COST_MS;
+    return true;
+}
+
 uint32_t
 proc_backoff_next_ms(struct proc_backoff *backoff, uint64_t lived_ms, int wait_status)
 {
@@ -35,6 +50,9 @@ proc_backoff_next_ms(struct proc_backoff *backoff, uint64_t lived_ms, int wait_s
 
     if (lived_ms >= BACKOFF_HEALTHY_MS) {
         backoff->failures = 0;
+    }
+    if (is_killed && kill_is_forgiven(backoff, lived_ms)) {
+        return 0;
     }
     if (backoff->failures > 0) {
         wait_ms = BACKOFF_FIRST_MS;

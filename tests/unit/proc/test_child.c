@@ -216,9 +216,33 @@ static void
 a_killed_process_is_back_within_a_second_however_often_it_is_killed(void)
 {
     struct proc_backoff backoff = {.failures = 20};
+    uint32_t waits_ms = 0;
 
-    CHECK_INT(proc_backoff_next_ms(&backoff, 10, SIGKILL), 1000);
+    for (int i = 0; i < 40; i++) {
+        waits_ms += proc_backoff_next_ms(&backoff, 10, SIGKILL);
+    }
+    CHECK_INT(waits_ms, 32 * 1000);
     CHECK_INT(proc_backoff_next_ms(&backoff, 10, SIGABRT), 30000);
+}
+
+static void
+a_killed_process_is_back_at_once_unless_it_is_killed_again_and_again(void)
+{
+    static const uint32_t want[] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 100, 200, 400, 800, 1000, 1000};
+    struct proc_backoff backoff = {0};
+
+    for (int i = 0; i < 100; i++) {
+        CHECK_INT(proc_backoff_next_ms(&backoff, 500, SIGKILL), 0);
+    }
+    backoff = (struct proc_backoff){0};
+    for (size_t i = 0; i < AUGURY_COUNT(want); i++) {
+        CHECK_INT(proc_backoff_next_ms(&backoff, 10, SIGKILL), want[i]);
+    }
+    /* Half a second of life is one more. */
+    CHECK_INT(proc_backoff_next_ms(&backoff, 500, SIGKILL), 0);
+    CHECK_INT(proc_backoff_next_ms(&backoff, 10, SIGKILL), 1000);
+    /* A crash is another matter, and not the first one. */
+    CHECK_INT(proc_backoff_next_ms(&backoff, 10, SIGSEGV), 12800);
 }
 
 static void
@@ -238,6 +262,7 @@ main(void)
     TAP_RUN(a_child_starts_with_default_signals_and_without_the_masters_descriptors);
     TAP_RUN(the_signal_descriptor_delivers_a_blocked_signal);
     TAP_RUN(back_off_doubles_from_100_ms_to_30_s_and_a_healthy_minute_resets_it);
+    TAP_RUN(a_killed_process_is_back_at_once_unless_it_is_killed_again_and_again);
     TAP_RUN(a_killed_process_is_back_within_a_second_however_often_it_is_killed);
     TAP_RUN(every_state_has_a_name);
     return tap_done();
