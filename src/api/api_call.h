@@ -19,6 +19,7 @@ struct api_wish {
 /* Where a rendered answer stands in the cache; begun by api_response_find(). */
 struct api_response {
     bool has_key;
+    bool takes_stale;
     uint64_t change_id; /* of the registry that the key stands for */
     uint64_t stamp;     /* of the cache, from before anything was read */
     size_t key_len;
@@ -80,7 +81,8 @@ struct api {
     uint64_t registry_change_id; /* of the registry that registry_print stands for */
     struct digest registry_print;
     enum cache_admission response_admission;
-    uint64_t random; /* for early refreshes; never 0 */
+    uint32_t response_stale_s; /* past its time a rendered answer answers while one makes it anew */
+    uint64_t random;           /* for early refreshes; never 0 */
     struct wire_gzip *gzip;
     struct buf coded; /* what was compressed last */
     struct wire_inflater *inflater;
@@ -193,6 +195,9 @@ enum api_flight_join {
 enum api_flight_join api_flight_join(struct api_call *call, uint32_t cost_us);
 /* made: what others get; NULL: it is no answer for others. is_kept: it will be in the cache. */
 struct api_made;
+/* For an answer that there is, past its time: true: make it, then api_flight_end(); false: somebody
+ * is at it. */
+bool api_flight_take(struct api_call *call, uint32_t cost_us);
 void api_flight_end(struct api_call *call, const struct api_made *made, bool is_kept);
 /* What the parked ones wait for may be there. From the loop, not within a handler. */
 void api_flights_look(struct api *api);

@@ -187,18 +187,43 @@ join_other(struct api_call *call, uint32_t lease_ms)
     return may_come && park(call, lease_ms) ? API_FLIGHT_PARKED : API_FLIGHT_GO;
 }
 
+static enum cache_flight
+flight_begin(struct api_call *call, uint32_t lease_ms)
+{
+    struct cache *cache = call->api->options.cache;
+    struct digest key = cache_digest(cache, bytes_of(call->response.key, call->response.key_len));
+
+    return cache_flight_begin(cache, &key, clock_mono_ms(), lease_ms, &call->flight.lease);
+}
+
+bool
+api_flight_take(struct api_call *call, uint32_t cost_us)
+{
+    struct api_flight *flight = &call->flight;
+
+    if (flight->is_owner || flight->is_late) {
+        return true;
+    }
+    switch (flight_begin(call, lease_ms_of(cost_us))) {
+    case CACHE_FLIGHT_OWNER: flight->is_owner = true; return true;
+    case CACHE_FLIGHT_ALONE: return true;
+    case CACHE_FLIGHT_WAITER:
+    case CACHE_FLIGHT_FAILED: break;
+    }
+    return false;
+}
+
 enum api_flight_join
 api_flight_join(struct api_call *call, uint32_t cost_us)
 {
     struct api_flight *flight = &call->flight;
-    struct cache *cache = call->api->options.cache;
 
-    if (cost_us < WORTH_US || flight->is_late || cache == NULL || !call->response.has_key) {
+    if (cost_us < WORTH_US || flight->is_late || flight->is_owner ||
+        call->api->options.cache == NULL || !call->response.has_key) {
         return API_FLIGHT_GO;
     }
-    struct digest key = cache_digest(cache, bytes_of(call->response.key, call->response.key_len));
     uint32_t lease_ms = lease_ms_of(cost_us);
-    switch (cache_flight_begin(cache, &key, clock_mono_ms(), lease_ms, &flight->lease)) {
+    switch (flight_begin(call, lease_ms)) {
     case CACHE_FLIGHT_OWNER: flight->is_owner = true; return API_FLIGHT_GO;
     case CACHE_FLIGHT_WAITER: return join_other(call, lease_ms);
     case CACHE_FLIGHT_ALONE:

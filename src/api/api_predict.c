@@ -474,6 +474,7 @@ api_answer_question(struct api_call *call, const struct api_dialect *dialect, vo
         stats_add(api->slot, STATS_PREDICT_REQUESTS, 1);
         stats_add(api->slot, STATS_PREDICT_ERRORS, 1);
         status = dialect->refuse(call, rc);
+        api_flight_end(call, NULL, false); /* it may own what is to be made anew */
     }
     if (status != API_LATER) {
         stats_observe(api->slot, STATS_PREDICT_SECONDS, clock_mono_ns() - begin_ns);

@@ -231,7 +231,8 @@ lookup(struct api_call *call, enum api_coding coding, struct cache_hit *out_hit,
     struct cache_query query = {.class = CACHE_RESPONSE,
                                 .key = key_for(call, coding),
                                 .now_wall_ms = call->now_wall_ms,
-                                .arena = &api->arena};
+                                .arena = &api->arena,
+                                .takes_stale = call->response.takes_stale};
     bool is_found = cache_get(api->options.cache, &query, out_hit) == 0 &&
                     is_young_enough(call, out_hit) &&
                     value_read(call, out_hit->value, coding, out_rendered);
@@ -255,6 +256,7 @@ twin_make(struct api_call *call, const struct cache_hit *hit, struct rendered *r
     struct cache_item item = {.created_wall_ms = hit->created_wall_ms,
                               .expires_wall_ms = hit->expires_wall_ms,
                               .stamp = hit->stamp,
+                              .stale_s = hit->stale_s,
                               .cost_us = hit->cost_us};
     memcpy(item.tags, hit->tags, sizeof(item.tags));
     (void)keep(call, &item, rendered);
@@ -264,7 +266,7 @@ twin_make(struct api_call *call, const struct cache_hit *hit, struct rendered *r
 static void
 answer_from(struct api_call *call, const struct cache_hit *hit, const struct rendered *rendered)
 {
-    struct api_freshness freshness = {.x_cache = API_CACHE_HIT,
+    struct api_freshness freshness = {.x_cache = hit->is_stale ? API_CACHE_STALE : API_CACHE_HIT,
                                       .tag = rendered->tag,
                                       .created_wall_ms = hit->created_wall_ms,
                                       .expires_wall_ms = hit->expires_wall_ms};
@@ -273,6 +275,7 @@ answer_from(struct api_call *call, const struct cache_hit *hit, const struct ren
     api_put_freshness(call->answer->headers, &freshness, call->now_wall_ms);
     stats_add(stats, STATS_PREDICT_REQUESTS, 1);
     stats_add(stats, STATS_PREDICT_ROWS, rendered->row_count);
+    stats_add(stats, STATS_PREDICT_STALE, hit->is_stale ? 1 : 0);
 }
 
 void
@@ -312,6 +315,16 @@ is_due(struct api_call *call, const struct cache_hit *hit)
     return !call->wish.is_only_if_cached && api_is_early(&early, &call->api->random);
 }
 
+/* Of those that find it past its time one makes it anew; it answers the others meanwhile. */
+static bool
+is_to_be_made(struct api_call *call, const struct cache_hit *hit)
+{
+    if (hit->is_stale) {
+        return !call->wish.is_only_if_cached && api_flight_take(call, hit->cost_us);
+    }
+    return is_due(call, hit);
+}
+
 static bool
 find_kept(struct api_call *call)
 {
@@ -319,12 +332,15 @@ find_kept(struct api_call *call)
     struct rendered rendered;
     bool is_in_arena;
 
+    call->response.takes_stale = call->api->response_stale_s > 0;
     if (!lookup(call, API_IDENTITY, &hit, &rendered, &is_in_arena)) {
         return false;
     }
-    if (is_due(call, &hit)) {
+    if (is_to_be_made(call, &hit)) {
         return false;
     }
+    /* The twin of one that has been made anew is another answer. */
+    call->response.takes_stale = hit.is_stale;
     size_t len = rendered.body.len;
     if (api_coding_for(call, len) == API_GZIP) {
         struct cache_hit twin_hit;
@@ -393,6 +409,7 @@ api_response_keep(struct api_call *call, const struct api_made *made)
     struct cache_item item = {.created_wall_ms = made->created_wall_ms,
                               .expires_wall_ms = made->expires_wall_ms,
                               .stamp = call->response.stamp,
+                              .stale_s = call->api->response_stale_s,
                               .cost_us = made->cost_us,
                               .tags = {made->tag}};
     struct rendered rendered = {.body = made->content,

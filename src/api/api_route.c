@@ -289,6 +289,8 @@ api_new(const struct api_options *options, struct api **out_api, struct err *err
     }
     api->random = (clock_mono_ns() << 1) | 1;
     api->response_admission = cache_admission_of(options->conf->cache.response_admission);
+    api->response_stale_s =
+        options->conf->cache.classes[CONF_CACHE_RESPONSE].stale_while_revalidate_s;
     if (api_batch_init(api) != 0) {
         api_free(&api);
         return err_set(err, AUGURY_ERR_NOMEM, "no_memory", "no memory for rows that wait");

@@ -26,8 +26,15 @@ enum { YEAR_S = 31536000 };
     "always: all; second: those that come a second time; auto: at once what took 50 us to make, "  \
     "1,000 others a second of each worker, and the rest when it comes a second time."
 
-/* The six options that every class of cache entries has. */
-#define CACHE_CLASS(name, id, memory, redis, disk, enabled_alias, ttl_alias)                       \
+/* Of a class that machines can share. */
+#define CACHE_CLASS_REDIS(name, id, life)                                                          \
+    {                                                                                              \
+        "cache." name, "redis_ttl", CONF_SECONDS, PLACE(cache.classes[id].redis_ttl_s), life, 0,   \
+            YEAR_S, NULL, NULL, "Life of an entry in redis; 0: it is not kept there."              \
+    }
+
+/* The options that every class of cache entries has. */
+#define CACHE_CLASS(name, id, memory, disk, enabled_alias, ttl_alias)                              \
     {"cache." name,                                                                                \
      "enabled",                                                                                    \
      CONF_BOOL,                                                                                    \
@@ -40,11 +47,6 @@ enum { YEAR_S = 31536000 };
      "Whether entries of this class are cached."},                                                 \
         {"cache." name, "ttl", CONF_SECONDS, PLACE(cache.classes[id].ttl_s), memory, 1,            \
          YEAR_S,        NULL,  ttl_alias,    "Life of an entry in memory."},                       \
-        {"cache." name, "redis_ttl",                                                               \
-         CONF_SECONDS,  PLACE(cache.classes[id].redis_ttl_s),                                      \
-         redis,         0,                                                                         \
-         YEAR_S,        NULL,                                                                      \
-         NULL,          "Life of an entry in redis; 0: it is not kept there."},                    \
         {"cache." name, "disk_ttl",                                                                \
          CONF_SECONDS,  PLACE(cache.classes[id].disk_ttl_s),                                       \
          disk,          0,                                                                         \
@@ -126,8 +128,9 @@ const struct conf_option conf_options[] = {
     {"cache", "ring", CONF_SIZE, PLACE(cache.ring_bytes), "1MiB", 64 * KIB, 64 * MIB, NULL, NULL,
      "Room of each worker for entries on their way to the supervisor."},
 
-    CACHE_CLASS("prediction", CONF_CACHE_PREDICTION, "60s", "1h", "1d", "ENABLE_PREDICTION_CACHING",
+    CACHE_CLASS("prediction", CONF_CACHE_PREDICTION, "60s", "1d", "ENABLE_PREDICTION_CACHING",
                 "PREDICTION_CACHE_TTL"),
+    CACHE_CLASS_REDIS("prediction", CONF_CACHE_PREDICTION, "1h"),
     {"cache.prediction", "decimals", CONF_NUMBER, PLACE(cache.prediction_decimals), "255", 0, 255,
      NULL, NULL, "Features are rounded to so many decimals for the key; 255: not at all."},
     {"cache.prediction", "admission", CONF_TEXT, PLACE(cache.prediction_admission), "auto", 1, 7,
@@ -141,15 +144,19 @@ const struct conf_option conf_options[] = {
      "Whether a prediction's row, if it has at most 1 KiB, is kept beside it: without rows a new "
      "version takes over with a cold cache."},
 
-    CACHE_CLASS("feature", CONF_CACHE_FEATURE, "5min", "1h", "1d", "ENABLE_FEATURE_CACHING",
+    CACHE_CLASS("feature", CONF_CACHE_FEATURE, "5min", "1d", "ENABLE_FEATURE_CACHING",
                 "FEATURE_CACHE_TTL"),
-    CACHE_CLASS("lineup", CONF_CACHE_LINEUP, "30s", "5min", "1h", NULL, NULL),
-    CACHE_CLASS("model", CONF_CACHE_MODEL, "1h", "1d", "7d", NULL, NULL),
-    CACHE_CLASS("response", CONF_CACHE_RESPONSE, "1h", "0s", "0s", "ENABLE_RESPONSE_CACHING",
+    CACHE_CLASS_REDIS("feature", CONF_CACHE_FEATURE, "1h"),
+    CACHE_CLASS("lineup", CONF_CACHE_LINEUP, "30s", "1h", NULL, NULL),
+    CACHE_CLASS_REDIS("lineup", CONF_CACHE_LINEUP, "5min"),
+    CACHE_CLASS("model", CONF_CACHE_MODEL, "1h", "7d", NULL, NULL),
+    CACHE_CLASS_REDIS("model", CONF_CACHE_MODEL, "1d"),
+    CACHE_CLASS("response", CONF_CACHE_RESPONSE, "1h", "0s", "ENABLE_RESPONSE_CACHING",
                 "RESPONSE_CACHE_TTL"),
     {"cache.response", "admission", CONF_TEXT, PLACE(cache.response_admission), "auto", 1, 7,
      ADMISSIONS, NULL, "Which whole answers are kept: " ADMISSION_HELP},
-    CACHE_CLASS("object", CONF_CACHE_OBJECT, "1d", "1d", "1d", NULL, NULL),
+    CACHE_CLASS("object", CONF_CACHE_OBJECT, "1d", "1d", NULL, NULL),
+    CACHE_CLASS_REDIS("object", CONF_CACHE_OBJECT, "1d"),
     {"cache.object", "writable", CONF_BOOL, PLACE(cache.is_object_writable), "no", 0, 1, NULL, NULL,
      "Whether whoever reaches a listener may put and delete objects."},
 

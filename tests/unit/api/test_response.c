@@ -451,6 +451,60 @@ an_answer_is_as_old_as_the_oldest_of_its_rows_and_ends_with_it(void)
     CHECK_CONTAINS(reply.headers, "X-Cache: MISS\r\nCache-Control: max-age=60\r\n");
 }
 
+/* ---- past its time --------------------------------------------------------------------------- */
+
+static void
+key_take(void *arg, struct bytes text, struct bytes value, unsigned asked)
+{
+    (void)value;
+    (void)asked;
+    snprintf(arg, CACHE_KEY_TEXT_MAX + 1, "%.*s", (int)text.len, (const char *)text.data);
+}
+
+/* While somebody makes it anew, as another process does. */
+static void
+an_answer_past_its_time_is_sent_while_one_request_makes_it_anew(void)
+{
+    struct conf_cache_class *class = &conf->cache.classes[CONF_CACHE_RESPONSE];
+    struct conf_cache_class before = *class;
+    char key[CACHE_KEY_TEXT_MAX + 1] = "";
+    struct cache_lease lease;
+
+    class->ttl_s = 1;
+    api->response_stale_s = 60;
+    ask_first(question(ROW));
+    struct reply reply = send_request(question(ROW));
+    CHECK_CONTAINS(reply.headers, "X-Cache: HIT\r\nAge: 0\r\nCache-Control: max-age=1\r\n");
+    CHECK_INT(cache_hottest(world.cache, CACHE_RESPONSE, key_take, key, 1), 0);
+    CHECK(key[0] != '\0');
+    usleep(1100000);
+
+    /* Another one is at it. */
+    struct digest digest = cache_digest(world.cache, bytes_of_text(key));
+    CHECK_INT(cache_flight_begin(world.cache, &digest, clock_mono_ms(), 5000, &lease),
+              CACHE_FLIGHT_OWNER);
+    uint64_t parsed = world_count(&world, STATS_PREDICT_SECONDS);
+    uint64_t stale = world_count(&world, STATS_PREDICT_STALE);
+    reply = send_request(question(ROW));
+    CHECK_INT(reply.status, 200);
+    CHECK_CONTAINS(reply.headers, "X-Cache: STALE\r\nAge: 1\r\nCache-Control: max-age=1\r\n");
+    CHECK_INT(world_count(&world, STATS_PREDICT_SECONDS), parsed);
+    CHECK_INT(world_count(&world, STATS_PREDICT_STALE), stale + 1);
+    /* Nobody is, any more: the next request makes it, and those after it have a fresh one. */
+    cache_flight_publish(world.cache, &lease, AUGURY_NOT_FOUND, bytes_of(NULL, 0));
+    reply = send_request(question(ROW));
+    CHECK(strstr(reply.headers, "STALE") == NULL);
+    CHECK_INT(world_count(&world, STATS_PREDICT_SECONDS), parsed + 1);
+    world_commit(&world, clock_wall_ms());
+    reply = send_request(question(ROW));
+    CHECK_CONTAINS(reply.headers, "X-Cache: HIT\r\n");
+    CHECK_INT(world_count(&world, STATS_PREDICT_SECONDS), parsed + 1);
+
+    *class = before;
+    api->response_stale_s = 0;
+    world_flush(&world);
+}
+
 /* ---- the registry ---------------------------------------------------------------------------- */
 
 static void
@@ -590,6 +644,7 @@ main(void)
     TAP_RUN(use_cache_false_is_never_kept);
     TAP_RUN(a_condition_does_not_keep_a_post_from_its_answer);
     TAP_RUN(an_answer_is_as_old_as_the_oldest_of_its_rows_and_ends_with_it);
+    TAP_RUN(an_answer_past_its_time_is_sent_while_one_request_makes_it_anew);
     TAP_RUN(a_label_that_moves_is_followed_by_the_very_next_answer);
     TAP_RUN(what_a_former_registry_answered_is_found_again_when_it_is_the_same);
     TAP_RUN(a_model_that_goes_is_not_answered_from_the_cache);
