@@ -183,14 +183,16 @@ is_invalidated(const struct cache_redis *redis, const struct cache_item *item)
            atomic_load_explicit(&redis->invalid->retired, memory_order_acquire) > item->stamp;
 }
 
-/* The hit goes into memory too, for as long as its class lives there. A row's key in memory is not
- * the one that machines share: who asked for it puts it there. */
+/* The hit goes into memory too, for as long as its class lives there; what was put here since the
+ * question was sent is newer, and stays. A row's key in memory is not the one that machines share:
+ * who asked for it puts it there. */
 static void
 promote(struct cache_redis *redis, struct cache_item item, uint64_t now_wall_ms)
 {
     uint64_t until = now_wall_ms + (uint64_t)redis->memory_ttl_s[item.class] * 1000;
 
     item.expires_wall_ms = until < item.expires_wall_ms ? until : item.expires_wall_ms;
+    item.is_copy = true;
     if (redis->cache != NULL && item.class != CACHE_PREDICTION) {
         (void)cache_put(redis->cache, &item); /* a drop is counted there */
     }

@@ -224,6 +224,43 @@ an_entry_put_is_found_again_and_comes_into_memory(void)
     world_end(&w);
 }
 
+/* The old value was on its way here when the new one was put. */
+static void
+a_value_from_redis_takes_no_newer_ones_place(void)
+{
+    struct world w;
+    struct redis_real server;
+    struct told told = {0};
+    struct cache_hit hit;
+    uint64_t ticket = 0;
+
+    CHECK(world_begin(&w));
+    if (!redis_real_start(&server, w.c.dir, NULL)) {
+        world_end(&w);
+        SKIP("no redis-server");
+    }
+    CHECK(world_client(&w, server.address, ""));
+    CHECK(wait_up(&w, true, 5000));
+    struct cache_item item = item_of("object:a", "old");
+    cache_redis_put(w.redis, &item, 0);
+    CHECK(wait_counted(&w, STATS_REDIS_PUTS, 1));
+    CHECK_INT(ask(&w, "object:a", &told), 0);
+    item.value = bytes_of_text("new");
+    CHECK_INT(cache_order(w.c.cache, CACHE_ORDER_PUT, &item, 0, &ticket), 0);
+    CHECK_INT(case_drain(&w.c), 0);
+    CHECK(wait_told(&w, &told, 1));
+    CHECK_TEXT(told.value[0], "old");
+    CHECK_INT(case_drain(&w.c), 0);
+    struct cache_query query = {
+        .class = CACHE_OBJECT, .key = item.key, .now_wall_ms = clock_wall_ms()};
+    CHECK_INT(cache_snapshot_begin(w.c.cache), 0);
+    CHECK_INT(cache_get(w.c.cache, &query, &hit), 0);
+    CHECK(bytes_equal_text(hit.value, "new"));
+    cache_snapshot_end(w.c.cache);
+    redis_real_stop(&server);
+    world_end(&w);
+}
+
 static void
 many_keys_are_asked_in_one_command_and_told_in_order(void)
 {
@@ -625,6 +662,7 @@ int
 main(void)
 {
     TAP_RUN(an_entry_put_is_found_again_and_comes_into_memory);
+    TAP_RUN(a_value_from_redis_takes_no_newer_ones_place);
     TAP_RUN(many_keys_are_asked_in_one_command_and_told_in_order);
     TAP_RUN(a_class_without_a_time_in_redis_is_neither_put_nor_asked);
     TAP_RUN(an_entry_lives_no_longer_than_it_is_told);
