@@ -100,6 +100,12 @@ struct net_answer {
     struct bytes ready; /* stands for body when it has data; borrowed until the turn ends */
     bool is_closing;    /* close after this answer */
     bool is_wanted;     /* a refusal that the request asked for: counted with those of clients */
+    /* Or NULL: the body is not whole, it goes on with what more() appends to piece, asked for as
+     * the client takes it, never within a handler. 0: there is more; AUGURY_END: that was the last;
+     * < 0: the connection is cut. on_end() is called once, whatever happens. */
+    int (*more)(void *more_arg, struct buf *piece);
+    void (*on_end)(void *more_arg);
+    void *more_arg;
 };
 
 struct net_peer {

@@ -43,6 +43,8 @@ enum predict_flags {
     PREDICT_IGNORE_UNKNOWN = 1 << 1,
     /* A row that is not in the cache is not evaluated but refused: "not_cached". */
     PREDICT_ONLY_CACHED = 1 << 2,
+    /* More of a question that has been counted. */
+    PREDICT_CONTINUED = 1 << 3,
 };
 
 enum { PREDICT_NOT_ROUNDED = 255 };
@@ -96,7 +98,7 @@ struct predict_wait {
     size_t member; /* private */
 };
 
-/* Exactly one of features, rows, data is set. */
+/* Exactly one of features, rows, data, table is set. */
 struct predict_question {
     struct bytes model;
     struct bytes selector;             /* "", a version or a label */
@@ -105,8 +107,11 @@ struct predict_question {
     const struct wire_value
         *columns; /* array of names, with data; NULL: the model's features in order */
     const struct wire_value *data; /* array of arrays */
-    unsigned outputs;              /* enum predict_outputs; 0: prediction */
-    unsigned flags;                /* enum predict_flags */
+    /* Rows as a file has them (predict_file_open), read with memory of their own; set: its content
+     * has data. Errors are at "body:LINE, column NAME". */
+    struct rows_options table;
+    unsigned outputs; /* enum predict_outputs; 0: prediction */
+    unsigned flags;   /* enum predict_flags */
     /* Beside those, or beside the prediction. PREDICT_INTERVAL here is a spread where the model has
      * that alone. */
     unsigned also;
@@ -288,12 +293,18 @@ struct predict_file_options {
     const char *const *extras;
     size_t extra_count;
     bool is_ignoring_unknown; /* other columns that are no features are left out */
+    bool is_request;          /* messages tell what a request can do about it */
+    bool is_rounded;          /* floats have so many decimals at most */
+    uint32_t decimals;
 };
 /* Errors have file and line, and column where there is one. */
 AUGURY_MUST_USE int predict_file_open(const struct model *model,
                                       const struct predict_file_options *options,
                                       struct predict_file **out_file, struct err *err);
 void predict_file_close(struct predict_file **file);
+/* Of a file that is in memory, at most how many rows it has: what an array says, or a text's
+ * lines. */
+uint64_t predict_file_rows_max(const struct predict_file *file);
 /* The next row: feature_count of the model's numbers, NaN what is missing. AUGURY_END after the
  * last. */
 AUGURY_MUST_USE int predict_file_next(struct predict_file *file, void *out_row, struct err *err);

@@ -22,6 +22,8 @@ struct rows_options {
     bool has_header;       /* csv, tsv: the first line names the columns */
     unsigned skip_columns; /* csv, tsv: leading columns that are dropped, of the header too */
     size_t line_max_bytes; /* 0: 16 MiB */
+    size_t cells_max;      /* of a row; 0: any number */
+    bool is_vector_row;    /* npy: an array of one dimension is one row, not one column */
     /* data not NULL: what stands in the file, which is not opened; it outlives the reader. */
     struct bytes content;
 };
@@ -46,10 +48,14 @@ struct rows_cell {
 /* The next row. AUGURY_END after the last. Lines that are empty are skipped in libsvm; in csv and
  * tsv an empty line is a row of one empty cell when the header (or the first row) has one column,
  * and skipped otherwise. LibSVM: the label (first field), `qid:` and comments after # go. npy:
- * float32 or float64, little-endian, in C order, of one or two dimensions. msgpack: rows, which are
+ * float32, float64, integers and booleans of either byte order, of one or two dimensions; column by
+ * column (Fortran order) only of content in memory. msgpack: rows, which are
  * arrays or maps, and arrays of rows, one after another. */
 AUGURY_MUST_USE int rows_next(struct rows_reader *reader, const struct rows_cell **out_cells,
                               size_t *out_count, struct err *err);
+/* Of content in memory, at most how many rows follow the header: what an array says that it has, or
+ * a text's lines. */
+uint64_t rows_count_max(const struct rows_reader *reader);
 uint64_t rows_line(const struct rows_reader *reader);  /* line number of the last row, from 1 */
 bool rows_are_named(const struct rows_reader *reader); /* the last row's cells have names */
 const char *rows_unit(
@@ -73,6 +79,7 @@ void rows_feed(struct rows_reader *reader, struct buf *block, uint64_t line);
 
 enum rows_npy_type { ROWS_NPY_F4, ROWS_NPY_F8, ROWS_NPY_U4 };
 enum { ROWS_NPY_HEADER_BYTES = 128 };
-/* ROWS_NPY_HEADER_BYTES, whatever the numbers are; the rows follow, little-endian. */
+/* ROWS_NPY_HEADER_BYTES, whatever the numbers are; the rows follow, little-endian. column_count 0:
+ * of one dimension, a number a row. */
 void rows_put_npy_header(enum rows_npy_type type, uint64_t row_count, size_t column_count,
                          struct buf *buf);

@@ -328,7 +328,7 @@ api_put_row(struct wire_writer *writer, const struct predict_answer *answer, siz
 }
 
 void
-api_put_answer(struct wire_writer *writer, const struct predict_answer *answer)
+api_answer_begin(struct wire_writer *writer, const struct predict_answer *answer)
 {
     wire_object(writer, 3);
     wire_key(writer, "model");
@@ -337,9 +337,11 @@ api_put_answer(struct wire_writer *writer, const struct predict_answer *answer)
     api_put_version(writer, answer->model->entry.version);
     wire_key(writer, "predictions");
     wire_array(writer, (uint32_t)answer->row_count);
-    for (size_t row = 0; row < answer->row_count; row++) {
-        api_put_row(writer, answer, row);
-    }
+}
+
+void
+api_answer_end(struct wire_writer *writer)
+{
     wire_end(writer);
     wire_end(writer);
 }

@@ -26,7 +26,7 @@ struct waiting {
     struct api_wish wish;
     struct api_flight flight;
     struct api_response response;
-    enum wire_format body_format;
+    enum api_form body_form;
     uint64_t now_wall_ms;
     uint64_t own_ns; /* what was spent before it waited */
 };
@@ -108,7 +108,7 @@ api_batch_join(struct api_call *call, const struct api_asked *asked,
         .wish = call->wish,
         .flight = call->flight,
         .response = call->response,
-        .body_format = call->body_format,
+        .body_form = call->body_form,
         .now_wall_ms = call->now_wall_ms,
         .own_ns = clock_mono_ns() - asked->begin_ns,
     };
@@ -146,7 +146,7 @@ answer_one(struct api_batch *batch, struct waiting *waiting)
     call->wish = waiting->wish;
     call->flight = waiting->flight;
     call->response = waiting->response;
-    call->body_format = waiting->body_format;
+    api_call_body_form(call, waiting->body_form);
     call->now_wall_ms = waiting->now_wall_ms;
     int rc = predict_batch_answer(batch->rows, &waiting->wait, &api->arena, &answer, &call->err);
     uint64_t begin_ns = waiting->asked.begin_ns;

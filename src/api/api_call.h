@@ -8,6 +8,17 @@
 
 #include "augury/api.h"
 
+/* Of bodies of requests and answers. */
+enum api_form {
+    API_FORM_JSON = 1 << 0,
+    API_FORM_MSGPACK = 1 << 1,
+    API_FORM_CSV = 1 << 2,
+    API_FORM_NPY = 1 << 3,
+    API_FORM_NDJSON = 1 << 4,
+    API_FORM_TEXT = 1 << 5,
+    API_FORM_BYTES = 1 << 6, /* any type */
+};
+
 /* What a request's Cache-Control wants (RFC 9111 5.2.1). */
 struct api_wish {
     bool is_no_cache;
@@ -43,8 +54,10 @@ struct api_call {
     const struct net_peer *peer;   /* NULL once the call has been put off */
     struct bytes parameter;        /* what stands for {…} in the route's pattern, decoded */
     struct bytes parameter2;       /* the same of a second one, or empty */
-    enum wire_format body_format;
-    struct wire_writer writer;
+    enum api_form body_form;
+    enum wire_format body_format; /* of a document: that of body_form */
+    enum api_form form;           /* of the answer */
+    struct wire_writer writer;    /* of a document; of errors in every form */
     uint64_t now_wall_ms;
     struct api_wish wish;
     struct api_response response;
@@ -55,6 +68,7 @@ struct api_call {
     struct err err;
 };
 
+enum { API_STREAMED_MAX = 256 * 1024 * 1024 }; /* what answers in pieces may hold of a worker */
 enum { API_PARAMETERS_MAX = 2, API_PARAMETER_MAX = 512 };
 
 /* Orders to the cache's keeper that something waits for, oldest first: api_order.c. */
@@ -89,6 +103,7 @@ struct api {
     struct buf decoded;        /* the body of the request at hand, when it was compressed */
     struct api_parked *parked; /* calls that wait for another process: api_flight.c */
     size_t parked_bytes;
+    size_t streamed_bytes;  /* held by answers in pieces */
     struct net_timer *tick; /* while anything waits for another process */
     struct api_orders orders;
     struct api_fetches *fetches;     /* or NULL: nothing is ever fetched; api_fetch.c */
@@ -107,8 +122,11 @@ enum { API_LATER = 0 }; /* api_call_later() has been called: the answer comes by
 /* The frame of a call: nothing decided yet, an error would be JSON. */
 void api_call_init(struct api_call *call, struct api *api, const struct http_request *request,
                    struct net_answer *answer);
-/* The answer's form. */
+/* The answer's form: a document, or any. Errors are documents, JSON unless the form is
+ * MessagePack. */
 void api_call_form(struct api_call *call, enum wire_format format);
+void api_call_form_any(struct api_call *call, enum api_form form);
+void api_call_body_form(struct api_call *call, enum api_form form);
 /* Between requests: what they took goes back to the system as far as it was much. */
 void api_arena_trim(struct api *api);
 /* What every answer gets when its document is written. */
@@ -158,6 +176,8 @@ struct api_dialect {
     unsigned (*refuse)(struct api_call *call, int rc);
     /* Whether path, query and body alone tell what is asked; NULL: they do. */
     bool (*is_repeatable)(const struct api_call *call);
+    /* Whether the answer can be put; NULL: any can. */
+    int (*check)(struct api_call *call, const struct predict_answer *answer);
 };
 /* A handler's all: a rendered answer, or question, rows, answer. decode may clear
  * call->response.has_key: the answer is then not kept. */
@@ -165,6 +185,16 @@ unsigned api_answer_question(struct api_call *call, const struct api_dialect *di
 /* An option by its name ("outputs", "level", …). AUGURY_NOT_FOUND: there is none of that name. */
 AUGURY_MUST_USE int api_question_option(struct predict_question *question,
                                         const struct wire_pair *pair, struct err *err);
+/* All of them from the query, for bodies of rows alone: api_query.c. */
+AUGURY_MUST_USE int api_question_query(struct api_call *call, struct predict_question *question);
+int api_question_refuse_option(struct bytes name, struct err *err); /* "unknown_option" */
+/* What Cache-Control wants. */
+void api_question_wish(const struct api_call *call, struct predict_question *question);
+/* Rows of a body in CSV or numpy's form. */
+void api_question_table(const struct api_call *call, enum api_form form,
+                        struct predict_question *question);
+/* application/x-ndjson: api_lines.c. */
+unsigned api_post_lines(struct api_call *call);
 
 /* ---- answers that come later: api_later.c ---------------------------------------------------- */
 
@@ -236,6 +266,8 @@ size_t api_elsewhere_list(const struct api *api, struct bytes *out_keys, struct 
 
 /* ---- errors ---------------------------------------------------------------------------------- */
 
+/* {"error","code","at"} */
+void api_put_error(struct wire_writer *writer, const struct err *err);
 /* Writes call->err as the whole body and returns the status that suits rc. */
 unsigned api_refuse(struct api_call *call, int rc);
 /* As api_refuse(), with a status that no code of ours stands for (404 of a route, 405, 415). */
@@ -257,8 +289,8 @@ void api_put_sizing(struct wire_writer *writer, const struct cache_board *board,
 
 /* ---- forms ----------------------------------------------------------------------------------- */
 
-/* Finds the body's and the answer's format by Content-Type and Accept. 0, or the status of a
- * refusal that has been written. */
+/* Finds the body's and the answer's form by Content-Type and Accept, of those that the route has.
+ * 0, or the status of a refusal that has been written. */
 unsigned api_negotiate(struct api_call *call);
 /* The body's coding alone, for a handler that knows other types: call->body is what it was made of,
  * until the next call's. */
@@ -363,8 +395,21 @@ void api_put_models(struct wire_writer *writer, struct registry *registry);
  * warning: what the one who asks should know, or NULL. */
 void api_put_model(struct wire_writer *writer, const struct registry *registry,
                    const struct registry_model *model, const char *warning);
-/* The rows of an answer, with the model and version that gave it. */
-void api_put_answer(struct wire_writer *writer, const struct predict_answer *answer);
+/* The rows of an answer in call->form, with the model and version that gave it where that is a
+ * document: whole, or the first of them, and the others as the client takes them (api_stream.c). */
+void api_put_answer(struct api_call *call, const struct predict_answer *answer);
+void api_put_rows(struct wire_writer *writer, enum api_form form,
+                  const struct predict_answer *answer);
+/* What stands before and behind the rows of a document. */
+void api_answer_begin(struct wire_writer *writer, const struct predict_answer *answer);
+void api_answer_end(struct wire_writer *writer);
+/* An answer as columns, in CSV or as numpy's array: api_columns.c. What has none is refused:
+ * "no_such_output". */
+AUGURY_MUST_USE int api_columns_check(const struct predict_answer *answer, enum api_form form,
+                                      struct err *err);
+void api_columns_begin(const struct predict_answer *answer, enum api_form form, struct buf *out);
+void api_columns_put_row(const struct predict_answer *answer, enum api_form form, size_t row,
+                         struct buf *out);
 /* One row as an object; or, where there is one output alone, its value. */
 void api_put_row(struct wire_writer *writer, const struct predict_answer *answer, size_t row);
 void api_put_row_value(struct wire_writer *writer, const struct predict_answer *answer, size_t row);

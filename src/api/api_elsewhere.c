@@ -18,7 +18,7 @@ struct api_elsewhere {
     struct api *api;
     struct api_later *later;
     api_handler_fn *handler;
-    enum wire_format body_format;
+    enum api_form body_form;
     struct api_flight flight;
     enum cache_class class;
     struct bytes body;
@@ -71,7 +71,7 @@ elsewhere_new(struct api_call *call, enum cache_class class, const struct bytes 
     *elsewhere = (struct api_elsewhere){
         .api = call->api,
         .handler = call->handler,
-        .body_format = call->body_format,
+        .body_form = call->body_form,
         .class = class,
         .count = count,
         .keys = calloc(count, sizeof(*elsewhere->keys)),
@@ -109,7 +109,7 @@ answer(struct api_elsewhere *elsewhere)
     call->flight = elsewhere->flight;
     call->flight.is_late = true;
     call->body = elsewhere->body;
-    call->body_format = elsewhere->body_format;
+    api_call_body_form(call, elsewhere->body_form);
     call->handler = elsewhere->handler;
     api->elsewhere = elsewhere;
     api->is_handling = true;

@@ -26,22 +26,26 @@ status_of(int rc)
     return 500;
 }
 
+void
+api_put_error(struct wire_writer *writer, const struct err *err)
+{
+    wire_object(writer, 3);
+    wire_key(writer, "error");
+    wire_put_text(writer, err->reason);
+    wire_key(writer, "code");
+    wire_put_text(writer, err->code);
+    wire_key(writer, "at");
+    wire_put_text(writer, err->at);
+    wire_end(writer);
+}
+
+/* A document, whatever form the answer was to have. */
 static unsigned
 refuse(struct api_call *call, unsigned status)
 {
-    struct buf *body = call->answer->body;
-    struct wire_writer *writer = &call->writer;
-
-    buf_reset(body);
-    wire_writer_init(writer, writer->format, body);
-    wire_object(writer, 3);
-    wire_key(writer, "error");
-    wire_put_text(writer, call->err.reason);
-    wire_key(writer, "code");
-    wire_put_text(writer, call->err.code);
-    wire_key(writer, "at");
-    wire_put_text(writer, call->err.at);
-    wire_end(writer);
+    buf_reset(call->answer->body);
+    api_call_form(call, call->writer.format);
+    api_put_error(&call->writer, &call->err);
     if (status == 503) {
         buf_put_text(call->answer->headers, "Retry-After: 1\r\n");
     }

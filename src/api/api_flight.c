@@ -28,7 +28,7 @@ struct api_parked {
     struct api_parked *next;
     struct api_later *later;
     unsigned (*handler)(struct api_call *call);
-    enum wire_format body_format;
+    enum api_form body_form;
     struct cache_lease lease;
     uint32_t lease_ms;
     uint64_t give_up_mono_ms;
@@ -149,7 +149,7 @@ park(struct api_call *call, uint32_t lease_ms)
     *parked = (struct api_parked){
         .later = later,
         .handler = call->handler,
-        .body_format = call->body_format,
+        .body_form = call->body_form,
         .lease = call->flight.lease,
         .lease_ms = lease_ms,
         .give_up_mono_ms = clock_mono_ms() + lease_ms + GIVE_UP_MS,
@@ -242,7 +242,7 @@ status_by_handler(struct api_call *call, const struct api_parked *parked,
     struct api *api = call->api;
 
     call->body = bytes_of(parked->text + parked->key_len, parked->body_len);
-    call->body_format = parked->body_format;
+    api_call_body_form(call, parked->body_form);
     call->handler = parked->handler;
     call->flight.is_late = true;
     if (own != NULL) {

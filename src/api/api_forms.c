@@ -1,27 +1,39 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * api_forms.c - which form a body has and which the answer gets: JSON or MessagePack. A body
- * without a type, or with the types that curl and browsers send unasked, is JSON. Source: RFC 9110
- * 12.5.1, as far as two forms need it: the greatest weight wins, the body's own form on a tie, and
- * an Accept that names neither is answered anyway, because an answer in another form says more than
- * 406.
+ * api_forms.c - which form a body has and which the answer gets, of those that the route has. A
+ * body without a type, or with the types that curl and browsers send unasked, is JSON. Source: RFC
+ * 9110 12.5.1, as far as a few forms need it: the greatest weight wins, the body's own form on a
+ * tie, else the first in the table, and an Accept that names none is answered anyway, because an
+ * answer in another form says more than 406.
  */
-#include "api_call.h"
+#include "api_routes.h"
 
-static const struct {
-    const char *type;
-    enum wire_format format;
-} body_types[] = {
-    {"application/json", WIRE_JSON},
-    {"application/x-www-form-urlencoded", WIRE_JSON},
-    {"text/plain", WIRE_JSON},
-    {"text/json", WIRE_JSON},
-    {"application/msgpack", WIRE_MSGPACK},
-    {"application/x-msgpack", WIRE_MSGPACK},
-    {"application/vnd.msgpack", WIRE_MSGPACK},
+enum {
+    DOCUMENTS = API_FORM_JSON | API_FORM_MSGPACK,
+    NEGOTIATED = DOCUMENTS | API_FORM_CSV | API_FORM_NPY | API_FORM_NDJSON,
 };
 
-static const char accepted_types[] = "application/json, application/msgpack";
+/* The first of a form is what answers are called. */
+static const struct {
+    const char *type;
+    enum api_form form;
+} types[] = {
+    {"application/json", API_FORM_JSON},
+    {"application/x-www-form-urlencoded", API_FORM_JSON},
+    {"text/plain", API_FORM_JSON},
+    {"text/json", API_FORM_JSON},
+    {"application/msgpack", API_FORM_MSGPACK},
+    {"application/x-msgpack", API_FORM_MSGPACK},
+    {"application/vnd.msgpack", API_FORM_MSGPACK},
+    {"text/csv", API_FORM_CSV},
+    {"application/csv", API_FORM_CSV},
+    {"application/x-npy", API_FORM_NPY},
+    {"application/npy", API_FORM_NPY},
+    {"application/x-ndjson", API_FORM_NDJSON},
+    {"application/ndjson", API_FORM_NDJSON},
+    {"application/jsonl", API_FORM_NDJSON},
+    {"application/jsonlines", API_FORM_NDJSON},
+};
 
 static struct bytes
 trim(struct bytes text)
@@ -47,16 +59,36 @@ api_cut(struct bytes text, uint8_t separator, struct bytes *rest)
     return trim(bytes_of(text.data, len));
 }
 
-static bool
-format_of_type(struct bytes type, enum wire_format *out_format)
+/* What the route has of those that are agreed on. */
+static unsigned
+forms_of(const struct api_call *call)
 {
-    for (size_t i = 0; i < AUGURY_COUNT(body_types); i++) {
-        if (bytes_equal_nocase(type, body_types[i].type)) {
-            *out_format = body_types[i].format;
+    unsigned forms = call->route != NULL ? call->route->forms & NEGOTIATED : 0;
+
+    return forms != 0 ? forms : DOCUMENTS;
+}
+
+static bool
+form_of_type(struct bytes type, unsigned forms, enum api_form *out_form)
+{
+    for (size_t i = 0; i < AUGURY_COUNT(types); i++) {
+        if ((types[i].form & forms) != 0 && bytes_equal_nocase(type, types[i].type)) {
+            *out_form = types[i].form;
             return true;
         }
     }
     return false;
+}
+
+static const char *
+type_of_form(enum api_form form)
+{
+    for (size_t i = 0; i < AUGURY_COUNT(types); i++) {
+        if (types[i].form == form) {
+            return types[i].type;
+        }
+    }
+    return types[0].type;
 }
 
 unsigned
@@ -81,36 +113,87 @@ api_weight_of(struct bytes parameters)
     return 1000;
 }
 
-static enum wire_format
-format_of_accept(struct bytes accept, enum wire_format preferred)
+/* A form's place in the table of weights. */
+static unsigned
+place_of(enum api_form form)
 {
-    unsigned weights[2] = {0, 0}; /* of JSON and MessagePack, when named */
+    return (unsigned)__builtin_ctz((unsigned)form);
+}
+
+static enum api_form
+form_of_accept(struct bytes accept, unsigned forms, enum api_form preferred)
+{
+    unsigned weights[8] = {0}; /* by place_of(), when named */
+    enum api_form best = preferred;
 
     while (accept.len > 0) {
         struct bytes parameters;
         struct bytes range = api_cut(api_cut(accept, ',', &accept), ';', &parameters);
         unsigned weight = api_weight_of(parameters);
-        enum wire_format format;
+        enum api_form form;
         if (bytes_equal_text(range, "*/*") || bytes_equal_nocase(range, "application/*")) {
-            format = preferred;
-        } else if (!format_of_type(range, &format)) {
+            form = preferred;
+        } else if (bytes_equal_nocase(range, "text/*") && (forms & API_FORM_CSV) != 0) {
+            form = API_FORM_CSV;
+        } else if (!form_of_type(range, forms, &form)) {
             continue;
         }
-        if (weight > weights[format]) {
-            weights[format] = weight;
+        if (weight > weights[place_of(form)]) {
+            weights[place_of(form)] = weight;
         }
     }
-    if (weights[WIRE_JSON] == weights[WIRE_MSGPACK]) {
-        return preferred;
+    for (size_t i = 0; i < AUGURY_COUNT(types); i++) {
+        if (weights[place_of(types[i].form)] > weights[place_of(best)]) {
+            best = types[i].form;
+        }
     }
-    return weights[WIRE_JSON] > weights[WIRE_MSGPACK] ? WIRE_JSON : WIRE_MSGPACK;
+    return best;
+}
+
+void
+api_call_form_any(struct api_call *call, enum api_form form)
+{
+    wire_writer_init(&call->writer, form == API_FORM_MSGPACK ? WIRE_MSGPACK : WIRE_JSON,
+                     call->answer->body);
+    call->form = form;
+    call->answer->content_type = type_of_form(form);
 }
 
 void
 api_call_form(struct api_call *call, enum wire_format format)
 {
     wire_writer_init(&call->writer, format, call->answer->body);
+    call->form = format == WIRE_JSON ? API_FORM_JSON : API_FORM_MSGPACK;
     call->answer->content_type = format == WIRE_JSON ? "application/json" : "application/msgpack";
+}
+
+void
+api_call_body_form(struct api_call *call, enum api_form form)
+{
+    call->body_form = form;
+    call->body_format = form == API_FORM_MSGPACK ? WIRE_MSGPACK : WIRE_JSON;
+}
+
+static unsigned
+refuse_type(struct api_call *call, unsigned forms)
+{
+    struct bytes type = call->request->content_type;
+    struct buf *headers = call->answer->headers;
+    char accepted[160] = "";
+    size_t len = 0;
+    unsigned told = 0;
+
+    for (size_t i = 0; i < AUGURY_COUNT(types); i++) {
+        if ((types[i].form & forms & ~told) != 0) {
+            len += (size_t)snprintf(accepted + len, sizeof(accepted) - len, "%s%s",
+                                    told != 0 ? ", " : "", types[i].type);
+            told |= types[i].form;
+        }
+    }
+    buf_printf(headers, "Accept: %s\r\n", accepted);
+    return api_refuse_as(call, 415, "unsupported_type",
+                         "the body's type is \"%.*s\"; accepted are %s",
+                         (int)(type.len < 64 ? type.len : 64), (const char *)type.data, accepted);
 }
 
 unsigned
@@ -118,26 +201,24 @@ api_negotiate(struct api_call *call)
 {
     const struct http_request *request = call->request;
     struct bytes parameters;
-    enum wire_format format = WIRE_JSON;
+    unsigned forms = forms_of(call);
+    enum api_form form = API_FORM_JSON;
     /* What nearly every request says is compared before it is taken apart. */
     bool is_known = request->content_type.len == 0 ||
                     bytes_equal_text(request->content_type, "application/json") ||
-                    format_of_type(api_cut(request->content_type, ';', &parameters), &format);
+                    form_of_type(api_cut(request->content_type, ';', &parameters), forms, &form);
 
-    call->body_format = format;
+    api_call_body_form(call, form);
     if (request->accept.len > 0 && !bytes_equal_text(request->accept, "*/*")) {
-        format = format_of_accept(request->accept, format);
+        form = form_of_accept(request->accept, forms, form);
     }
-    api_call_form(call, format);
+    if ((form & DOCUMENTS) != 0) {
+        api_call_form(call, form == API_FORM_JSON ? WIRE_JSON : WIRE_MSGPACK);
+    } else {
+        api_call_form_any(call, form);
+    }
     if (call->body.len == 0) {
         return 0;
     }
-    if (!is_known) {
-        buf_printf(call->answer->headers, "Accept: %s\r\n", accepted_types);
-        return api_refuse_as(call, 415, "unsupported_type",
-                             "the body's type is \"%.*s\"; accepted are %s",
-                             (int)(request->content_type.len < 64 ? request->content_type.len : 64),
-                             (const char *)request->content_type.data, accepted_types);
-    }
-    return api_body_decode(call);
+    return is_known ? api_body_decode(call) : refuse_type(call, forms);
 }

@@ -22,7 +22,7 @@ enum { KEPT = AUGURY_COUNT(kept) };
 struct api_later {
     uint64_t ticket;
     const struct api_route *route;
-    enum wire_format format;
+    enum api_form form;
     enum http_method method;
     enum http_flags flags;
     uint8_t minor;
@@ -73,7 +73,7 @@ later_fill(struct api_later *later, const struct api_call *call, uint64_t ticket
     *later = (struct api_later){
         .ticket = ticket,
         .route = call->route,
-        .format = call->writer.format,
+        .form = call->form,
         .method = request->method,
         .flags = request->flags,
         .minor = request->minor,
@@ -142,7 +142,7 @@ api_later_begin(struct api *api, const struct api_later *later)
     api->later_call.route = later->route;
     api->later_call.parameter = bytes_of(at, later->parameter_len);
     api->later_call.parameter2 = bytes_of(at + later->parameter_len, later->parameter2_len);
-    api_call_form(&api->later_call, later->format);
+    api_call_form_any(&api->later_call, later->form);
     return &api->later_call;
 }
 

@@ -71,7 +71,7 @@ is_repeatable(const struct api_call *call)
 unsigned
 api_post_oip_infer(struct api_call *call)
 {
-    static const struct api_dialect oip = {decode, put, api_refuse, is_repeatable};
+    static const struct api_dialect oip = {decode, put, api_refuse, is_repeatable, NULL};
     struct oip_request request;
 
     api_call_form(call, WIRE_JSON);

@@ -94,8 +94,8 @@ outputs_from_value(const struct wire_value *value, unsigned *outputs, struct err
     return rc;
 }
 
-static int
-refuse_option(struct bytes name, struct err *err)
+int
+api_question_refuse_option(struct bytes name, struct err *err)
 {
     struct predict_nearest nearest;
 
@@ -218,14 +218,14 @@ question_from_document(const struct wire_value *document, struct predict_questio
             option = bytes_equal_text(pair->key, options[j].name) ? &options[j] : NULL;
         }
         rc = option != NULL ? option_apply(option, &pair->value, question, err)
-                            : refuse_option(pair->key, err);
+                            : api_question_refuse_option(pair->key, err);
     }
     return rc;
 }
 
 /* Whether cached rows may answer: the request may want none, or none so old. */
-static void
-wish_apply(const struct api_call *call, struct predict_question *question)
+void
+api_question_wish(const struct api_call *call, struct predict_question *question)
 {
     const struct api_wish *wish = &call->wish;
     bool wants_new = wish->is_no_cache || wish->is_no_store;
@@ -236,6 +236,16 @@ wish_apply(const struct api_call *call, struct predict_question *question)
     if (wish->max_age_s != UINT32_MAX && most_ms < call->now_wall_ms) {
         question->born_from_wall_ms = call->now_wall_ms - most_ms;
     }
+}
+
+void
+api_question_table(const struct api_call *call, enum api_form form,
+                   struct predict_question *question)
+{
+    question->table = (struct rows_options){.format = form == API_FORM_NPY ? ROWS_NPY : ROWS_CSV,
+                                            .has_header = form == API_FORM_CSV,
+                                            .is_vector_row = true,
+                                            .content = call->body};
 }
 
 static int
@@ -254,6 +264,10 @@ decode(struct api_call *call, void *state, struct predict_question *question)
     if (call->body.len == 0) {
         return err_set(&call->err, AUGURY_ERR_INVALID, "invalid_request",
                        "the body is empty; send {\"features\":{…}}");
+    }
+    if ((call->body_form & (API_FORM_CSV | API_FORM_NPY)) != 0) {
+        api_question_table(call, call->body_form, question);
+        return api_question_query(call, question);
     }
     int rc = wire_decode(call->body_format, call->body, &limits, &call->api->arena, &document,
                          &call->err);
@@ -310,6 +324,18 @@ expires_of(const struct api_call *call, const struct predict_answer *answer)
                : expires;
 }
 
+/* What is sent in pieces has no tag, is not compressed and not kept. */
+static void
+finish_pieces(struct api_call *call, const struct predict_answer *answer, bool may_keep)
+{
+    struct api_freshness freshness = {.x_cache = x_cache_of(call, answer, may_keep),
+                                      .is_not_to_store = call->wish.is_no_store,
+                                      .created_wall_ms = created_of(call, answer)};
+
+    api_put_freshness(call->answer->headers, &freshness, call->now_wall_ms);
+    call->is_coded = true;
+}
+
 /* The rendered answer as the client wants it, with its headers; and it is kept for the next request
  * of the same bytes. */
 static void
@@ -320,6 +346,10 @@ finish(struct api_call *call, const struct predict_answer *answer, bool may_keep
     struct api_made made = {.content = content, .row_count = (uint32_t)answer->row_count};
 
     if (buf_finish(call->answer->body) != 0) {
+        return;
+    }
+    if (call->answer->more != NULL) {
+        finish_pieces(call, answer, may_keep);
         return;
     }
     enum api_coding coding = api_coding_for(call, content.len);
@@ -407,6 +437,10 @@ unsigned
 api_question_finish(struct api_call *call, const struct api_asked *asked,
                     const struct predict_answer *answer, int rc)
 {
+    if (rc == 0 && asked->dialect->check != NULL) {
+        rc = asked->dialect->check(call, answer);
+        stats_add(call->api->options.slot, STATS_PREDICT_ERRORS, rc != 0 ? 1 : 0);
+    }
     if (rc != 0) {
         return asked->dialect->refuse(call, rc);
     }
@@ -461,7 +495,7 @@ api_answer_question(struct api_call *call, const struct api_dialect *dialect, vo
         return 200;
     }
     uint64_t begin_ns = clock_mono_ns();
-    wish_apply(call, &question);
+    api_question_wish(call, &question);
     int rc = dialect->decode(call, state, &question);
     if (rc == 0) {
         const struct api_asked asked = {.dialect = dialect,
@@ -488,13 +522,25 @@ static void
 put(struct api_call *call, const void *state, const struct predict_answer *answer)
 {
     (void)state;
-    api_put_answer(&call->writer, answer);
+    api_put_answer(call, answer);
+}
+
+static int
+check(struct api_call *call, const struct predict_answer *answer)
+{
+    bool has_columns = (call->form & (API_FORM_CSV | API_FORM_NPY)) != 0;
+
+    return has_columns ? api_columns_check(answer, call->form, &call->err) : 0;
 }
 
 unsigned
 api_post_predict(struct api_call *call)
 {
-    static const struct api_dialect native = {decode, put, api_refuse, NULL};
+    static const struct api_dialect native = {decode, put, api_refuse, NULL, check};
+
+    if (call->body_form == API_FORM_NDJSON) {
+        return api_post_lines(call);
+    }
 
     return api_answer_question(call, &native, NULL);
 }

@@ -17,9 +17,9 @@
 
 #include <string.h>
 
-/* Before the body, little-endian: format 1, wire format, coding, 0, u32 rows, u64 tag
+/* Before the body, little-endian: format 2, form, coding, 0, u32 rows, u64 tag
  * (docs/formats.md). */
-enum { RESPONSE_FORMAT = 1, RESPONSE_HEADER = 16 };
+enum { RESPONSE_FORMAT = 2, RESPONSE_HEADER = 16 };
 
 static const char key_prefix[] = "response:";
 static const char twin_suffix[] = ":gzip"; /* of the key of the compressed form */
@@ -134,8 +134,8 @@ key_make(struct api_call *call)
     size_t at = put_digest(parts, api->registry_print);
     at += put_digest(parts + at, cache_digest(api->options.cache, call->body));
     at += put_digest(parts + at, cache_digest(api->options.cache, request->query));
-    parts[at++] = (uint8_t)call->body_format;
-    parts[at++] = (uint8_t)call->writer.format;
+    parts[at++] = (uint8_t)call->body_form;
+    parts[at++] = (uint8_t)call->form;
     struct digest digest = cache_digest(api->options.cache, bytes_of(parts, at));
     memcpy(response->key, key_prefix, prefix_len);
     memcpy(response->key + prefix_len, request->path.data, request->path.len);
@@ -171,7 +171,7 @@ value_read(const struct api_call *call, struct bytes value, enum api_coding codi
            struct rendered *out_rendered)
 {
     if (value.len < RESPONSE_HEADER || value.data[0] != RESPONSE_FORMAT ||
-        value.data[1] != (uint8_t)call->writer.format || value.data[2] != (uint8_t)coding) {
+        value.data[1] != (uint8_t)call->form || value.data[2] != (uint8_t)coding) {
         return false;
     }
     *out_rendered = (struct rendered){
@@ -194,7 +194,7 @@ keep(struct api_call *call, struct cache_item *item, const struct rendered *rend
         return false;
     }
     value[0] = RESPONSE_FORMAT;
-    value[1] = (uint8_t)call->writer.format;
+    value[1] = (uint8_t)call->form;
     value[2] = (uint8_t)rendered->coding;
     value[3] = 0;
     le32_put(value + 4, rendered->row_count);

@@ -13,7 +13,8 @@ enum { TWO = API_FORM_JSON | API_FORM_MSGPACK };
 
 static const struct api_route routes[] = {
     {HTTP_POST, "/api/v1/predict/{model}", api_post_predict, API_AREA_PREDICT, API_SCOPE_PREDICT,
-     TWO, API_TRAIT_QUESTION, "Predicts rows; {model} is a name, or name@version, or name@label."},
+     TWO | API_FORM_CSV | API_FORM_NPY | API_FORM_NDJSON, API_TRAIT_QUESTION,
+     "Predicts rows; {model} is a name, or name@version, or name@label."},
     {HTTP_POST, "/v2/models/{model}/infer", api_post_oip_infer, API_AREA_DIALECTS,
      API_SCOPE_PREDICT, API_FORM_JSON | API_FORM_BYTES, API_TRAIT_QUESTION | API_TRAIT_OWN_FORMS,
      "Open Inference Protocol: predicts tensors, JSON or binary."},

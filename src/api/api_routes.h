@@ -26,17 +26,6 @@ const char *api_area_name(enum api_area area); /* "predict", … */
 /* What a client has to be allowed to do. */
 enum api_scope { API_SCOPE_NONE, API_SCOPE_PREDICT, API_SCOPE_READ, API_SCOPE_WRITE };
 
-/* Of bodies of requests and answers. */
-enum api_form {
-    API_FORM_JSON = 1 << 0,
-    API_FORM_MSGPACK = 1 << 1,
-    API_FORM_CSV = 1 << 2,
-    API_FORM_NPY = 1 << 3,
-    API_FORM_NDJSON = 1 << 4,
-    API_FORM_TEXT = 1 << 5,
-    API_FORM_BYTES = 1 << 6, /* any type */
-};
-
 enum api_trait {
     API_TRAIT_QUESTION = 1 << 0,  /* api_answer_question(): shares the snapshots of its turn */
     API_TRAIT_OWN_FORMS = 1 << 1, /* looks at Content-Type and Accept itself */

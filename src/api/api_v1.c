@@ -55,7 +55,7 @@ put(struct api_call *call, const void *state, const struct predict_answer *answe
 unsigned
 api_post_v1_predict(struct api_call *call)
 {
-    static const struct api_dialect v1 = {decode, put, api_refuse, NULL};
+    static const struct api_dialect v1 = {decode, put, api_refuse, NULL, NULL};
     bool is_columnar = false;
 
     api_call_form(call, WIRE_JSON);

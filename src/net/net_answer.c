@@ -3,7 +3,7 @@
  * net_answer.c - answers as bytes: one reservation an answer, then pieces that are ready to be
  * copied.
  */
-#include "net_server.h"
+#include "net_conn.h"
 
 #include <string.h>
 
@@ -57,7 +57,9 @@ answer_put(struct net_server *server, struct buf *out, const struct net_answer *
     bool has_content = status != 204 && status != 304;
     size_t type_len = strlen(answer->content_type);
     struct bytes body = answer->ready.data != NULL ? answer->ready : buf_view(answer->body);
-    size_t body_len = has_content && (flags & ANSWER_HEAD) == 0 ? body.len : 0;
+    bool is_first_piece = (flags & (ANSWER_CHUNKED | ANSWER_UNTIL_CLOSE)) != 0;
+    bool is_whole = has_content && (flags & ANSWER_HEAD) == 0 && !is_first_piece;
+    size_t body_len = is_whole ? body.len : 0;
 
     AUGURY_ASSERT(status >= 200 && status <= 599);
     count_status(server, answer);
@@ -70,8 +72,12 @@ answer_put(struct net_server *server, struct buf *out, const struct net_answer *
     if (has_content) {
         at = PUT_LITERAL(at, "Content-Type: ");
         at = put(at, answer->content_type, type_len);
-        at = PUT_LITERAL(at, "\r\nContent-Length: ");
-        at = put_u64(at, body.len);
+        if (!is_first_piece) {
+            at = PUT_LITERAL(at, "\r\nContent-Length: ");
+            at = put_u64(at, body.len);
+        } else if ((flags & ANSWER_CHUNKED) != 0) {
+            at = PUT_LITERAL(at, "\r\nTransfer-Encoding: chunked");
+        }
         at = PUT_LITERAL(at, "\r\n");
     }
     if ((flags & ANSWER_CLOSE) != 0) {
@@ -87,6 +93,9 @@ answer_put(struct net_server *server, struct buf *out, const struct net_answer *
         at = put(at, body.data, body_len);
     }
     buf_commit(out, (size_t)(at - start));
+    if (is_first_piece) {
+        stream_put_first(out, body, flags);
+    }
 }
 
 void
@@ -95,6 +104,7 @@ answer_check(struct net_answer *answer)
     if (buf_finish(answer->body) == 0 && buf_finish(answer->headers) == 0) {
         return;
     }
+    stream_drop(answer);
     buf_reset(answer->headers);
     buf_reset(answer->body);
     answer->ready = bytes_of(NULL, 0);

@@ -33,6 +33,29 @@ conn_refuse(struct conn *conn, const struct http_refusal *refusal)
     conn->is_lingering = true;
 }
 
+/* An answer in pieces: what is said of its end. Where other answers are put behind it in this turn
+ * it is made whole. */
+static unsigned
+conn_begin_stream(struct conn *conn, struct buf *out, struct net_answer *answer, unsigned request,
+                  unsigned flags)
+{
+    if (conn->server->held_count > 0) {
+        out->rc = stream_whole(answer) != 0 ? AUGURY_ERR_NOMEM : out->rc;
+        answer_check(answer);
+        return flags;
+    }
+    if ((request & LATER_MINOR_0) != 0) {
+        flags = (flags & ~(unsigned)ANSWER_KEEP_ALIVE) | ANSWER_CLOSE | ANSWER_UNTIL_CLOSE;
+        conn->is_closing = true;
+    } else {
+        flags |= ANSWER_CHUNKED;
+    }
+    if (!stream_begin(conn, answer, flags)) {
+        out->rc = AUGURY_ERR_NOMEM;
+    }
+    return flags;
+}
+
 /* Puts an answer, and decides whether the connection goes on after it. */
 bool
 conn_put_answer(struct conn *conn, struct buf *out, struct net_answer *answer, unsigned request)
@@ -49,6 +72,9 @@ conn_put_answer(struct conn *conn, struct buf *out, struct net_answer *answer, u
     } else if ((request & LATER_MINOR_0) != 0) {
         flags |= ANSWER_KEEP_ALIVE;
     }
+    if (answer->more != NULL) {
+        flags = conn_begin_stream(conn, out, answer, request, flags);
+    }
     answer_put(server, out, answer, flags);
     return (flags & ANSWER_CLOSE) == 0;
 }
@@ -58,7 +84,7 @@ static void
 conn_put_next(struct conn *conn, struct buf *out, struct net_answer *answer, unsigned request)
 {
     (void)conn_put_answer(conn, out, answer, request);
-    conn->state = CONN_HEAD;
+    conn->state = conn->stream != NULL ? CONN_STREAM : CONN_HEAD;
     conn->seen = 0;
 }
 
@@ -242,6 +268,7 @@ conn_step(struct conn *conn, struct bytes input, size_t *out_used)
     case CONN_BODY: return conn_step_body(conn, input, out_used);
     case CONN_CHUNKS: return conn_step_chunks(conn, input, out_used);
     case CONN_LATER:
+    case CONN_STREAM:
     case CONN_LINGER: break;
     }
     AUGURY_ASSERT(!"a connection that waits or lingers decodes nothing");
@@ -323,7 +350,7 @@ conn_process(struct conn *conn, struct bytes input)
         if (conn->state == CONN_LATER && soon_hold(conn, used < input.len) && !conn->is_closing) {
             continue;
         }
-        if (conn->is_closing || conn->state == CONN_LATER || server->out.len >= TURN_OUT_BYTES) {
+        if (conn->is_closing || conn->state >= CONN_LATER || server->out.len >= TURN_OUT_BYTES) {
             break;
         }
     }
@@ -336,7 +363,7 @@ conn_process(struct conn *conn, struct bytes input)
     if (conn->is_closing) {
         conn->is_lingering = conn->is_lingering || used < input.len;
         used = input.len;
-        conn->state = CONN_HEAD;
+        conn->state = conn->stream != NULL ? CONN_STREAM : CONN_HEAD;
     }
     if (rc < 0 || conn_keep(conn, input, used) != 0) {
         conn_close(conn);
@@ -347,7 +374,7 @@ conn_process(struct conn *conn, struct bytes input)
     }
     if (conn->out.len > 0) {
         conn_wait_send(conn);
-    } else if (conn->is_closing || conn->state == CONN_LATER) {
+    } else if (conn->is_closing || conn->state >= CONN_LATER) {
         conn_go_on(conn);
     } else if (rc == 0 && used < input.len) {
         conn_mark_ready(conn);
@@ -522,7 +549,9 @@ conn_resume_ready(struct net_server *server)
     }
     while (!net_list_is_empty(&now)) {
         struct conn *conn = conn_cast(NET_LIST_OWNER(net_list_pop(&now), struct conn, ready));
-        if (conn->reads_next) {
+        if (conn->state == CONN_STREAM) {
+            stream_next(conn);
+        } else if (conn->reads_next) {
             conn->reads_next = false;
             conn_read(conn);
         } else {

@@ -15,6 +15,7 @@ enum conn_state {
     CONN_BODY,   /* in: the head and a part of its body, of need bytes together */
     CONN_CHUNKS, /* in: the head, of need bytes; what has been decoded is in chunked */
     CONN_LATER,  /* in: what follows the request whose answer is to come */
+    CONN_STREAM, /* in: what follows the request whose answer is being made and sent in pieces */
     CONN_LINGER, /* all is sent and the sending side shut; what comes is dropped */
 };
 
@@ -40,13 +41,14 @@ struct conn {
     size_t seen;     /* CONN_HEAD: bytes of in that were parsed in vain; CONN_LATER: its place */
     size_t need;     /* CONN_LINGER: bytes dropped */
     struct chunked *chunked;
-    struct tls_session *tls; /* or NULL: plain */
-    uint8_t state;           /* enum conn_state */
-    uint8_t wait;            /* enum conn_wait: which deadline runs */
-    short armed;             /* EV_READ, EV_WRITE or 0 */
-    bool is_closing;         /* the last answer is written or being sent */
-    bool is_lingering;       /* the client may still be sending */
-    bool has_answered;       /* in this turn: the deadline begins anew */
+    struct conn_stream *stream; /* of CONN_STREAM: net_stream.c */
+    struct tls_session *tls;    /* or NULL: plain */
+    uint8_t state;              /* enum conn_state */
+    uint8_t wait;               /* enum conn_wait: which deadline runs */
+    short armed;                /* EV_READ, EV_WRITE or 0 */
+    bool is_closing;            /* the last answer is written or being sent */
+    bool is_lingering;          /* the client may still be sending */
+    bool has_answered;          /* in this turn: the deadline begins anew */
     bool has_more;   /* more has arrived than the last read took, and the socket is silent of it */
     bool reads_next; /* on the ready list to read, not to answer what is in */
     union {
@@ -87,5 +89,20 @@ void conn_wait_send(struct conn *conn);
 void conn_flush(struct conn *conn);
 /* As recv(2), into the server's scratch memory. */
 ssize_t conn_receive(struct conn *conn);
+/* ---- net_stream.c --------------------------------------------------------------------------- */
+
+/* Takes over answer->more and what belongs to it. False: no memory, and it has been given back. */
+bool stream_begin(struct conn *conn, struct net_answer *answer, unsigned flags);
+/* Appends the first piece as those flags (enum answer_flags) say. */
+void stream_put_first(struct buf *out, struct bytes piece, unsigned flags);
+/* The answer goes out otherwise, or not at all. */
+void stream_drop(struct net_answer *answer);
+/* All of it at once, into answer->body, where no stream can be. */
+AUGURY_MUST_USE int stream_whole(struct net_answer *answer);
+/* The next piece in the next turn of the loop; and that turn. */
+void stream_soon(struct conn *conn);
+void stream_next(struct conn *conn);
+void stream_end(struct conn *conn);
+
 /* The socket can do what conn_arm() waits for: net_conn.c. */
 void conn_event(evutil_socket_t fd, short what, void *arg);

@@ -40,6 +40,7 @@ conn_close(struct conn *conn)
     if (conn->state == CONN_LATER) {
         later_release(server, (uint32_t)conn->seen);
     }
+    stream_end(conn);
     if (conn->armed != 0) {
         event_del(&conn->event);
     }
@@ -202,7 +203,9 @@ conn_go_on(struct conn *conn)
 {
     const struct net_server *server = conn->server;
 
-    if (conn->state == CONN_LATER) {
+    if (conn->state == CONN_STREAM) {
+        stream_soon(conn);
+    } else if (conn->state == CONN_LATER) {
         uint64_t until_ms = server->laters[conn->seen].until_ms;
         uint64_t now_ms = server_now_ms(server);
         if (conn->armed == EV_WRITE) {

@@ -127,9 +127,11 @@ bool share_is_over(const struct net_server *server);
 /* ---- net_answer.c --------------------------------------------------------------------------- */
 
 enum answer_flags {
-    ANSWER_CLOSE = 1 << 0,      /* says Connection: close */
-    ANSWER_KEEP_ALIVE = 1 << 1, /* says Connection: keep-alive, for HTTP/1.0 */
-    ANSWER_HEAD = 1 << 2,       /* to HEAD: no body */
+    ANSWER_CLOSE = 1 << 0,       /* says Connection: close */
+    ANSWER_KEEP_ALIVE = 1 << 1,  /* says Connection: keep-alive, for HTTP/1.0 */
+    ANSWER_HEAD = 1 << 2,        /* to HEAD: no body */
+    ANSWER_CHUNKED = 1 << 3,     /* body is the first piece of one in chunked coding */
+    ANSWER_UNTIL_CLOSE = 1 << 4, /* body is the first piece of one that ends with the connection */
 };
 
 /* Appends a whole answer to out and counts its status. */

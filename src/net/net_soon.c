@@ -122,6 +122,9 @@ soon_put(struct net_server *server, unsigned held_number, unsigned flags)
 {
     struct held *held = &server->held[held_number - 1];
 
+    if (server->late_answer.more != NULL && stream_whole(&server->late_answer) != 0) {
+        server->held_answers.rc = AUGURY_ERR_NOMEM; /* nothing is sent */
+    }
     held->begin = server->held_answers.len;
     held->is_last =
         !conn_put_answer(server->holder, &server->held_answers, &server->late_answer, flags);

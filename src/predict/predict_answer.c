@@ -132,7 +132,8 @@ predict_answer(struct predict_context *context, const struct predict_question *q
         .outputs = question->outputs != 0 ? question->outputs : PREDICT_PREDICTION,
         .level = question->level != 0.0 ? question->level : PREDICT_LEVEL};
 
-    bool is_again = question->elsewhere != NULL && question->elsewhere->is_asked;
+    bool is_again = (question->elsewhere != NULL && question->elsewhere->is_asked) ||
+                    (question->flags & PREDICT_CONTINUED) != 0;
     stats_add(context->stats, STATS_PREDICT_REQUESTS, is_again ? 0 : 1);
     asking.stamp = context->cache == NULL ? 0 : cache_stamp(context->cache);
     int rc = predict_find_model(&asking);
@@ -160,7 +161,8 @@ predict_answer(struct predict_context *context, const struct predict_question *q
     if (rc != 0) {
         /* What is refused because it is not cached was asked for so. */
         bool is_error = rc != AUGURY_MORE && rc != AUGURY_ERR_TIMEOUT;
-        stats_add(context->stats, STATS_PREDICT_ERRORS, is_error ? 1 : 0);
+        stats_add(context->stats, STATS_PREDICT_ERRORS,
+                  is_error && (question->flags & PREDICT_CONTINUED) == 0 ? 1 : 0);
         return rc;
     }
     count_rows(&asking, &answer);

@@ -24,9 +24,10 @@ struct predict_file {
     int32_t *columns; /* csv, tsv */
     size_t column_count;
     bool has_header;
-    uint8_t *is_given;          /* libsvm, msgpack's maps: the features that the row names */
-    struct predict_slot *slots; /* of formats that have values, not text; else NULL */
-    struct bytes *extras;       /* cells of the last row */
+    bool has_values;   /* cells are values, not text */
+    uint8_t *is_given; /* libsvm, msgpack's maps: the features that the row names */
+    struct predict_slot *slots;
+    struct bytes *extras; /* cells of the last row */
 };
 
 /* ---- places in messages ---------------------------------------------------------------------- */
@@ -67,6 +68,12 @@ refuse_unknown(const struct predict_file *file, struct bytes name, struct err *e
         err_set(err, AUGURY_ERR_INVALID, "unknown_feature",
                 "column \"%.*s\" is no feature of the model; did you mean \"%.*s\"?",
                 PREDICT_SHOWN(name), PREDICT_SHOWN(nearest.found));
+    } else if (file->options.is_request) {
+        err_set(
+            err, AUGURY_ERR_INVALID, "unknown_feature",
+            "column \"%.*s\" is no feature of the model (?ignore_unknown=true leaves out what is "
+            "no feature)",
+            PREDICT_SHOWN(name));
     } else if (file->options.extra_count > 0) {
         err_set(err, AUGURY_ERR_INVALID, "unknown_feature",
                 "column \"%.*s\" is no feature of the model and no target (calibrate leaves such "
@@ -131,19 +138,26 @@ column_find(const struct predict_file *file, struct bytes name, uint32_t hint)
 static int
 columns_from_header(struct predict_file *file, const struct bytes *names, struct err *err)
 {
+    int32_t extra_count = (int32_t)file->options.extra_count;
+    uint8_t *is_taken = calloc((size_t)extra_count + file->model->feature_count + 1, 1);
     uint32_t hint = 0;
+    int rc = 0;
 
-    for (size_t i = 0; i < file->column_count; i++) {
+    if (is_taken == NULL) {
+        return err_set(err, AUGURY_ERR_NOMEM, "no_memory", "no memory for columns");
+    }
+    for (size_t i = 0; rc == 0 && i < file->column_count; i++) {
         int32_t place = column_find(file, names[i], hint);
-        for (size_t j = 0; j < i; j++) {
-            if (place != NOWHERE && file->columns[j] == place) {
-                return refuse_second(file, names[i], err);
-            }
+        if (place != NOWHERE && is_taken[extra_count + place] != 0) {
+            rc = refuse_second(file, names[i], err);
+        } else if (place != NOWHERE) {
+            is_taken[extra_count + place] = 1;
         }
         file->columns[i] = place;
         hint = place >= 0 ? (uint32_t)place + 1 : hint;
     }
-    return 0;
+    free(is_taken);
+    return rc;
 }
 
 /* Every extra column has to be there. */
@@ -212,22 +226,21 @@ make_columns(struct predict_file *file, struct err *err)
     return rc == 0 ? check_unknown(file, names, err) : rc;
 }
 
-/* What each value has to be, where rows bring values; and room to tell what a row has named. */
+/* What each value has to be; and room to tell what a row has named. */
 static int
 make_slots(struct predict_file *file, struct err *err)
 {
-    enum rows_format format = file->options.rows.format;
+    uint32_t decimals = file->options.is_rounded ? file->options.decimals : PREDICT_NOT_ROUNDED;
 
     file->is_given = calloc(file->model->feature_count + 1U, 1);
-    if (file->is_given != NULL && format != ROWS_NPY && format != ROWS_MSGPACK) {
-        return 0;
-    }
     file->slots = calloc(file->model->feature_count + 1U, sizeof(*file->slots));
     if (file->slots == NULL || file->is_given == NULL) {
         return err_set(err, AUGURY_ERR_NOMEM, "no_memory", "no memory for features");
     }
+    file->has_values =
+        file->options.rows.format == ROWS_NPY || file->options.rows.format == ROWS_MSGPACK;
     for (uint32_t i = 0; i < file->model->feature_count; i++) {
-        file->slots[i] = predict_slot_of(file->model, i, PREDICT_NOT_ROUNDED);
+        file->slots[i] = predict_slot_of(file->model, i, decimals);
     }
     return 0;
 }
@@ -238,11 +251,11 @@ static int
 row_set(const struct predict_file *file, void *row, uint32_t feature, const struct rows_cell *cell,
         struct err *err)
 {
+    const struct predict_slot *slot = &file->slots[feature];
+    struct predict_place place = {file->model, feature};
     double number;
-    int rc = file->slots == NULL ? predict_cell(file->model, feature, cell->text, &number, err)
-                                 : predict_value(&file->slots[feature],
-                                                 (struct predict_place){file->model, feature},
-                                                 &cell->value, &number, err);
+    int rc = file->has_values ? predict_value(slot, place, &cell->value, &number, err)
+                              : predict_slot_cell(slot, place, cell->text, &number, err);
 
     if (rc != 0) {
         (void)at_column(file, model_feature(file->model, feature).name, err);
@@ -391,6 +404,12 @@ predict_file_open(const struct model *model, const struct predict_file_options *
     }
     *out_file = file;
     return 0;
+}
+
+uint64_t
+predict_file_rows_max(const struct predict_file *file)
+{
+    return rows_count_max(file->reader);
 }
 
 int

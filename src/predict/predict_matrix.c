@@ -309,7 +309,8 @@ static int
 check_form(const struct maker *maker)
 {
     const struct predict_question *question = maker->question;
-    int forms = (question->features != NULL) + (question->rows != NULL) + (question->data != NULL);
+    int forms = (question->features != NULL) + (question->rows != NULL) + (question->data != NULL) +
+                (question->table.content.data != NULL);
 
     if (forms != 1) {
         return err_set(maker->err, AUGURY_ERR_INVALID, "invalid_request",
@@ -335,10 +336,9 @@ check_form(const struct maker *maker)
 }
 
 static int
-alloc_matrix(struct maker *maker, const struct predict_context *context, struct arena *arena)
+count_rows(const struct maker *maker, const struct predict_context *context, size_t *out_rows)
 {
     const struct predict_question *question = maker->question;
-    uint32_t width = maker->model->feature_count;
     size_t rows = question->features != NULL ? 1
                   : question->rows != NULL   ? question->rows->count
                                              : question->data->count;
@@ -349,6 +349,16 @@ alloc_matrix(struct maker *maker, const struct predict_context *context, struct 
         (void)err_at(maker->err, question->rows != NULL ? "rows" : "data");
         return AUGURY_ERR_LIMIT;
     }
+    *out_rows = rows;
+    return 0;
+}
+
+static int
+alloc_matrix(struct maker *maker, const struct predict_context *context, size_t rows,
+             struct arena *arena)
+{
+    uint32_t width = maker->model->feature_count;
+
     /* At most 2^32 rows of 2^16 features of 8 bytes: no overflow in 64 bits. */
     maker->matrix.row_bytes = width * model_number_bytes(maker->model);
     maker->matrix.values = arena_alloc_aligned(arena, rows * maker->matrix.row_bytes, 64);
@@ -365,6 +375,45 @@ alloc_matrix(struct maker *maker, const struct predict_context *context, struct 
     return 0;
 }
 
+static int
+rows_from_table(struct maker *maker, const struct predict_context *context, struct arena *arena)
+{
+    struct predict_file *file = NULL;
+    size_t rows = 0;
+    int rc = predict_table_open(context, maker->question, maker->model, &file, maker->err);
+
+    if (rc == 0) {
+        rc = predict_table_rows_max(context, file, maker->question, &rows, maker->err);
+    }
+    if (rc == 0) {
+        rc = alloc_matrix(maker, context, rows, arena);
+    }
+    if (rc == 0) {
+        rc = predict_table_read(context, file, &maker->matrix, maker->err);
+    }
+    predict_file_close(&file);
+    return rc;
+}
+
+static int
+rows_from_document(struct maker *maker, const struct predict_context *context, struct arena *arena)
+{
+    const struct predict_question *question = maker->question;
+    size_t rows = 0;
+    int rc = count_rows(maker, context, &rows);
+
+    if (rc == 0) {
+        rc = alloc_matrix(maker, context, rows, arena);
+    }
+    if (rc != 0) {
+        return rc;
+    }
+    if (question->features != NULL) {
+        return row_from_object(maker, 0, question->features, maker->matrix.values);
+    }
+    return question->rows != NULL ? rows_from_objects(maker) : rows_from_data(maker, arena);
+}
+
 int
 predict_matrix_make(const struct predict_context *context, const struct predict_question *question,
                     const struct model *model, struct arena *arena,
@@ -374,14 +423,8 @@ predict_matrix_make(const struct predict_context *context, const struct predict_
     int rc = check_form(&maker);
 
     if (rc == 0) {
-        rc = alloc_matrix(&maker, context, arena);
-    }
-    if (rc == 0 && question->features != NULL) {
-        rc = row_from_object(&maker, 0, question->features, maker.matrix.values);
-    } else if (rc == 0 && question->rows != NULL) {
-        rc = rows_from_objects(&maker);
-    } else if (rc == 0) {
-        rc = rows_from_data(&maker, arena);
+        rc = question->table.content.data != NULL ? rows_from_table(&maker, context, arena)
+                                                  : rows_from_document(&maker, context, arena);
     }
     if (rc == 0) {
         *out_matrix = maker.matrix;

@@ -308,36 +308,44 @@ predict_cell(const struct model *model, uint32_t feature, struct bytes cell, dou
              struct err *err)
 {
     struct predict_slot slot = predict_slot_of(model, feature, PREDICT_NOT_ROUNDED);
-    struct predict_place place = {.model = model, .feature = feature};
+
+    return predict_slot_cell(&slot, (struct predict_place){.model = model, .feature = feature},
+                             cell, out_value, err);
+}
+
+int
+predict_slot_cell(const struct predict_slot *slot, struct predict_place place, struct bytes cell,
+                  double *out_value, struct err *err)
+{
     struct wire_value value = {.type = WIRE_NULL};
     double number;
 
     if (cell.len == 0) {
-        return predict_value(&slot, place, &value, out_value, err);
+        return predict_value(slot, place, &value, out_value, err);
     }
-    bool is_level =
-        slot.type == MODEL_CATEGORY && model_feature_level_find(model, feature, cell) >= 0;
+    bool is_level = slot->type == MODEL_CATEGORY &&
+                    model_feature_level_find(place.model, place.feature, cell) >= 0;
     if (!is_level && predict_number(cell, &number)) {
         if (isinf(number) && has_digits(cell)) {
             char text[72];
             snprintf(text, sizeof(text), "%.*s", PREDICT_SHOWN(cell));
             return refuse_size(place, text, err);
         }
-        if (!isnan(number) && levels_are_numbers(&slot, place)) {
-            return category_from_text(&slot, place, cell, out_value, err);
+        if (!isnan(number) && levels_are_numbers(slot, place)) {
+            return category_from_text(slot, place, cell, out_value, err);
         }
         value.type = WIRE_REAL;
         value.as.real = number;
-    } else if (slot.type != MODEL_CATEGORY &&
+    } else if (slot->type != MODEL_CATEGORY &&
                (bytes_equal_nocase(cell, "true") || bytes_equal_nocase(cell, "false"))) {
         value.type = WIRE_BOOL;
         value.as.boolean = cell.data[0] == 't' || cell.data[0] == 'T';
-    } else if (slot.type == MODEL_CATEGORY) {
-        return category_from_text(&slot, place, cell, out_value, err);
+    } else if (slot->type == MODEL_CATEGORY) {
+        return category_from_text(slot, place, cell, out_value, err);
     } else {
-        return refuse_text(&slot, place, cell, err);
+        return refuse_text(slot, place, cell, err);
     }
-    return predict_value(&slot, place, &value, out_value, err);
+    return predict_value(slot, place, &value, out_value, err);
 }
 
 /* The number of the class that the text names or is; -1. */

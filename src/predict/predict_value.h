@@ -29,6 +29,9 @@ struct predict_place {
 AUGURY_MUST_USE int predict_value(const struct predict_slot *slot, struct predict_place place,
                                   const struct wire_value *value, double *out_value,
                                   struct err *err);
+/* The same of a cell of text: predict_cell(). */
+AUGURY_MUST_USE int predict_slot_cell(const struct predict_slot *slot, struct predict_place place,
+                                      struct bytes cell, double *out_value, struct err *err);
 int predict_missing(struct predict_place place, struct err *err);
 
 /* The number that the whole text of a cell is: decimal, or nan and inf in any case. */

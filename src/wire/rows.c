@@ -133,6 +133,12 @@ rows_need(struct rows_reader *reader, size_t len, struct err *err)
 int
 rows_add_cell(struct rows_reader *reader, struct rows_cell cell, struct err *err)
 {
+    if (reader->options.cells_max > 0 && reader->cell_count == reader->options.cells_max) {
+        char reason[80];
+        snprintf(reason, sizeof(reason), "the row has more than %zu cells",
+                 reader->options.cells_max);
+        return rows_refuse(reader, err, reason);
+    }
     if (reader->cell_count == reader->cell_cap) {
         size_t cap = reader->cell_cap == 0 ? ROWS_CELLS_FIRST : 2 * reader->cell_cap;
         struct rows_cell *cells = realloc(reader->cells, cap * sizeof(*cells));
@@ -232,6 +238,21 @@ rows_next(struct rows_reader *reader, const struct rows_cell **out_cells, size_t
     return rc;
 }
 
+uint64_t
+rows_count_max(const struct rows_reader *reader)
+{
+    struct bytes content = reader->options.content;
+    uint64_t count = 1;
+
+    if (reader->options.format == ROWS_NPY) {
+        return reader->npy.row_count;
+    }
+    for (size_t i = 0; i < content.len; i++) {
+        count += content.data[i] == '\n' ? 1 : 0;
+    }
+    return count;
+}
+
 bool
 rows_are_named(const struct rows_reader *reader)
 {
@@ -276,6 +297,7 @@ rows_open_blocks(const struct rows_reader *whole, struct rows_reader **out_reade
     reader->ops = whole->ops;
     reader->columns = whole->columns;
     reader->npy = whole->npy;
+    reader->npy.columns = NULL; /* blocks have rows one after another */
     reader->is_at_end = true;
     reader->has_begun = true;
     *out_reader = reader;

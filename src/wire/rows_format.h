@@ -25,7 +25,10 @@ extern const struct rows_format_ops rows_msgpack_ops;
 struct rows_npy {
     uint64_t row_count;
     uint32_t column_count;
-    uint32_t number_bytes; /* 4 or 8, little-endian */
+    uint8_t number_bytes; /* 1, 2, 4 or 8 */
+    char kind;            /* as numpy calls it: 'f', 'i', 'u' or 'b' */
+    bool is_big_endian;
+    const uint8_t *columns; /* where the numbers lie column by column, all of them; or NULL */
 };
 
 struct rows_reader {

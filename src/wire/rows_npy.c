@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * rows_npy.c - arrays as numpy.save() writes them: format 1.0 to 3.0 (numpy/lib/format.py, NEP 1),
- * little-endian float32 or float64, rows one after another.
+ * floats of 4 and 8 bytes, integers and booleans, rows one after another; columns one after another
+ * only where all of it is in memory, as a row's numbers lie far from each other there.
  * Invariant: the header is a literal of Python of which only three keys and the simplest values are
  * read; what else could stand there is refused.
  */
@@ -168,37 +169,92 @@ read_literal(struct bytes text, struct header *header)
     return text.len == 0 && header->seen == 7;
 }
 
-static int
-check_header(struct rows_reader *reader, const struct header *header, struct err *err)
+/* "<f4", ">i8", "|u1": byte order, kind, bytes. */
+static bool
+read_descr(const char *descr, struct rows_npy *npy)
 {
-    bool is_f4 = strcmp(header->descr, "<f4") == 0;
-    bool is_f8 = strcmp(header->descr, "<f8") == 0;
-    char reason[160];
+    static const char *const kinds[] = {"f4", "f8", "i1", "i2", "i4", "i8",
+                                        "u1", "u2", "u4", "u8", "b1"};
+    bool is_known = false;
 
-    if (!is_f4 && !is_f8) {
+    for (size_t i = 0; i < AUGURY_COUNT(kinds) && descr[0] != '\0' && !is_known; i++) {
+        is_known = strcmp(descr + 1, kinds[i]) == 0;
+    }
+    if (!is_known || strchr(descr[2] == '1' ? "|<>" : "<>", descr[0]) == NULL) {
+        return false;
+    }
+    npy->kind = descr[1];
+    npy->number_bytes = (uint8_t)(descr[2] - '0');
+    npy->is_big_endian = descr[0] == '>';
+    return true;
+}
+
+/* Of an array in memory: its numbers, when they are all there and nothing else is. */
+static int
+find_columns(struct rows_reader *reader, size_t head_bytes, struct err *err)
+{
+    struct bytes content = reader->options.content;
+    struct rows_npy *npy = &reader->npy;
+    uint64_t bytes = 0;
+
+    if (__builtin_mul_overflow(npy->row_count, (uint64_t)npy->column_count * npy->number_bytes,
+                               &bytes) ||
+        head_bytes > content.len || bytes != content.len - head_bytes) {
+        return refuse(reader, err, "the array has more or fewer bytes than its shape tells");
+    }
+    npy->columns = content.data + head_bytes;
+    return 0;
+}
+
+/* Rows and columns of one dimension or two. */
+static bool
+read_shape(const struct rows_reader *reader, const struct header *header, uint64_t *out_rows,
+           uint64_t *out_columns)
+{
+    bool is_one = header->shape_count == 1;
+    bool is_row = is_one && reader->options.is_vector_row;
+
+    if (header->shape_count < 1 || header->shape_count > 2) {
+        return false;
+    }
+    *out_rows = is_row ? 1 : header->shape[0];
+    *out_columns = is_row ? header->shape[0] : is_one ? 1 : header->shape[1];
+    return true;
+}
+
+static int
+check_header(struct rows_reader *reader, const struct header *header, size_t head_bytes,
+             struct err *err)
+{
+    struct rows_npy npy = {.row_count = 0};
+    size_t columns_max = reader->options.cells_max > 0 ? reader->options.cells_max : COLUMNS_MAX;
+    uint64_t columns = 0;
+    char reason[200];
+
+    if (!read_descr(header->descr, &npy)) {
         snprintf(reason, sizeof(reason),
-                 "the array is of dtype '%s', expected '<f4' or '<f8': save array.astype('<f8')",
+                 "the array is of dtype '%s', expected floats of 4 or 8 bytes, integers or "
+                 "booleans: save array.astype('<f8')",
                  header->descr);
         return refuse(reader, err, reason);
     }
-    if (header->is_fortran && header->shape_count > 1) {
+    bool is_by_column = header->is_fortran && header->shape_count > 1;
+    if (is_by_column && reader->options.content.data == NULL) {
         return refuse(reader, err,
                       "the array lies column by column (fortran_order): save "
                       "numpy.ascontiguousarray(array)");
     }
-    if (header->shape_count < 1 || header->shape_count > 2) {
+    if (!read_shape(reader, header, &npy.row_count, &columns)) {
         snprintf(reason, sizeof(reason), "the array has %zu dimensions, expected rows and columns",
                  header->shape_count);
         return refuse(reader, err, reason);
     }
-    uint64_t columns = header->shape_count == 2 ? header->shape[1] : 1;
-    if (columns == 0 || columns > COLUMNS_MAX || columns * 8 > reader->options.line_max_bytes) {
+    if (columns == 0 || columns > columns_max || columns * 8 > reader->options.line_max_bytes) {
         return refuse(reader, err, "the array has no columns, or too many");
     }
-    reader->npy = (struct rows_npy){.row_count = header->shape[0],
-                                    .column_count = (uint32_t)columns,
-                                    .number_bytes = is_f4 ? 4 : 8};
-    return 0;
+    npy.column_count = (uint32_t)columns;
+    reader->npy = npy;
+    return is_by_column ? find_columns(reader, head_bytes, err) : 0;
 }
 
 static int
@@ -211,7 +267,7 @@ need_header(struct rows_reader *reader, size_t len, struct err *err)
 
 /* Magic, version and the header's length, which has 2 bytes in version 1 and 4 later. */
 static int
-read_prefix(struct rows_reader *reader, size_t *out_len, struct err *err)
+read_prefix(struct rows_reader *reader, size_t *out_len, size_t *out_prefix, struct err *err)
 {
     int rc = rows_need(reader, MAGIC_BYTES + 6, err);
 
@@ -230,7 +286,8 @@ read_prefix(struct rows_reader *reader, size_t *out_len, struct err *err)
                       "a version of numpy's format that is not known, expected 1 to 3");
     }
     *out_len = version == 1 ? le16_get(p + 8) : le32_get(p + 8);
-    reader->start += version == 1 ? 10 : 12;
+    *out_prefix = version == 1 ? 10 : 12;
+    reader->start += *out_prefix;
     bool has_room = *out_len <= HEADER_MAX_BYTES && *out_len + 12 <= reader->options.line_max_bytes;
     return has_room ? 0 : refuse(reader, err, "numpy's header is too long");
 }
@@ -240,7 +297,8 @@ npy_open(struct rows_reader *reader, struct err *err)
 {
     struct header header = {.seen = 0};
     size_t len = 0;
-    int rc = read_prefix(reader, &len, err);
+    size_t prefix = 0;
+    int rc = read_prefix(reader, &len, &prefix, err);
 
     if (rc == 0) {
         rc = need_header(reader, len, err);
@@ -254,7 +312,7 @@ npy_open(struct rows_reader *reader, struct err *err)
                       "(rows, columns)}; arrays of structures are not read");
     }
     reader->start += len;
-    return check_header(reader, &header, err);
+    return check_header(reader, &header, prefix + len, err);
 }
 
 /* ---- rows ------------------------------------------------------------------------------------ */
@@ -286,33 +344,91 @@ need_row(struct rows_reader *reader, struct err *err)
     return rc;
 }
 
-static double
-number_at(const uint8_t *p, uint32_t number_bytes)
+static uint64_t
+word_at(const uint8_t *p, const struct rows_npy *npy)
 {
-    if (number_bytes == 4) {
-        uint32_t word = le32_get(p);
-        float number;
-        memcpy(&number, &word, sizeof(number));
-        return (double)number;
+    uint64_t word = 0;
+
+    for (unsigned i = 0; i < npy->number_bytes; i++) {
+        unsigned at = npy->is_big_endian ? npy->number_bytes - 1 - i : i;
+        word |= (uint64_t)p[at] << (8 * i);
     }
-    uint64_t word = le64_get(p);
-    double number;
-    memcpy(&number, &word, sizeof(number));
-    return number;
+    return word;
+}
+
+static int64_t
+signed_of(uint64_t word, unsigned bytes)
+{
+    switch (bytes) {
+    case 1: return (int8_t)word;
+    case 2: return (int16_t)word;
+    case 4: return (int32_t)word;
+    default: return (int64_t)word;
+    }
+}
+
+static struct wire_value
+value_at(const uint8_t *p, const struct rows_npy *npy)
+{
+    uint64_t word = word_at(p, npy);
+    uint32_t half = (uint32_t)word;
+    struct wire_value value = {.type = WIRE_REAL};
+    float number;
+
+    switch (npy->kind) {
+    case 'b': return (struct wire_value){.type = WIRE_BOOL, .as.boolean = word != 0};
+    case 'u':
+        return word > INT64_MAX
+                   ? (struct wire_value){.type = WIRE_UINT, .as.uinteger = word}
+                   : (struct wire_value){.type = WIRE_INT, .as.integer = (int64_t)word};
+    case 'i':
+        return (struct wire_value){.type = WIRE_INT,
+                                   .as.integer = signed_of(word, npy->number_bytes)};
+    default: break;
+    }
+    if (npy->number_bytes == 8) {
+        memcpy(&value.as.real, &word, sizeof(value.as.real));
+    } else {
+        memcpy(&number, &half, sizeof(number));
+        value.as.real = (double)number;
+    }
+    return value;
+}
+
+/* Numbers that lie column by column are all in memory. */
+static int
+next_by_column(struct rows_reader *reader, struct err *err)
+{
+    const struct rows_npy *npy = &reader->npy;
+    uint64_t row = reader->next_line - 1;
+    int rc = row < npy->row_count ? 0 : AUGURY_END;
+
+    for (uint32_t i = 0; rc == 0 && i < npy->column_count; i++) {
+        const uint8_t *p = npy->columns + (i * npy->row_count + row) * npy->number_bytes;
+        rc = rows_add_cell(reader, (struct rows_cell){.column = i, .value = value_at(p, npy)}, err);
+    }
+    if (rc == 0) {
+        reader->line = reader->next_line++;
+    }
+    return rc;
 }
 
 static int
 npy_next(struct rows_reader *reader, struct err *err)
 {
-    int rc = need_row(reader, err);
-
     reader->cell_count = 0;
+    if (reader->npy.columns != NULL) {
+        return next_by_column(reader, err);
+    }
+    int rc = need_row(reader, err);
     const uint8_t *p = reader->data + reader->start;
     for (uint32_t i = 0; rc == 0 && i < reader->npy.column_count; i++) {
-        struct rows_cell cell = {.column = i, .value = {.type = WIRE_REAL}};
-        cell.value.as.real =
-            number_at(p + (size_t)i * reader->npy.number_bytes, reader->npy.number_bytes);
-        rc = rows_add_cell(reader, cell, err);
+        rc = rows_add_cell(
+            reader,
+            (struct rows_cell){
+                .column = i,
+                .value = value_at(p + (size_t)i * reader->npy.number_bytes, &reader->npy)},
+            err);
     }
     if (rc == 0) {
         reader->start += row_bytes_of(reader);
@@ -321,18 +437,38 @@ npy_next(struct rows_reader *reader, struct err *err)
     return rc;
 }
 
+/* A block has rows one after another, whatever the array has. */
+static int
+cut_by_column(struct rows_reader *reader, size_t wanted, struct buf *block)
+{
+    const struct rows_npy *npy = &reader->npy;
+
+    for (; wanted > 0; wanted--, reader->next_line++) {
+        for (uint32_t i = 0; i < npy->column_count; i++) {
+            buf_put(block,
+                    npy->columns + (i * npy->row_count + reader->next_line - 1) * npy->number_bytes,
+                    npy->number_bytes);
+        }
+    }
+    return buf_finish(block);
+}
+
 static int
 npy_cut(struct rows_reader *reader, size_t target_bytes, struct buf *block, struct err *err)
 {
     size_t row_bytes = row_bytes_of(reader);
     uint64_t left = reader->npy.row_count - (reader->next_line - 1);
     size_t wanted = target_bytes / row_bytes > 0 ? target_bytes / row_bytes : 1;
-    int rc = need_row(reader, err);
 
+    wanted = wanted > left ? (size_t)left : wanted;
+    if (reader->npy.columns != NULL) {
+        int rc = wanted > 0 ? cut_by_column(reader, wanted, block) : AUGURY_END;
+        return rc < 0 ? rows_refuse_memory(err) : rc;
+    }
+    int rc = need_row(reader, err);
     if (rc != 0) {
         return rc;
     }
-    wanted = wanted > left ? (size_t)left : wanted;
     rc = rows_need(reader, wanted * row_bytes, err);
     if (rc < 0) {
         return rc;
@@ -356,10 +492,14 @@ rows_put_npy_header(enum rows_npy_type type, uint64_t row_count, size_t column_c
     static const char *const names[] = {
         [ROWS_NPY_F4] = "<f4", [ROWS_NPY_F8] = "<f8", [ROWS_NPY_U4] = "<u4"};
     char literal[ROWS_NPY_HEADER_BYTES];
+    char columns[U64_TEXT_MAX + 2] = "";
+
+    if (column_count > 0) {
+        snprintf(columns, sizeof(columns), " %zu", column_count);
+    }
     int len = snprintf(literal, sizeof(literal),
-                       "{'descr': '%s', 'fortran_order': False, 'shape': "
-                       "(%llu, %zu), }",
-                       names[type], (unsigned long long)row_count, column_count);
+                       "{'descr': '%s', 'fortran_order': False, 'shape': (%llu,%s), }", names[type],
+                       (unsigned long long)row_count, columns);
     size_t pad = ROWS_NPY_HEADER_BYTES - 10 - 1 - (size_t)len;
 
     buf_put(buf, "\x93NUMPY\x01\x00", 8);

@@ -69,14 +69,15 @@ def arrays_of_numpy_are_rows(folder):
             same(answers(path, "--output", "margin"), published("xgb174_margin.tsv"))
     with open(path, "rb") as file:
         same(answers("-", "--format", "npy", stdin=file.read()), published("xgb174_prob.tsv"))
+    numpy.save(path, nfl_rows(">f8"))
+    same(answers(path), published("xgb174_prob.tsv"))
 
 
 @test
 def other_arrays_say_what_to_do(folder):
     path = os.path.join(folder, "rows.npy")
     rows = nfl_rows()
-    whole = numpy.nan_to_num(rows).astype("<i8")
-    wrong = [(rows.astype(">f4"), b"astype('<f8')"), (whole, b"'<i8'"),
+    wrong = [(rows.astype("<f2"), b"astype('<f8')"), (rows.astype("<c8"), b"'<c8'"),
              (numpy.asfortranarray(rows), b"ascontiguousarray"),
              (rows.reshape(-1), b"1 columns, expected 11"),
              (rows[:, :3].copy(), b"3 columns, expected 11"),

@@ -137,7 +137,7 @@ PATHS = (
 )
 
 TYPES = (
-    (415, "unsupported_type", "text/csv", {"Content_Type": "text/csv"}),
+    (415, "unsupported_type", "text/csv", {"Content_Type": "text/xml"}),
     (415, "unsupported_type", "accepted are application/json", {"Content_Type": ";"}),
     (415, "unsupported_type", "accepted are application/json", {"Content_Type": "\xff\xe9"}),
     (415, "unsupported_type", "accepted are application/json", {"Content_Type": "x" * 5000}),

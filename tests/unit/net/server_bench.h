@@ -47,7 +47,17 @@ struct bench {
     unsigned coming; /* as net_server_coming() said to the last of them */
     uint32_t drain_limit_ms;
     bool is_drained;
+    atomic_uint streams_open;
+    bool is_late_in_pieces;
+    atomic_uint pieces_made;
     pthread_t thread;
+};
+
+/* Answers in pieces: /pieces?count=3&bytes=5 has "pieces of " and then that. cut=2: fails at
+ * that piece. */
+struct pieces {
+    struct bench *bench;
+    uint64_t made, count, bytes, cut;
 };
 
 static const struct net_limits usual = {
@@ -87,6 +97,61 @@ put_big(struct buf *body)
     buf_commit(body, BIG_BYTES);
 }
 
+static int
+more_pieces(void *arg, struct buf *piece)
+{
+    struct pieces *pieces = arg;
+
+    if (pieces->made == pieces->count) {
+        return AUGURY_END;
+    }
+    if (++pieces->made == pieces->cut) {
+        return AUGURY_ERR_STATE;
+    }
+    pieces->bench->pieces_made++;
+    if (pieces->bytes > 0) {
+        memset(buf_reserve(piece, pieces->bytes), (int)('a' + pieces->made % 23), pieces->bytes);
+        buf_commit(piece, pieces->bytes);
+    }
+    return 0;
+}
+
+static void
+end_pieces(void *arg)
+{
+    struct pieces *pieces = arg;
+
+    pieces->bench->streams_open--;
+    free(pieces);
+}
+
+static uint64_t
+query_number(struct bytes query, const char *name)
+{
+    struct bytes value;
+    uint64_t number = 0;
+
+    if (http_query_find(query, name, &value) == 0 &&
+        bytes_to_u64(value, UINT32_MAX, &number) != 0) {
+        number = 0;
+    }
+    return number;
+}
+
+static void
+begin_pieces(struct bench *bench, const struct pieces *wanted, struct net_answer *answer)
+{
+    struct pieces *pieces = malloc(sizeof(*pieces));
+
+    *pieces = *wanted;
+    pieces->bench = bench;
+    bench->streams_open++;
+    buf_put_text(answer->body, "pieces of ");
+    answer->more = more_pieces;
+    answer->on_end = end_pieces;
+    answer->more_arg = pieces;
+}
+
 /* Answers all that waits, the last one first, each with its number. */
 static void
 answer_late(struct bench *bench)
@@ -99,7 +164,11 @@ answer_late(struct bench *bench)
         }
         answer->status = 203;
         buf_put_text(answer->headers, "X-Late: yes\r\n");
-        buf_printf(answer->body, "late %u", i);
+        if (bench->is_late_in_pieces) {
+            begin_pieces(bench, &(struct pieces){.count = 2, .bytes = 3}, answer);
+        } else {
+            buf_printf(answer->body, "late %u", i);
+        }
         net_later_end(bench->server, ticket);
     }
     bench->late_count = 0;
@@ -142,6 +211,12 @@ handle(void *arg, const struct http_request *request, struct bytes body,
     } else if (bytes_equal_text(request->path, "/release")) {
         buf_put_text(answer->body, "released");
         answer_late(bench);
+    } else if (bytes_equal_text(request->path, "/pieces")) {
+        begin_pieces(bench,
+                     &(struct pieces){.count = query_number(request->query, "count"),
+                                      .bytes = query_number(request->query, "bytes"),
+                                      .cut = query_number(request->query, "cut")},
+                     answer);
     } else if (bytes_equal_text(request->path, "/echo")) {
         answer->content_type = "application/octet-stream";
         buf_put_bytes(answer->body, body);

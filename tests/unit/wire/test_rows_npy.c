@@ -119,16 +119,105 @@ one_dimension_is_rows_of_one_column_and_none_are_rows_too(void)
     free_array(&array);
 }
 
+/* The bytes of numpy.array([[…]], dtype), two numbers a row. */
+static void
+integers_booleans_and_both_byte_orders_are_read(void)
+{
+    static const struct {
+        const char *descr, *numbers;
+        size_t len;
+        const char *text;
+    } kinds[] = {
+        {"<i1", "\x80\x7f", 2, "1:0=-128|1=127|\n"},
+        {"|u1", "\x00\xff", 2, "1:0=0|1=255|\n"},
+        {"<i2", "\x00\x80\x02\x01", 4, "1:0=-32768|1=258|\n"},
+        {">i2", "\x80\x00\x01\x02", 4, "1:0=-32768|1=258|\n"},
+        {"<u2", "\x01\x00\xff\xff", 4, "1:0=1|1=65535|\n"},
+        {"<i4", "\x00\x00\x00\x80\x03\x02\x01\x00", 8, "1:0=-2147483648|1=66051|\n"},
+        {">u4", "\x00\x00\x00\x01\xff\xff\xff\xff", 8, "1:0=1|1=4294967295|\n"},
+        {"<i8", "\x00\x00\x00\x00\x00\x00\x00\x80\x08\x07\x06\x05\x04\x03\x02\x01", 16,
+         "1:0=-9223372036854775808|1=72623859790382856|\n"},
+        {">i8", "\xff\xff\xff\xff\xff\xff\xff\xfe\x01\x02\x03\x04\x05\x06\x07\x08", 16,
+         "1:0=-2|1=72623859790382856|\n"},
+        {"<u8", "\x01\x00\x00\x00\x00\x00\x00\x00\xff\xff\xff\xff\xff\xff\xff\xff", 16,
+         "1:0=1|1=18446744073709551615|\n"},
+        {"|b1", "\x01\x00", 2, "1:0=true|1=false|\n"},
+        {">f4", "\x3f\x00\x00\x00\xc0\x50\x00\x00", 8, "1:0=0.5|1=-3.25|\n"},
+        {">f8", "\x3f\xb9\x99\x99\x99\x99\x99\x9a\x7f\xf8\x00\x00\x00\x00\x00\x00", 16,
+         "1:0=0.1|1=nan|\n"},
+    };
+
+    for (size_t i = 0; i < AUGURY_COUNT(kinds); i++) {
+        struct array array;
+        char literal[100];
+        snprintf(literal, sizeof(literal),
+                 "{'descr': '%s', 'fortran_order': False, 'shape': (1, 2), }", kinds[i].descr);
+        begin_array(&array, 1, literal);
+        buf_put(&array.bytes, kinds[i].numbers, kinds[i].len);
+        CHECK_TEXT(read_array(&array), kinds[i].text);
+        CHECK_INT(array.rc, AUGURY_END);
+        free_array(&array);
+    }
+}
+
+/* numpy.asfortranarray([[1, 2, 3], [4, 5, 6]], '<i2'): read row by row, whole and in blocks. */
+static void
+columns_one_after_another_are_read_in_memory(void)
+{
+    static const char numbers[] = "\x01\x00\x04\x00\x02\x00\x05\x00\x03\x00\x06\x00";
+    static const char rows[] = "1:0=1|1=2|2=3|\n2:0=4|1=5|2=6|\n";
+    struct array array;
+    struct err err;
+
+    begin_array(&array, 1, "{'descr': '<i2', 'fortran_order': True, 'shape': (2, 3), }");
+    buf_put(&array.bytes, numbers, sizeof(numbers) - 1);
+    CHECK_TEXT(read_array(&array), rows);
+    buf_reset(&array.text);
+    CHECK_INT(rows_text_of_blocks(buf_view(&array.bytes), &npy, 1, &array.text, &err), AUGURY_END);
+    buf_put_u8(&array.text, 0);
+    CHECK_TEXT((const char *)array.text.data, rows);
+    buf_put_u8(&array.bytes, 0);
+    buf_reset(&array.text);
+    CHECK_CONTAINS((read_array(&array), array.err.reason), "more or fewer bytes");
+    free_array(&array);
+}
+
+/* As a request has it: an array of one dimension is a row. */
+static void
+a_vector_is_a_row_where_that_is_asked_for(void)
+{
+    const struct rows_options options = {.format = ROWS_NPY, .is_vector_row = true, .cells_max = 3};
+    struct array array;
+
+    begin_array(&array, 1, "{'descr': '<f8', 'fortran_order': True, 'shape': (3,), }");
+    for (int i = 0; i < 3; i++) {
+        put_f8(&array, i);
+    }
+    CHECK_INT(rows_text_of(buf_view(&array.bytes), &options, &array.text, &array.err), AUGURY_END);
+    buf_put_u8(&array.text, 0);
+    CHECK_TEXT((const char *)array.text.data, "1:0=0.0|1=1.0|2=2.0|\n");
+    free_array(&array);
+    begin_array(&array, 1, "{'descr': '<f8', 'fortran_order': False, 'shape': (4,), }");
+    CHECK_INT(rows_text_of(buf_view(&array.bytes), &options, &array.text, &array.err),
+              AUGURY_ERR_INVALID);
+    CHECK_CONTAINS(array.err.reason, "too many");
+    free_array(&array);
+}
+
 static void
 other_arrays_are_refused_with_what_to_do(void)
 {
     static const struct {
         const char *literal, *words;
     } wrong[] = {
-        {"{'descr': '>f4', 'fortran_order': False, 'shape': (1, 1), }", "'>f4'"},
-        {"{'descr': '<i8', 'fortran_order': False, 'shape': (1, 1), }", "astype('<f8')"},
+        {"{'descr': '<f2', 'fortran_order': False, 'shape': (1, 1), }", "'<f2'"},
+        {"{'descr': '<c8', 'fortran_order': False, 'shape': (1, 1), }", "astype('<f8')"},
         {"{'descr': '|O', 'fortran_order': False, 'shape': (1, 1), }", "'|O'"},
-        {"{'descr': '<f4', 'fortran_order': True, 'shape': (1, 1), }", "ascontiguousarray"},
+        {"{'descr': '|f4', 'fortran_order': False, 'shape': (1, 1), }", "'|f4'"},
+        {"{'descr': '', 'fortran_order': False, 'shape': (1, 1), }", "''"},
+        {"{'descr': '<f4', 'fortran_order': True, 'shape': (1, 5), }", "more or fewer bytes"},
+        {"{'descr': '<f4', 'fortran_order': True, 'shape': (9223372036854775807, 2), }",
+         "more or fewer bytes"},
         {"{'descr': '<f4', 'fortran_order': False, 'shape': (1, 1, 1), }", "3 dimensions"},
         {"{'descr': '<f4', 'fortran_order': False, 'shape': (), }", "0 dimensions"},
         {"{'descr': '<f4', 'fortran_order': False, 'shape': (1, 0), }", "columns"},
@@ -242,6 +331,9 @@ main(void)
 {
     TAP_RUN(float32_and_float64_are_read_in_every_version);
     TAP_RUN(one_dimension_is_rows_of_one_column_and_none_are_rows_too);
+    TAP_RUN(integers_booleans_and_both_byte_orders_are_read);
+    TAP_RUN(columns_one_after_another_are_read_in_memory);
+    TAP_RUN(a_vector_is_a_row_where_that_is_asked_for);
     TAP_RUN(other_arrays_are_refused_with_what_to_do);
     TAP_RUN(an_array_that_is_cut_or_goes_on_is_refused_with_its_row);
     TAP_RUN(every_prefix_of_a_file_is_refused);
