@@ -3,6 +3,10 @@
  * predict_cost.c - what a question will probably take, from what the like of it took: a mean a row
  * for each model, selector and set of outputs, in a small table where the latest comer takes a
  * place. An estimate that is wrong costs time, never an answer.
+ * It is no second table of worths (augury/cache.h): those are of the parts of a model's contents,
+ * known once the model is found, and say whether a row is looked up. This one is asked before
+ * anything is found, by the names that the request has, and says what all of the answer takes,
+ * reading and writing included: whether it is worth waiting for somebody else's, or asking Redis.
  */
 #include "augury/predict.h"
 
