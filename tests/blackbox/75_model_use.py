@@ -83,6 +83,15 @@ def test_after_model_use_the_hot_set_hits_at_once(daemon):
     daemon.stop()
 
 
+def test_an_import_that_is_used_is_warm_as_well(daemon):
+    started(daemon)
+    said = done(daemon, "-j", "model", "import", "wp", NFL, "--features", NAMES, "--use", "--iterations", "0:10")
+    equal((said["name"], said["version"], said["label"], said["warmed"]), ("wp", "3", "stable", HOT))
+    equal(hit_share(daemon), 1)
+    equal(ask(connect(daemon), 7)[1]["version"], "3")
+    daemon.stop()
+
+
 def test_without_warming_the_hot_set_is_computed_anew(daemon):
     started(daemon)
     said = done(daemon, "-j", "model", "use", "wp@2", "--no-warm")
