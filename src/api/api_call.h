@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "api_odds.h"
 #include "augury/api.h"
 
 /* Of bodies of requests and answers. */
@@ -31,6 +32,7 @@ struct api_wish {
 struct api_response {
     bool has_key;
     bool takes_stale;
+    bool is_unlikely;   /* not looked for: api_odds.c */
     uint64_t change_id; /* of the registry that the key stands for */
     uint64_t stamp;     /* of the cache, from before anything was read */
     size_t key_len;
@@ -61,8 +63,9 @@ struct api_call {
     uint64_t now_wall_ms;
     struct api_wish wish;
     struct api_response response;
-    bool is_coded;  /* the answer's coding is decided */
-    bool is_tagged; /* the answer gets an ETag of its bytes */
+    uint64_t took_ns; /* to make the answer, once it is rendered */
+    bool is_coded;    /* the answer's coding is decided */
+    bool is_tagged;   /* the answer gets an ETag of its bytes */
     struct api_flight flight;
     unsigned (*handler)(struct api_call *call); /* of its route */
     struct err err;
@@ -96,7 +99,8 @@ struct api {
     struct digest registry_print;
     enum cache_admission response_admission;
     uint32_t response_stale_s; /* past its time a rendered answer answers while one makes it anew */
-    uint64_t random;           /* for early refreshes; never 0 */
+    struct api_odds odds[API_ODDS];
+    uint64_t random; /* for early refreshes; never 0 */
     struct wire_gzip *gzip;
     struct buf coded; /* what was compressed last */
     struct wire_inflater *inflater;

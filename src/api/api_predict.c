@@ -313,7 +313,7 @@ expires_of(const struct api_call *call, const struct predict_answer *answer)
     const struct predict_context *predict = call->api->options.predict;
     uint64_t rows_ms = predict->cache != NULL ? (uint64_t)predict->ttl_s * 1000 : 0;
     uint64_t whole_ms =
-        call->response.has_key
+        call->response.has_key || call->response.is_unlikely
             ? (uint64_t)call->api->options.conf->cache.classes[CONF_CACHE_RESPONSE].ttl_s * 1000
             : 0;
     uint64_t least_ms = rows_ms == 0 || (whole_ms > 0 && whole_ms < rows_ms) ? whole_ms : rows_ms;
@@ -360,6 +360,7 @@ finish(struct api_call *call, const struct predict_answer *answer, bool may_keep
         coding = API_IDENTITY;
     }
     made.content_tag = api_tag_of(content);
+    call->took_ns = clock_mono_ns() - begin_ns; /* the one look at the clock for all that asks */
     struct api_freshness freshness = {
         .x_cache = x_cache_of(call, answer, may_keep),
         .is_not_to_store = !may_keep && !wish->is_no_cache && wish->max_age_s == UINT32_MAX,
@@ -373,7 +374,7 @@ finish(struct api_call *call, const struct predict_answer *answer, bool may_keep
     if (may_keep) {
         made.created_wall_ms = freshness.created_wall_ms;
         made.expires_wall_ms = freshness.expires_wall_ms;
-        made.cost_us = (uint32_t)((clock_mono_ns() - begin_ns) / 1000);
+        made.cost_us = (uint32_t)(call->took_ns / 1000);
         made.tag = cache_tag(bytes_of_text(answer->model->entry.name));
         api_flight_end(call, &made, api_response_keep(call, &made));
     }
@@ -473,8 +474,8 @@ answer_decoded(struct api_call *call, const struct api_asked *asked,
         return API_LATER;
     }
     unsigned status = api_question_finish(call, asked, &answer, rc);
-    if (rc == 0) {
-        predict_cost_learn(api->predict, question, &answer, clock_mono_ns() - asked->begin_ns);
+    if (rc == 0 && call->took_ns != 0) {
+        predict_cost_learn(api->predict, question, &answer, call->took_ns);
     }
     predict_end(api->predict);
     api_flight_end(call, NULL, false); /* unless finish() had something for others */
@@ -511,7 +512,8 @@ api_answer_question(struct api_call *call, const struct api_dialect *dialect, vo
         api_flight_end(call, NULL, false); /* it may own what is to be made anew */
     }
     if (status != API_LATER) {
-        stats_observe(api->slot, STATS_PREDICT_SECONDS, clock_mono_ns() - begin_ns);
+        stats_observe(api->slot, STATS_PREDICT_SECONDS,
+                      call->took_ns != 0 ? call->took_ns : clock_mono_ns() - begin_ns);
     }
     return status;
 }

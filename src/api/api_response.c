@@ -147,6 +147,12 @@ key_make(struct api_call *call)
     response->has_key = true;
 }
 
+static struct api_odds *
+odds_of(const struct api_call *call)
+{
+    return api_odds_of(call->api->odds, call->request->path);
+}
+
 /* ---- values ---------------------------------------------------------------------------------- */
 
 /* A rendered answer, with or without a life in the cache yet. */
@@ -201,7 +207,11 @@ keep(struct api_call *call, struct cache_item *item, const struct rendered *rend
     le64_put(value + 8, rendered->tag);
     memcpy(value + RESPONSE_HEADER, rendered->body.data, rendered->body.len);
     item->class = CACHE_RESPONSE;
-    item->admission = call->api->response_admission;
+    /* What is looked for without much hope is kept when it has come twice. */
+    item->admission =
+        api_odds_are_bad(odds_of(call)) && call->api->response_admission == CACHE_ADMIT_AUTO
+            ? CACHE_ADMIT_SECOND
+            : call->api->response_admission;
     item->key = key_for(call, rendered->coding);
     item->value = bytes_of(value, len);
     /* A full ring drops the entry and counts it; the answer is not concerned. */
@@ -377,6 +387,15 @@ api_response_is_kept(struct api *api, struct bytes key)
     return is_kept;
 }
 
+/* Where everything is to be kept, everything is looked for, as is what only the cache may answer,
+ * and what another process was to make. */
+static bool
+is_likely(const struct api_call *call)
+{
+    return call->api->response_admission == CACHE_ADMIT_ALWAYS || call->wish.is_only_if_cached ||
+           call->flight.is_late || api_odds_ask(odds_of(call));
+}
+
 bool
 api_response_find(struct api_call *call)
 {
@@ -389,12 +408,20 @@ api_response_find(struct api_call *call)
         call->wish.is_no_store || call->body.len == 0) {
         return false;
     }
+    if (!is_likely(call)) {
+        call->response.is_unlikely = true;
+        api_turn_end(api);
+        return false;
+    }
     call->response.stamp = cache_stamp(api->options.cache);
     if (api_turn_begin(api)) {
         key_make(call);
         is_found = call->response.has_key && !call->wish.is_no_cache && find_kept(call);
     }
-    if (!is_found) {
+    if (is_found) {
+        odds_of(call)->misses = 0;
+    } else {
+        api_odds_miss(odds_of(call));
         api_turn_end(api);
     }
     return is_found;
@@ -420,6 +447,7 @@ api_response_keep(struct api_call *call, const struct api_made *made)
     if (!call->response.has_key || change_id != call->response.change_id) {
         return false;
     }
+    api_odds_learn(odds_of(call), made->cost_us);
     bool is_kept = keep(call, &item, &rendered);
     if (made->coded.len > 0) {
         rendered.body = made->coded;

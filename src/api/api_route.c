@@ -184,10 +184,11 @@ api_call_init(struct api_call *call, struct api *api, const struct http_request 
     call->route = NULL;
     call->peer = NULL;
     call->parameter = call->parameter2 = bytes_of(NULL, 0);
-    call->response.has_key = false;
+    call->response.has_key = call->response.is_unlikely = false;
     call->flight.is_owner = false;
     call->flight.is_late = false;
     call->now_wall_ms = now_wall_ms(api);
+    call->took_ns = 0;
     call->is_coded = false;
     call->is_tagged = false;
     call->wish.is_only_if_cached = false;

@@ -113,12 +113,11 @@ count_rows(const struct asking *asking, struct predict_answer *answer)
 static unsigned
 also_of(const struct model *model, unsigned also)
 {
-    bool has_spread_alone =
-        model_calibration(model).score == MODEL_SCORE_NONE && model_has_spread(model);
+    bool has_spread_alone = (also & PREDICT_INTERVAL) != 0 &&
+                            model_calibration(model).score == MODEL_SCORE_NONE &&
+                            model_has_spread(model);
 
-    return (also & PREDICT_INTERVAL) != 0 && has_spread_alone
-               ? (also & ~(unsigned)PREDICT_INTERVAL) | PREDICT_SPREAD
-               : also;
+    return has_spread_alone ? (also & ~(unsigned)PREDICT_INTERVAL) | PREDICT_SPREAD : also;
 }
 
 int
