@@ -406,6 +406,7 @@ api_response_find(struct api_call *call)
     call->response.has_key = false;
     if (api->options.cache == NULL || !class->is_enabled || class->ttl_s == 0 ||
         call->wish.is_no_store || call->body.len == 0) {
+        api_turn_end(api);
         return false;
     }
     if (!is_likely(call)) {

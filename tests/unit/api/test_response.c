@@ -326,6 +326,30 @@ a_wish_is_granted_where_nothing_is_cached(void)
     }
 }
 
+/* They share the turn's snapshots with a repeat before them, or open their own. */
+static void
+whatever_is_pipelined_behind_a_repeat_is_answered(void)
+{
+    static const char *const controls[] = {"no-store", "no-cache", "max-age=0", "only-if-cached"};
+    static const char *const bodies[] = {"", "{", ROW,
+                                         "{\"features\":{\"down\":3},\"use_cache\":false}"};
+
+    for (size_t i = 0; i < AUGURY_COUNT(controls) * AUGURY_COUNT(bodies); i++) {
+        struct fake repeat = question(ROW);
+        struct fake next = question(bodies[i % AUGURY_COUNT(bodies)]);
+        ask_first(question(ROW));
+        repeat.has_next = true;
+        uint64_t before = hits();
+        CHECK_INT(send_request(repeat).status, 200);
+        CHECK_INT(hits(), before + 1);
+        next.cache_control = controls[i / AUGURY_COUNT(bodies)];
+        next.has_next = i % 2 == 0;
+        CHECK(send_request(next).status != 0);
+        CHECK_INT(send_request(question(ROW)).status, 200);
+        CHECK_INT(get("/api/v1/models").status, 200);
+    }
+}
+
 static void
 only_if_cached_is_answered_from_either_class_and_else_refused(void)
 {
@@ -639,6 +663,7 @@ main(void)
     TAP_RUN(documents_are_compressed_as_well);
     TAP_RUN(documents_have_tags_and_conditions_on_them_hold);
     TAP_RUN(a_wish_is_granted_where_nothing_is_cached);
+    TAP_RUN(whatever_is_pipelined_behind_a_repeat_is_answered);
     TAP_RUN(only_if_cached_is_answered_from_either_class_and_else_refused);
     TAP_RUN(a_client_that_wants_new_answers_gets_new_ones);
     TAP_RUN(use_cache_false_is_never_kept);
