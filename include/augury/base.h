@@ -201,6 +201,43 @@ void *arena_alloc_aligned(struct arena *arena, size_t size, size_t align) AUGURY
 /* A copy that ends with a NUL. */
 char *arena_text(struct arena *arena, struct bytes text) AUGURY_MUST_USE;
 
+/* ---- addresses ---------------------------------------------------------------------------- */
+
+/* IPv4 as ::ffff:a.b.c.d (RFC 4291 2.5.5.2), so that a client is the same whichever socket it comes
+ * by. All zero: none, as of who comes by a UNIX socket. */
+struct ip_address {
+    uint8_t bytes[16];
+};
+struct ip_address ip_of_v4(const uint8_t *four_bytes); /* in network order */
+static inline bool
+ip_equal(const struct ip_address *a, const struct ip_address *b)
+{
+    return memcmp(a->bytes, b->bytes, sizeof(a->bytes)) == 0;
+}
+bool ip_is_none(const struct ip_address *address);
+bool ip_is_v4(const struct ip_address *address);
+/* "192.0.2.1" or "2001:db8::1", all of text. AUGURY_ERR_INVALID: neither. */
+AUGURY_MUST_USE int ip_parse(struct bytes text, struct ip_address *out_address);
+/* As ip_parse() reads it, "-" for none; room: IP_TEXT_MAX + 1 bytes, and what is returned. */
+enum { IP_TEXT_MAX = 45 };
+const char *ip_to_text(const struct ip_address *address, char *room);
+
+struct ip_network {
+    struct ip_address address; /* zero behind its bits */
+    uint8_t bits;              /* of the 128; IPv4 has 96 more than it is written with */
+};
+enum { IP_NETWORKS_MAX = 16 };
+struct ip_networks {
+    uint32_t count;
+    bool has_unix; /* whoever comes by a UNIX socket */
+    struct ip_network list[IP_NETWORKS_MAX];
+};
+/* "10.0.0.0/8, 192.0.2.1, ::1, unix:", or "": none. Every byte of *out_networks is written. */
+AUGURY_MUST_USE int ip_networks_parse(const char *text, struct ip_networks *out_networks,
+                                      struct err *err);
+void ip_networks_put(const struct ip_networks *networks, struct buf *buf);
+bool ip_networks_contain(const struct ip_networks *networks, const struct ip_address *address);
+
 /* ---- digests ------------------------------------------------------------------------------ */
 
 /* XXH3, 128 bits (xxhash). Not a signature: see seal.h for SHA-256. */

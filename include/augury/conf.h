@@ -22,12 +22,29 @@ enum conf_origin {
 
 struct conf_listen {
     char name[32];
-    char address[CONF_PATH_BYTES]; /* "127.0.0.1:8080", "[::1]:8080", "*:8080" */
+    char address[CONF_PATH_BYTES]; /* "127.0.0.1:8080", "[::1]:8080", "*:8080", "unix:/path" */
     uint32_t backlog;
+    uint32_t mode; /* of a UNIX socket, as are owner and group */
+    char owner[64];
+    char group[64];
+    uint32_t routes;                       /* what is there for its clients, 1 << enum conf_area */
     char tls_certificate[CONF_PATH_BYTES]; /* empty: no TLS */
     char tls_key[CONF_PATH_BYTES];
     char tls_client_ca[CONF_PATH_BYTES]; /* empty: clients need no certificate */
     char tls_min[8];                     /* "1.2", "1.3" */
+};
+
+/* What routes are about, in the order of listen.routes' words. */
+enum conf_area {
+    CONF_AREA_PREDICT,
+    CONF_AREA_OBJECTS,
+    CONF_AREA_MODELS,
+    CONF_AREA_STATUS,
+    CONF_AREA_METRICS,
+    CONF_AREA_HEALTH,
+    CONF_AREA_DIALECTS,
+    CONF_AREA_DOCS,
+    CONF_AREA_COUNT
 };
 
 /* Objects whose names begin with "NAME/": how long they live, and where missing ones come from. */
@@ -177,7 +194,10 @@ enum conf_type {
     CONF_TEXT,    /* char[size] */
     CONF_PATH,    /* char[size]: an absolute path, or a word that `choices` allows */
     CONF_SERVER,  /* char[size]: as an address, or "unix:/path", or empty: none */
-    CONF_ADDRESS, /* char[size]: "127.0.0.1:8080", "[::1]:8080", "*:8080", a name and a port */
+    CONF_ADDRESS, /* char[size]: "127.0.0.1:8080", "[::1]:8080", "*:8080", a name and a port,
+                     "unix:/path" */
+    CONF_MODE,    /* uint32_t: rights of a file, "0660" */
+    CONF_WORDS,   /* uint32_t: some of the choices' words, 1 << place, or "all" */
     CONF_BOOL,    /* bool: yes, no, true, false, on, off, 1, 0 */
     CONF_NUMBER,  /* uint32_t or uint64_t, by size */
     CONF_SIZE,    /* uint64_t bytes: "512MiB", "1G"; K, M, G, T are powers of 1024 */

@@ -51,7 +51,12 @@ AUGURY_MUST_USE int net_listener_open(const char *address, unsigned backlog, int
                                       struct err *err);
 /* A UNIX socket with the given mode, made under umask 077; a stale one (nobody answers) is
  * replaced. */
-AUGURY_MUST_USE int net_unix_listener_open(const char *path, unsigned mode, int *out_fd,
+struct net_unix_options {
+    const char *path;
+    unsigned mode;
+    unsigned backlog;
+};
+AUGURY_MUST_USE int net_unix_listener_open(const struct net_unix_options *options, int *out_fd,
                                            struct err *err);
 /* "127.0.0.1:41234" of a bound socket. */
 AUGURY_MUST_USE int net_address_of(int fd, char *out_text, size_t out_size);
@@ -109,8 +114,10 @@ struct net_answer {
 };
 
 struct net_peer {
-    const char *listener;           /* its name */
-    const struct sockaddr *address; /* of the client */
+    const char *listener; /* its name */
+    unsigned listener_index;
+    uint16_t client_port; /* 0: not known */
+    struct ip_address client;
 };
 
 /* One whole request in, one answer out, within the call or by net_answer_later(). body: decoded,
@@ -146,12 +153,18 @@ struct net_server_options {
 AUGURY_MUST_USE int net_server_new(const struct net_server_options *options,
                                    struct net_server **out_server, struct err *err);
 void net_server_free(struct net_server **server); /* closes connections */
-/* Serves connections of an inherited listener; the descriptor stays the caller's. tls: what they
- * speak, outliving the server; or NULL. */
-AUGURY_MUST_USE int net_server_listen(struct net_server *server, int listen_fd, const char *name,
-                                      const struct net_tls *tls, struct err *err);
-/* Stops accepting, answers what has arrived, closes idle connections, says Connection: close on
- * the rest; on_drained when none is left. limit_ms: connections still open then are cut. */
+struct net_listen_options {
+    int fd;
+    const char *name;          /* copied */
+    unsigned index;            /* of struct net_peer */
+    const struct net_tls *tls; /* what its connections speak, outliving the server; or NULL */
+};
+/* Serves connections of an inherited listener; the descriptor stays the caller's. */
+AUGURY_MUST_USE int net_server_listen(struct net_server *server,
+                                      const struct net_listen_options *options, struct err *err);
+/* Takes what the kernel has accepted already and then no more, answers what has arrived, closes
+ * idle connections, says Connection: close on the rest; on_drained when none is left. limit_ms:
+ * connections still open then are cut. */
 void net_server_drain(struct net_server *server, uint32_t limit_ms, void (*on_drained)(void *arg),
                       void *arg);
 /* Within a handler: the answer comes later, under the ticket returned; what the handler puts into

@@ -28,6 +28,16 @@ put_allow(struct buf *headers, unsigned methods)
     buf_put_text(headers, "OPTIONS\r\n");
 }
 
+unsigned
+api_refuse_unknown_route(struct api_call *call)
+{
+    struct bytes path = call->request->path;
+
+    return api_refuse_as(call, 404, "unknown_route",
+                         "nothing is at \"%.*s\"; GET /api/v1 lists what there is",
+                         (int)(path.len < 128 ? path.len : 128), (const char *)path.data);
+}
+
 static unsigned
 answer_without_route(struct api_call *call, unsigned methods)
 {
@@ -37,10 +47,7 @@ answer_without_route(struct api_call *call, unsigned methods)
         methods = (1U << HTTP_GET) | (1U << HTTP_POST);
     }
     if (methods == 0) {
-        return api_refuse_as(call, 404, "unknown_route",
-                             "nothing is at \"%.*s\"; GET /api/v1 lists what there is",
-                             (int)(request->path.len < 128 ? request->path.len : 128),
-                             (const char *)request->path.data);
+        return api_refuse_unknown_route(call);
     }
     put_allow(call->answer->headers, methods);
     if (request->method == HTTP_OPTIONS) {
@@ -108,8 +115,7 @@ parameter_decode(struct api_call *call, uint8_t *room, struct bytes *parameter)
 static unsigned
 path_gates_pass(struct api_call *call)
 {
-    (void)call;
-    return 0;
+    return api_listener_allows(call, call->route);
 }
 
 /* What stands before a handler, as above, in this order: rights, limits. */
@@ -249,6 +255,18 @@ api_handle(void *arg, const struct http_request *request, struct bytes body,
     }
 }
 
+static uint32_t
+count_served(const struct api_call *call)
+{
+    const struct api_route *route;
+    uint32_t count = 0;
+
+    for (size_t i = 0; (route = api_route_at(i)) != NULL; i++) {
+        count += api_listener_serves(call, route->area) ? 1 : 0;
+    }
+    return count;
+}
+
 unsigned
 api_get_index(struct api_call *call)
 {
@@ -257,8 +275,11 @@ api_get_index(struct api_call *call)
 
     wire_object(writer, 1);
     wire_key(writer, "resources");
-    wire_array(writer, (uint32_t)api_route_count());
+    wire_array(writer, count_served(call));
     for (size_t i = 0; (route = api_route_at(i)) != NULL; i++) {
+        if (!api_listener_serves(call, route->area)) {
+            continue;
+        }
         wire_object(writer, 3);
         wire_key(writer, "method");
         wire_put_text(writer, http_method_name(route->method));

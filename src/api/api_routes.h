@@ -58,3 +58,12 @@ struct api_match {
 };
 /* method: HEAD is not told from GET. */
 void api_route_find(enum http_method method, struct bytes path, struct api_match *out_match);
+
+/* 404, as of a path that leads nowhere: api_route.c. */
+unsigned api_refuse_unknown_route(struct api_call *call);
+
+/* ---- gates: 0, or the status of the refusal that was written --------------------------------- */
+
+/* Whether the listener that the call came by serves an area: api_listener.c. */
+bool api_listener_serves(const struct api_call *call, enum api_area area);
+unsigned api_listener_allows(struct api_call *call, const struct api_route *route);

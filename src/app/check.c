@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -145,6 +146,33 @@ check_file(const char *option, const char *path, struct conf_errors *errors)
     check_dir(option, dir, errors);
 }
 
+/* The socket itself is most likely ours: only its folder and who it is for can be looked at. */
+static void
+check_unix_listener(const char *option, const struct conf_listen *listen,
+                    struct conf_errors *errors)
+{
+    const char *path = listen->address + 5;
+    struct stat status;
+    struct err why;
+
+    if (strlen(path) >= sizeof(((struct sockaddr_un *)0)->sun_path)) {
+        err_set(&why, AUGURY_ERR_LIMIT, "path_too_long",
+                "%s: a socket's path has at most %zu bytes", path,
+                sizeof(((struct sockaddr_un *)0)->sun_path) - 1);
+        fail(errors, option, &why);
+        return;
+    }
+    if (lstat(path, &status) == 0 && !S_ISSOCK(status.st_mode)) {
+        err_set(&why, AUGURY_ERR_EXISTS, "not_a_socket", "%s exists and is not a socket", path);
+        fail(errors, option, &why);
+        return;
+    }
+    check_file(option, path, errors);
+    if (listen->owner[0] != '\0' || listen->group[0] != '\0') {
+        check_user(option, listen->owner, listen->group, errors);
+    }
+}
+
 static void
 check_listener(const struct conf_listen *listen, struct conf_errors *errors)
 {
@@ -158,6 +186,10 @@ check_listener(const struct conf_listen *listen, struct conf_errors *errors)
         fail(errors, option, &why);
     }
     listener_tls_free(&tls);
+    if (strncmp(listen->address, "unix:", 5) == 0) {
+        check_unix_listener(option, listen, errors);
+        return;
+    }
     errno = 0;
     if (net_listener_open(listen->address, listen->backlog, &fd, &why) == 0) {
         close(fd);

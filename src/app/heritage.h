@@ -7,6 +7,8 @@
  */
 #pragma once
 
+#include <sys/types.h>
+
 #include "augury/cache.h"
 #include "augury/conf.h"
 #include "augury/net.h"
@@ -38,6 +40,8 @@ struct heritage_listener {
     char name[32];
     char address[CONF_PATH_BYTES]; /* as configured: listeners are told apart by it */
     int fd;
+    dev_t device; /* of a UNIX socket's name: whether it is still ours */
+    ino_t inode;
     struct listener_tls *tls; /* of the generation; NULL: plain */
 };
 

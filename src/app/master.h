@@ -131,6 +131,15 @@ size_t children_count(const struct master *master, const struct generation *gene
 size_t children_room(const struct master *master); /* workers that may still be started */
 struct child *children_supervisor(struct master *master);
 
+/* ---- master_listeners.c ---------------------------------------------------------------------- */
+
+/* Opens what the generation's configuration names, or takes it from another generation. What it has
+ * got is in the generation's list also after a failure. */
+AUGURY_MUST_USE int listeners_open(struct master *master, struct generation *generation,
+                                   struct err *err);
+/* Closes those that no other generation has. */
+void listeners_close(struct master *master, struct generation *generation);
+
 /* ---- master_generations.c -------------------------------------------------------------------- */
 
 /* The first generation: opens the listeners. */

@@ -2,9 +2,7 @@
 /*
  * master_generations.c - reload by generations. A new configuration is validated and its listeners
  * are opened before anything changes; its workers must all be ready before the old ones are told to
- * drain; listeners that both have are the same descriptors, so a queued connection is served by
- * whichever generation accepts it. A listener that is gone is closed when the last generation that
- * has it has drained.
+ * drain.
  */
 #include <stdio.h>
 #include <string.h>
@@ -27,90 +25,13 @@ generations_find(struct master *master, enum generation_state state)
     return NULL;
 }
 
-/* ---- listeners ------------------------------------------------------------------------------- */
-
-static const struct heritage_listener *
-find_listener(const struct master *master, const char *address)
-{
-    for (size_t i = 0; i < MASTER_GENERATIONS; i++) {
-        const struct generation *generation = &master->generations[i];
-        for (uint32_t j = 0; generation->state != GENERATION_NONE && j < generation->listener_count;
-             j++) {
-            if (strcmp(generation->listeners[j].address, address) == 0) {
-                return &generation->listeners[j];
-            }
-        }
-    }
-    return NULL;
-}
-
-static bool
-is_used_elsewhere(const struct master *master, const struct generation *self, int fd)
-{
-    for (size_t i = 0; i < MASTER_GENERATIONS; i++) {
-        const struct generation *other = &master->generations[i];
-        for (uint32_t j = 0;
-             other != self && other->state != GENERATION_NONE && j < other->listener_count; j++) {
-            if (other->listeners[j].fd == fd) {
-                return true;
-            }
-        }
-    }
-    return false;
-}
-
 /* Ends a generation without processes: what only it had is given back. */
 static void
 generation_forget(struct master *master, struct generation *generation)
 {
-    for (uint32_t i = 0; i < generation->listener_count; i++) {
-        int fd = generation->listeners[i].fd;
-        if (!is_used_elsewhere(master, generation, fd)) {
-            close(fd);
-        }
-        listener_tls_free(&generation->listeners[i].tls);
-    }
+    listeners_close(master, generation);
     conf_free(&generation->conf);
     *generation = (struct generation){.state = GENERATION_NONE};
-}
-
-static int
-open_listeners(struct master *master, struct generation *generation, struct err *err)
-{
-    const struct conf *conf = generation->conf;
-
-    for (uint32_t i = 0; i < conf->listen_count; i++) {
-        const struct conf_listen *wanted = &conf->listen[i];
-        const struct heritage_listener *old = find_listener(master, wanted->address);
-        struct heritage_listener *listener = &generation->listeners[i];
-        char bound[128] = "";
-        struct listener_tls *tls = NULL;
-        int fd = -1;
-
-        /* Read anew for each generation: a reload takes a renewed certificate. */
-        if (listener_tls_read(wanted, &tls, err) != 0) {
-            return err_at(err, "listen \"%s\"", wanted->name);
-        }
-        if (old != NULL) {
-            fd = old->fd;
-        } else {
-            int rc = net_listener_open(wanted->address, wanted->backlog, &fd, err);
-            if (rc != 0) {
-                listener_tls_free(&tls);
-                return rc;
-            }
-        }
-        snprintf(listener->name, sizeof(listener->name), "%s", wanted->name);
-        snprintf(listener->address, sizeof(listener->address), "%s", wanted->address);
-        listener->fd = fd;
-        listener->tls = tls;
-        generation->listener_count = i + 1;
-        if (old == NULL && net_address_of(fd, bound, sizeof(bound)) == 0) {
-            log_event(&master->heritage.log, LOG_LEVEL_INFO, "listen", "name=%s address=%s",
-                      listener->name, bound);
-        }
-    }
-    return 0;
 }
 
 /* ---- starting -------------------------------------------------------------------------------- */
@@ -140,7 +61,7 @@ generation_make(struct master *master, struct conf *conf, struct generation **ou
         .deadline_mono_ms = clock_mono_ms() + MASTER_START_MAX_MS / 2,
     };
     generation->workers = generation->workers > 64 ? 64 : generation->workers;
-    int rc = open_listeners(master, generation, err);
+    int rc = listeners_open(master, generation, err);
     if (rc != 0) {
         generation_forget(master, generation);
         return rc;

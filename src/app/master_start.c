@@ -17,7 +17,7 @@
 #include "augury/net.h"
 #include "master.h"
 
-enum { ADMIN_SOCKET_MODE = 0660 };
+enum { ADMIN_SOCKET_MODE = 0660, ADMIN_SOCKET_BACKLOG = 64 };
 
 /* Group and mode of what is there; a link that the daemon's user may have laid is not followed. */
 static int
@@ -106,8 +106,10 @@ open_admin_socket(struct master *master, const struct conf *conf, struct err *er
     uid_t uid = master->uid;
     gid_t gid = master->gid;
 
-    int rc = net_unix_listener_open(conf->admin.socket, ADMIN_SOCKET_MODE,
-                                    &master->heritage.admin_fd, err);
+    struct net_unix_options options = {
+        .path = conf->admin.socket, .mode = ADMIN_SOCKET_MODE, .backlog = ADMIN_SOCKET_BACKLOG};
+
+    int rc = net_unix_listener_open(&options, &master->heritage.admin_fd, err);
     if (rc != 0) {
         return rc;
     }

@@ -247,9 +247,9 @@ listen_on(struct worker *worker, uint32_t number, struct err *err)
         rc = listener_tls_open(listener->tls, heritage->tickets, &worker->tls[number], err);
         listener_tls_free(&listener->tls); /* this process's copy of the key */
     }
-    return rc != 0 ? rc
-                   : net_server_listen(worker->server, listener->fd, listener->name,
-                                       worker->tls[number], err);
+    struct net_listen_options options = {
+        .fd = listener->fd, .name = listener->name, .index = number, .tls = worker->tls[number]};
+    return rc != 0 ? rc : net_server_listen(worker->server, &options, err);
 }
 
 static int

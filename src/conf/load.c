@@ -380,6 +380,38 @@ check_object(struct load *load, const struct conf_object *object, const char *at
     }
 }
 
+/* Port 0 is a port of its own each time. */
+static bool
+is_any_port(const char *address)
+{
+    const char *colon = strrchr(address, ':');
+
+    return colon != NULL && strcmp(colon, ":0") == 0;
+}
+
+static void
+check_listener(struct load *load, uint32_t number, const char *at)
+{
+    const struct conf *conf = &load->loaded->conf;
+    const struct conf_listen *listen = &conf->listen[number];
+    struct err why;
+
+    for (uint32_t i = 0; i < number && !is_any_port(listen->address); i++) {
+        if (strcmp(conf->listen[i].address, listen->address) == 0) {
+            err_set(&why, AUGURY_ERR_INVALID, "same_address",
+                    "listen \"%s\" and \"%s\": both are %s", conf->listen[i].name, listen->name,
+                    listen->address);
+            fail(load, at, 0, &why);
+        }
+    }
+    if (strncmp(listen->address, "unix:", 5) == 0 &&
+        strcmp(listen->address + 5, conf->admin.socket) == 0) {
+        err_set(&why, AUGURY_ERR_INVALID, "same_address",
+                "listen \"%s\": this is the socket of the admin commands", listen->name);
+        fail(load, at, 0, &why);
+    }
+}
+
 static void
 check_together(struct load *load)
 {
@@ -417,6 +449,9 @@ check_together(struct load *load)
     if (strcmp(conf->cache.dir, conf->models.dir) == 0) {
         err_set(&why, AUGURY_ERR_INVALID, "same_dir", "cache.dir and models.dir must differ");
         fail(load, at, 0, &why);
+    }
+    for (uint32_t i = 0; i < conf->listen_count; i++) {
+        check_listener(load, i, at);
     }
     for (uint32_t i = 0; i < conf->object_count; i++) {
         check_object(load, &conf->objects[i], at);

@@ -7,7 +7,7 @@
 
 #include "augury/conf.h"
 
-enum { CONF_OPTION_MAX = 192, SETTING_NAME_BYTES = 64 };
+enum { CONF_OPTION_MAX = 256, SETTING_NAME_BYTES = 64 };
 
 /* One `name = value` of the file, unchecked. */
 struct setting {
@@ -72,3 +72,17 @@ AUGURY_MUST_USE int value_set(const struct conf_option *option, void *base, cons
 /* The nearest of the table's names in that section, for "did you mean"; NULL when none is near. */
 const char *nearest_option(const char *section, const char *name);
 const char *nearest_section(const char *name);
+
+/* ---- value_list.c, and what it shares with value.c ------------------------------------------- */
+
+AUGURY_MUST_USE int value_bad(const struct conf_option *option, const char *text, const char *want,
+                              struct err *err);
+AUGURY_MUST_USE int value_parse_scaled(const struct conf_option *option, const char *text,
+                                       uint64_t *out_value, struct err *err);
+void value_put_size(uint64_t bytes, struct buf *buf);
+AUGURY_MUST_USE int value_set_steps(const struct conf_option *option, void *place, const char *text,
+                                    struct err *err);
+void value_put_steps(const struct conf_steps *steps, struct buf *buf);
+AUGURY_MUST_USE int value_set_words(const struct conf_option *option, void *place, const char *text,
+                                    struct err *err);
+void value_put_words(const char *choices, uint32_t bits, struct buf *buf);

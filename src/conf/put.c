@@ -152,7 +152,8 @@ static bool
 is_text(const struct conf_option *option)
 {
     return option->type == CONF_TEXT || option->type == CONF_PATH || option->type == CONF_SERVER ||
-           option->type == CONF_ADDRESS || option->type == CONF_STEPS;
+           option->type == CONF_ADDRESS || option->type == CONF_STEPS ||
+           option->type == CONF_MODE || option->type == CONF_WORDS;
 }
 
 static void
@@ -219,6 +220,8 @@ type_name(const struct conf_option *option)
     case CONF_PATH: return "path";
     case CONF_SERVER:
     case CONF_ADDRESS: return "address";
+    case CONF_MODE: return "rights";
+    case CONF_WORDS: return "words";
     case CONF_BOOL: return "yes or no";
     case CONF_NUMBER: return "number";
     case CONF_SIZE: return "size";

@@ -78,9 +78,20 @@ const struct conf_option conf_options[] = {
      "File with the master's process id, locked while it lives."},
 
     {"listen", "address", CONF_ADDRESS, LISTEN(address), "127.0.0.1:8080", 1, 0, NULL, NULL,
-     "Address and port; port 0 takes any free one."},
+     "Address and port, where port 0 takes any free one and * is every address of both families; or "
+     "unix:/path."},
     {"listen", "backlog", CONF_NUMBER, LISTEN(backlog), "1024", 1, 65535, NULL, NULL,
      "Connections that the kernel may hold until a worker accepts them."},
+    {"listen", "mode", CONF_MODE, LISTEN(mode), "0660", 0, 0777, NULL, NULL,
+     "Rights of a UNIX socket; who may write may connect."},
+    {"listen", "owner", CONF_TEXT, LISTEN(owner), "", 0, 63, NULL, NULL,
+     "Owner of a UNIX socket; empty: the daemon's user."},
+    {"listen", "group", CONF_TEXT, LISTEN(group), "", 0, 63, NULL, NULL,
+     "Group of a UNIX socket; empty: its owner's."},
+    {"listen", "routes", CONF_WORDS, LISTEN(routes), "all", 1, 0,
+     "predict, objects, models, status, metrics, health, dialects, docs", NULL,
+     "What is there for clients of this listener: all, or some of predict, objects, models, status, "
+     "metrics, health, dialects, docs; the rest is 404 as if it did not exist."},
     {"listen", "tls_certificate", CONF_PATH, LISTEN(tls_certificate), "", 0, 0, NULL, NULL,
      "File with the server's certificate (PEM) and those between it and a root, read anew by a "
      "reload; empty: no TLS."},

@@ -27,8 +27,6 @@ static const struct suffix milliseconds[] = {
 static const struct suffix microseconds[] = {{"s", 1000000}, {"ms", 1000}, {"us", 1}};
 static const struct suffix plain[] = {{"", 1}};
 
-static const char steps_example[] = "steps such as 2GiB:25, 4GiB:50";
-
 struct scale {
     const struct suffix *list;
     size_t count;
@@ -52,6 +50,8 @@ scale_of(enum conf_type type)
     case CONF_PATH:
     case CONF_SERVER:
     case CONF_ADDRESS:
+    case CONF_MODE:
+    case CONF_WORDS:
     case CONF_BOOL:
     case CONF_STEPS:
     case CONF_NUMBER: break;
@@ -71,8 +71,14 @@ put_scaled(uint64_t value, struct scale scale, struct buf *buf)
     buf_put_u64(buf, value);
 }
 
-static int
-bad_value(const struct conf_option *option, const char *text, const char *want, struct err *err)
+void
+value_put_size(uint64_t bytes, struct buf *buf)
+{
+    put_scaled(bytes, scale_of(CONF_SIZE), buf);
+}
+
+int
+value_bad(const struct conf_option *option, const char *text, const char *want, struct err *err)
 {
     return err_set(err, AUGURY_ERR_INVALID, "invalid_value", "%s: expected %s, got \"%.80s\"",
                    option->name, want, text);
@@ -106,9 +112,9 @@ out_of_bounds(const struct conf_option *option, const char *text, struct err *er
     return AUGURY_ERR_INVALID;
 }
 
-static int
-parse_scaled(const struct conf_option *option, const char *text, uint64_t *out_value,
-             struct err *err)
+int
+value_parse_scaled(const struct conf_option *option, const char *text, uint64_t *out_value,
+                   struct err *err)
 {
     struct scale scale = scale_of(option->type);
     size_t digits = strspn(text, "0123456789");
@@ -125,7 +131,7 @@ parse_scaled(const struct conf_option *option, const char *text, uint64_t *out_v
         return out_of_bounds(option, text, err);
     }
     if (rc != 0) {
-        return bad_value(option, text, scale.example, err);
+        return value_bad(option, text, scale.example, err);
     }
     for (size_t i = 0; i < scale.count; i++) {
         uint64_t factor = scale.list[i].factor;
@@ -138,7 +144,7 @@ parse_scaled(const struct conf_option *option, const char *text, uint64_t *out_v
         *out_value = number * factor;
         return 0;
     }
-    return bad_value(option, text, scale.example, err);
+    return value_bad(option, text, scale.example, err);
 }
 
 static int
@@ -146,7 +152,7 @@ set_number(const struct conf_option *option, void *place, const char *text, stru
 {
     uint64_t value = 0;
 
-    int rc = parse_scaled(option, text, &value, err);
+    int rc = value_parse_scaled(option, text, &value, err);
     if (rc != 0) {
         return rc;
     }
@@ -167,7 +173,7 @@ conf_read_seconds(const char *name, const char *text, uint32_t max_s, uint32_t *
     struct conf_option option = {.name = name, .type = CONF_SECONDS, .min = 1, .max = max_s};
     uint64_t value = 0;
 
-    int rc = parse_scaled(&option, text, &value, err);
+    int rc = value_parse_scaled(&option, text, &value, err);
     if (rc == 0) {
         *out_seconds = (uint32_t)value;
     }
@@ -180,7 +186,7 @@ conf_read_size(const char *name, const char *text, uint64_t *out_bytes, struct e
     struct conf_option option = {
         .name = name, .type = CONF_SIZE, .min = 1, .max = UINT64_C(1) << 50};
 
-    return parse_scaled(&option, text, out_bytes, err);
+    return value_parse_scaled(&option, text, out_bytes, err);
 }
 
 static int
@@ -195,7 +201,7 @@ set_bool(const struct conf_option *option, void *place, const char *text, struct
             return 0;
         }
     }
-    return bad_value(option, text, "yes or no", err);
+    return value_bad(option, text, "yes or no", err);
 }
 
 /* Whether text is one of the comma-separated words. */
@@ -248,7 +254,7 @@ set_text(const struct conf_option *option, void *place, const char *text, struct
     bool is_word = option->choices != NULL && is_choice(option->choices, text);
 
     if (len < option->min) {
-        return bad_value(option, text, "a text that is not empty", err);
+        return value_bad(option, text, "a text that is not empty", err);
     }
     if (len > max) {
         return err_set(err, AUGURY_ERR_INVALID, "too_long", "%s: at most %zu bytes, got %zu",
@@ -258,20 +264,21 @@ set_text(const struct conf_option *option, void *place, const char *text, struct
         char want[64];
         snprintf(want, sizeof(want), "an absolute path%s%s", option->choices == NULL ? "" : " or ",
                  option->choices == NULL ? "" : option->choices);
-        return bad_value(option, text, want, err);
+        return value_bad(option, text, want, err);
     }
     if (option->type == CONF_SERVER && !is_server(text)) {
-        return bad_value(option, text,
+        return value_bad(option, text,
                          "an address such as 127.0.0.1:6379 or unix:/run/redis/redis.sock", err);
     }
-    if (option->type == CONF_ADDRESS && !is_address(text)) {
-        return bad_value(option, text, "an address such as 127.0.0.1:8080 or [::1]:8080", err);
+    if (option->type == CONF_ADDRESS && (len == 0 || !is_server(text))) {
+        return value_bad(option, text,
+                         "an address such as 127.0.0.1:8080, [::1]:8080 or unix:/run/a.sock", err);
     }
     if (option->type == CONF_TEXT && option->choices != NULL && !is_word) {
-        return bad_value(option, text, option->choices, err);
+        return value_bad(option, text, option->choices, err);
     }
     if (!utf8_is_valid(bytes_of(text, len)) || strpbrk(text, "\r\n") != NULL) {
-        return bad_value(option, "…", "one line of UTF-8", err);
+        return value_bad(option, "…", "one line of UTF-8", err);
     }
     /* Nothing of a longer text stays behind: places are compared as bytes. */
     memset(place, 0, option->size);
@@ -279,53 +286,20 @@ set_text(const struct conf_option *option, void *place, const char *text, struct
     return 0;
 }
 
-/* One "2GiB:25" of a list; it is cut at its colon. */
+/* Octal, as chmod(1) has it. */
 static int
-parse_step(const char *name, char *word, uint64_t *out_below, uint64_t *out_percent,
-           struct err *err)
+set_mode(const struct conf_option *option, void *place, const char *text, struct err *err)
 {
-    struct conf_option below = {
-        .name = name, .type = CONF_SIZE, .min = 1, .max = UINT64_C(1) << 50};
-    struct conf_option percent = {.name = name, .type = CONF_NUMBER, .min = 1, .max = 100};
-    char *colon = strchr(word, ':');
+    size_t len = strlen(text);
+    uint32_t mode = 0;
 
-    if (colon == NULL) {
-        return bad_value(&below, word, steps_example, err);
+    if (len < 3 || len > 4 || strspn(text, "01234567") != len || (len == 4 && text[0] != '0')) {
+        return value_bad(option, text, "rights such as 0660", err);
     }
-    *colon = '\0';
-    int rc = parse_scaled(&below, word, out_below, err);
-    return rc != 0 ? rc : parse_scaled(&percent, colon + 1, out_percent, err);
-}
-
-static int
-set_steps(const struct conf_option *option, void *place, const char *text, struct err *err)
-{
-    struct conf_steps steps;
-    char copy[256];
-    char *save = NULL;
-
-    memset(&steps, 0, sizeof(steps)); /* places are compared as bytes */
-    if (strlen(text) >= sizeof(copy)) {
-        return bad_value(option, text, steps_example, err);
+    for (; *text != '\0'; text++) {
+        mode = mode * 8 + (uint32_t)(*text - '0');
     }
-    memcpy(copy, text, strlen(text) + 1);
-    for (char *word = strtok_r(copy, ", ", &save); word != NULL;
-         word = strtok_r(NULL, ", ", &save)) {
-        uint64_t below = 0;
-        uint64_t percent = 0;
-        int rc = parse_step(option->name, word, &below, &percent, err);
-        if (rc != 0) {
-            return rc;
-        }
-        uint32_t at = steps.count++;
-        if (at == CONF_STEPS_MAX || (at > 0 && (below <= steps.list[at - 1].below_bytes ||
-                                                percent < steps.list[at - 1].percent))) {
-            return bad_value(option, text, "at most 4 steps of rising sizes and percents", err);
-        }
-        steps.list[at].below_bytes = below;
-        steps.list[at].percent = (uint32_t)percent;
-    }
-    memcpy(place, &steps, sizeof(steps));
+    memcpy(place, &mode, sizeof(mode));
     return 0;
 }
 
@@ -339,8 +313,10 @@ value_set(const struct conf_option *option, void *base, const char *text, struct
     case CONF_PATH:
     case CONF_SERVER:
     case CONF_ADDRESS: return set_text(option, place, text, err);
+    case CONF_MODE: return set_mode(option, place, text, err);
+    case CONF_WORDS: return value_set_words(option, place, text, err);
     case CONF_BOOL: return set_bool(option, place, text, err);
-    case CONF_STEPS: return set_steps(option, place, text, err);
+    case CONF_STEPS: return value_set_steps(option, place, text, err);
     case CONF_NUMBER:
     case CONF_SIZE:
     case CONF_SECONDS:
@@ -348,18 +324,6 @@ value_set(const struct conf_option *option, void *base, const char *text, struct
     case CONF_MS: break;
     }
     return set_number(option, place, text, err);
-}
-
-static void
-put_steps(const struct conf_steps *steps, struct buf *buf)
-{
-    buf_put_u8(buf, '"');
-    for (uint32_t i = 0; i < steps->count; i++) {
-        buf_put_text(buf, i == 0 ? "" : ", ");
-        put_scaled(steps->list[i].below_bytes, scale_of(CONF_SIZE), buf);
-        buf_printf(buf, ":%" PRIu32, steps->list[i].percent);
-    }
-    buf_put_u8(buf, '"');
 }
 
 /* A quoted string of the file. */
@@ -400,8 +364,12 @@ conf_put_value(const struct conf_option *option, const void *base, struct buf *b
     case CONF_PATH:
     case CONF_SERVER:
     case CONF_ADDRESS: put_quoted((const char *)place, buf); return;
+    case CONF_MODE: buf_printf(buf, "\"%04o\"", (unsigned)number_at(option, place)); return;
+    case CONF_WORDS:
+        value_put_words(option->choices, (uint32_t)number_at(option, place), buf);
+        return;
     case CONF_BOOL: buf_put_text(buf, *(const bool *)place ? "yes" : "no"); return;
-    case CONF_STEPS: put_steps((const void *)place, buf); return;
+    case CONF_STEPS: value_put_steps((const void *)place, buf); return;
     case CONF_NUMBER:
     case CONF_SIZE:
     case CONF_SECONDS:

@@ -94,7 +94,10 @@ conn_answer(struct conn *conn, struct bytes body)
 {
     struct net_server *server = conn->server;
     const struct http_request *request = &server->request;
-    struct net_peer peer = {.listener = conn->listener->name, .address = &conn->peer.any};
+    struct net_peer peer = {.listener = conn->listener->name,
+                            .listener_index = conn->listener->index,
+                            .client_port = conn->client_port,
+                            .client = conn->client};
     struct net_answer answer = {
         .status = 200,
         .content_type = "application/json",
@@ -441,6 +444,27 @@ conn_event(evutil_socket_t fd, short what, void *arg)
 
 /* ---- life ----------------------------------------------------------------------------------- */
 
+/* None for who comes by a UNIX socket. */
+static struct ip_address
+client_of(const struct sockaddr *address, uint16_t *out_port)
+{
+    struct ip_address client = {{0}};
+    struct sockaddr_in in4;
+    struct sockaddr_in6 in6;
+
+    if (address->sa_family == AF_INET) {
+        memcpy(&in4, address, sizeof(in4));
+        *out_port = ntohs(in4.sin_port);
+        return ip_of_v4((const uint8_t *)&in4.sin_addr);
+    }
+    if (address->sa_family == AF_INET6) {
+        memcpy(&in6, address, sizeof(in6));
+        *out_port = ntohs(in6.sin6_port);
+        memcpy(client.bytes, &in6.sin6_addr, sizeof(client.bytes));
+    }
+    return client;
+}
+
 /* NULL: no memory; fd is closed. */
 static struct conn *
 conn_new(struct listener *listener, int fd)
@@ -479,8 +503,7 @@ conn_open(struct listener *listener, int fd, const struct sockaddr *address)
             return;
         }
     }
-    size_t len = address->sa_family == AF_INET6 ? sizeof(conn->peer.in6) : sizeof(conn->peer.in4);
-    memcpy(&conn->peer, address, len);
+    conn->client = client_of(address, &conn->client_port);
     stats_add(conn->server->stats, STATS_HTTP_CONNECTIONS_ACCEPTED, 1);
     log_event(conn->server->log, LOG_LEVEL_DEBUG, "connection_opened", "fd=%d listener=%s", fd,
               listener->name);

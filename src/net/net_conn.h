@@ -51,11 +51,8 @@ struct conn {
     bool has_answered;          /* in this turn: the deadline begins anew */
     bool has_more;   /* more has arrived than the last read took, and the socket is silent of it */
     bool reads_next; /* on the ready list to read, not to answer what is in */
-    union {
-        struct sockaddr any;
-        struct sockaddr_in in4;
-        struct sockaddr_in6 in6;
-    } peer;
+    uint16_t client_port;
+    struct ip_address client; /* who is at the other end */
     struct event event;
 };
 _Static_assert(sizeof(struct conn) <= 300 + sizeof(struct event), "idle connections are cheap");

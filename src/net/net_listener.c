@@ -17,7 +17,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { HOST_BYTES_MAX = 256, UNIX_BACKLOG = 64 };
+enum { HOST_BYTES_MAX = 256 };
 
 struct place {
     char host[HOST_BYTES_MAX];
@@ -147,9 +147,10 @@ remove_stale(const struct sockaddr_un *place, struct err *err)
 }
 
 int
-net_unix_listener_open(const char *path, unsigned mode, int *out_fd, struct err *err)
+net_unix_listener_open(const struct net_unix_options *options, int *out_fd, struct err *err)
 {
     struct sockaddr_un place = {.sun_family = AF_UNIX};
+    const char *path = options->path;
 
     if (strlen(path) >= sizeof(place.sun_path) || path[0] == '\0') {
         return err_set(err, AUGURY_ERR_LIMIT, "path_too_long",
@@ -170,7 +171,8 @@ net_unix_listener_open(const char *path, unsigned mode, int *out_fd, struct err 
     bool is_bound = bind(fd, (const struct sockaddr *)&place, sizeof(place)) == 0;
     int why = errno;
     umask(before);
-    if (!is_bound || chmod(path, (mode_t)mode) != 0 || listen(fd, UNIX_BACKLOG) != 0) {
+    if (!is_bound || chmod(path, (mode_t)options->mode) != 0 ||
+        listen(fd, (int)options->backlog) != 0) {
         why = is_bound ? errno : why;
         close(fd);
         if (is_bound) {

@@ -19,6 +19,7 @@ enum {
     SERVER_MAGIC = 0x53525652,
     LISTENER_MAGIC = 0x4c53544e,
     ACCEPTS_A_TURN = 1,
+    ACCEPTS_AT_LAST = 256,
     ACCEPT_PAUSE_MS = 250, /* when descriptors or memory ran out */
     SHARE_PAUSE_MS = 2,    /* when another worker should be faster */
 };
@@ -205,12 +206,35 @@ accept_without_descriptors(struct listener *listener, int why)
     listener_pause(listener, ACCEPT_PAUSE_MS);
 }
 
+/* False: none is left, or nothing to take one with. */
+static bool
+accept_one(struct listener *listener)
+{
+    struct net_server *server = listener->server;
+    struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
+    socklen_t len = sizeof(address);
+    int fd = accept4(listener->fd, (struct sockaddr *)&address, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+    if (fd >= 0 && server->connection_count < server->limits.connections) {
+        conn_open(listener, fd, (struct sockaddr *)&address);
+    } else if (fd >= 0) {
+        conn_open_refused(listener, fd,
+                          server->connection_count < server->limits.connections + REFUSED_MAX);
+    } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+        accept_without_descriptors(listener, errno);
+        return false;
+    }
+    return fd >= 0 || errno != EAGAIN; /* else another worker was faster */
+}
+
 static void
 on_accept(evutil_socket_t listen_fd, short what, void *arg)
 {
     struct listener *listener = listener_cast(arg);
     struct net_server *server = listener->server;
+    int left = ACCEPTS_A_TURN;
 
+    (void)listen_fd;
     (void)what;
     server_turn(server);
     if (!listener->has_waited && share_is_over(server)) {
@@ -218,46 +242,33 @@ on_accept(evutil_socket_t listen_fd, short what, void *arg)
         return;
     }
     listener->has_waited = false; /* nobody else took it */
-    for (int i = 0; i < ACCEPTS_A_TURN; i++) {
-        struct sockaddr_storage address;
-        socklen_t len = sizeof(address);
-        int fd =
-            accept4(listen_fd, (struct sockaddr *)&address, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd >= 0 && server->connection_count < server->limits.connections) {
-            conn_open(listener, fd, (struct sockaddr *)&address);
-        } else if (fd >= 0) {
-            conn_open_refused(listener, fd,
-                              server->connection_count < server->limits.connections + REFUSED_MAX);
-        } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-            accept_without_descriptors(listener, errno);
-            return;
-        } else if (errno == EAGAIN) {
-            return; /* another worker was faster */
-        }
+    while (left > 0 && accept_one(listener)) {
+        left--;
     }
 }
 
 int
-net_server_listen(struct net_server *server, int listen_fd, const char *name,
-                  const struct net_tls *tls, struct err *err)
+net_server_listen(struct net_server *server, const struct net_listen_options *options,
+                  struct err *err)
 {
     struct listener *listener = calloc(1, sizeof(*listener));
 
     if (listener == NULL) {
-        return err_set(err, AUGURY_ERR_NOMEM, "listen", "no memory for listener %s", name);
+        return err_set(err, AUGURY_ERR_NOMEM, "listen", "no memory for listener %s", options->name);
     }
     listener->magic = LISTENER_MAGIC;
     listener->server = server;
-    listener->fd = listen_fd;
-    listener->tls = tls;
-    snprintf(listener->name, sizeof(listener->name), "%s", name);
+    listener->fd = options->fd;
+    listener->index = options->index;
+    listener->tls = options->tls;
+    snprintf(listener->name, sizeof(listener->name), "%s", options->name);
     struct event_base *base = server->loop->base;
-    if (event_assign(&listener->event, base, listen_fd, EV_READ | EV_PERSIST, on_accept,
+    if (event_assign(&listener->event, base, options->fd, EV_READ | EV_PERSIST, on_accept,
                      listener) != 0 ||
         event_assign(&listener->resume, base, -1, 0, on_resume, listener) != 0 ||
         event_add(&listener->event, NULL) != 0) {
         free(listener);
-        return err_set(err, AUGURY_ERR_IO, "listen", "cannot watch listener %s", name);
+        return err_set(err, AUGURY_ERR_IO, "listen", "cannot watch listener %s", options->name);
     }
     net_list_add(&server->listeners, &listener->link);
     share_put(server);
@@ -277,6 +288,20 @@ stop_accepting(struct net_server *server)
         event_del(&listener->resume);
     }
     share_leave(server);
+}
+
+/* Nobody else may accept from a listener that ends with this server: what waits there would be
+ * reset. */
+static void
+accept_the_last(struct net_server *server)
+{
+    struct net_list *link = server->listeners.next;
+
+    for (; link != &server->listeners; link = link->next) {
+        struct listener *listener = NET_LIST_OWNER(link, struct listener, link);
+        for (int left = ACCEPTS_AT_LAST; left > 0 && accept_one(listener); left--) {
+        }
+    }
 }
 
 static void
@@ -299,6 +324,7 @@ net_server_drain(struct net_server *server, uint32_t limit_ms, void (*on_drained
     struct timeval limit = net_timeval_of_ms(limit_ms);
 
     server_turn(server);
+    accept_the_last(server);
     server->is_draining = true;
     server->on_drained = on_drained;
     server->on_drained_arg = arg;

@@ -32,6 +32,7 @@ struct listener {
     struct net_list link;
     struct net_server *server;
     int fd;
+    unsigned index;
     const struct net_tls *tls; /* or NULL */
     char name[48];
     bool has_waited; /* after a pause one connection is taken whatever the share */

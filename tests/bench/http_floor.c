@@ -72,8 +72,9 @@ serve(struct floor *floor, int listen_fd)
         .share = floor->share,
         .share_slot = floor->worker,
     };
+    struct net_listen_options listen = {.fd = listen_fd, .name = "public"};
     if (net_server_new(&options, &floor->server, &err) != 0 ||
-        net_server_listen(floor->server, listen_fd, "public", NULL, &err) != 0 ||
+        net_server_listen(floor->server, &listen, &err) != 0 ||
         net_signal_new(loop, SIGUSR1, on_report, floor, &report) != 0) {
         fprintf(stderr, "%s\n", err.reason);
         return 1;

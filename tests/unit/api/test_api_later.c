@@ -116,8 +116,9 @@ bench_start(struct bench *bench, unsigned wanted, uint32_t answer_timeout_ms)
         .handler = handle,
         .handler_arg = bench,
     };
+    struct net_listen_options listen = {.fd = bench->listen_fd, .name = "test"};
     return net_server_new(&options, &bench->server, &err) == 0 &&
-           net_server_listen(bench->server, bench->listen_fd, "test", NULL, &err) == 0 &&
+           net_server_listen(bench->server, &listen, &err) == 0 &&
            net_timer_new(bench->loop, 5, on_timer, bench, &bench->timer) == 0;
 }
 

@@ -238,8 +238,9 @@ handle(void *arg, const struct http_request *request, struct bytes body,
             buf_put_text(answer->headers, "X-Many: fields\r\n");
         }
     } else if (bytes_equal_text(request->path, "/peer")) {
-        const struct sockaddr_in *in4 = (const struct sockaddr_in *)peer->address;
-        buf_printf(answer->body, "%s %d", peer->listener, ntohs(in4->sin_port));
+        char room[IP_TEXT_MAX + 1];
+        buf_printf(answer->body, "%s %s %u", peer->listener, ip_to_text(&peer->client, room),
+                   peer->client_port);
     } else {
         buf_put_bytes(answer->body, request->path);
     }
@@ -307,8 +308,10 @@ bench_start_shared(struct bench *bench, const struct net_limits *limits, struct 
                                          .on_soon = answer_soon,
                                          .stats = stats_slot(bench->stats, 0),
                                          .share = bench->share};
+    struct net_listen_options listen = {
+        .fd = bench->listen_fd, .name = "public", .tls = bench->tls};
     return net_server_new(&options, &bench->server, NULL) == 0 &&
-           net_server_listen(bench->server, bench->listen_fd, "public", bench->tls, NULL) == 0 &&
+           net_server_listen(bench->server, &listen, NULL) == 0 &&
            net_watch_new(bench->loop, bench->command_fds[0], NET_WATCH_READ, on_command, bench,
                          &bench->commands) == 0 &&
            pthread_create(&bench->thread, NULL, run, bench) == 0;

@@ -98,7 +98,8 @@ bench_start(struct bench *bench)
         return false;
     }
     snprintf(bench->path, sizeof(bench->path), "%s/admin.sock", bench->dir);
-    if (net_unix_listener_open(bench->path, 0600, &fd, NULL) != 0) {
+    struct net_unix_options options = {.path = bench->path, .mode = 0600, .backlog = 64};
+    if (net_unix_listener_open(&options, &fd, NULL) != 0) {
         return false;
     }
     bench->child = fork();

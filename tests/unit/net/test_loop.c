@@ -163,6 +163,14 @@ bad_addresses_are_named(void)
     }
 }
 
+static int
+open_unix(const char *path, unsigned mode, int *out_fd, struct err *err)
+{
+    struct net_unix_options options = {.path = path, .mode = mode, .backlog = 8};
+
+    return net_unix_listener_open(&options, out_fd, err);
+}
+
 static void
 a_stale_unix_socket_is_replaced_and_a_live_one_is_not(void)
 {
@@ -175,20 +183,20 @@ a_stale_unix_socket_is_replaced_and_a_live_one_is_not(void)
     CHECK(mkdtemp(dir) != NULL);
     snprintf(path, sizeof(path), "%s/sock", dir);
     snprintf(other, sizeof(other), "%s/file", dir);
-    CHECK_INT(net_unix_listener_open(path, 0660, &first, &err), 0);
+    CHECK_INT(open_unix(path, 0660, &first, &err), 0);
     CHECK_INT(stat(path, &status), 0);
     CHECK_INT(status.st_mode & 0777, 0660);
 
-    CHECK_INT(net_unix_listener_open(path, 0660, &second, &err), AUGURY_ERR_BUSY);
+    CHECK_INT(open_unix(path, 0660, &second, &err), AUGURY_ERR_BUSY);
     CHECK_TEXT(err.code, "socket_in_use");
     close(first);
-    CHECK_INT(net_unix_listener_open(path, 0600, &second, &err), 0);
+    CHECK_INT(open_unix(path, 0600, &second, &err), 0);
     CHECK_INT(stat(path, &status), 0);
     CHECK_INT(status.st_mode & 0777, 0600);
     close(second);
 
     close(open(other, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
-    CHECK_INT(net_unix_listener_open(other, 0600, &second, &err), AUGURY_ERR_EXISTS);
+    CHECK_INT(open_unix(other, 0600, &second, &err), AUGURY_ERR_EXISTS);
     CHECK_INT(access(other, F_OK), 0);
     unlink(path);
     unlink(other);
@@ -205,7 +213,7 @@ a_unix_path_that_is_too_long_is_refused_whole(void)
     memset(path, 'a', sizeof(path) - 1);
     path[0] = '/';
     path[sizeof(path) - 1] = '\0';
-    CHECK_INT(net_unix_listener_open(path, 0600, &fd, &err), AUGURY_ERR_LIMIT);
+    CHECK_INT(open_unix(path, 0600, &fd, &err), AUGURY_ERR_LIMIT);
     CHECK_TEXT(err.code, "path_too_long");
     CHECK_CONTAINS(err.reason, "107");
 }

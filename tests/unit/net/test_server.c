@@ -315,7 +315,7 @@ a_handler_knows_who_asks(void)
     CHECK(bench_start(&bench, &usual));
     int fd = dial(&bench, 0);
     CHECK_INT(getsockname(fd, (struct sockaddr *)&me, &len), 0);
-    snprintf(want, sizeof(want), "public %d", ntohs(me.sin_port));
+    snprintf(want, sizeof(want), "public 127.0.0.1 %d", ntohs(me.sin_port));
     CHECK(say(fd, GET("/peer")));
     CHECK(hear_answer(fd, false, &answer));
     CHECK_TEXT(answer.body, want);

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * master_listeners.c - the listeners of a generation. What it has in common with another one is the
+ * same descriptor, so that a queued connection is served by whichever generation accepts it; what
+ * only it had is closed when it has drained, and a UNIX socket's name goes with it.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "augury/net.h"
+#include "master.h"
+
+/* The path of a UNIX socket; NULL: the address is none. */
+static const char *
+unix_path(const char *address)
+{
+    return strncmp(address, "unix:", 5) == 0 ? address + 5 : NULL;
+}
+
+static bool
+is_any_port(const char *address)
+{
+    const char *colon = strrchr(address, ':');
+
+    return colon != NULL && strcmp(colon, ":0") == 0;
+}
+
+/* Port 0 stands for another port in each listener, which only its name tells apart. */
+static bool
+is_same_place(const struct heritage_listener *listener, const struct conf_listen *wanted)
+{
+    return strcmp(listener->address, wanted->address) == 0 &&
+           (!is_any_port(wanted->address) || strcmp(listener->name, wanted->name) == 0);
+}
+
+static const struct heritage_listener *
+find_listener(const struct master *master, const struct generation *self,
+              const struct conf_listen *wanted)
+{
+    for (size_t i = 0; i < MASTER_GENERATIONS; i++) {
+        const struct generation *other = &master->generations[i];
+        for (uint32_t j = 0;
+             other != self && other->state != GENERATION_NONE && j < other->listener_count; j++) {
+            if (is_same_place(&other->listeners[j], wanted)) {
+                return &other->listeners[j];
+            }
+        }
+    }
+    return NULL;
+}
+
+static bool
+is_used_elsewhere(const struct master *master, const struct generation *self, int fd)
+{
+    for (size_t i = 0; i < MASTER_GENERATIONS; i++) {
+        const struct generation *other = &master->generations[i];
+        for (uint32_t j = 0;
+             other != self && other->state != GENERATION_NONE && j < other->listener_count; j++) {
+            if (other->listeners[j].fd == fd) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* ---- UNIX sockets ---------------------------------------------------------------------------- */
+
+/* Rights, owner and group as they are wanted now: a reload may change them. */
+static int
+set_rights(const struct conf *conf, const struct conf_listen *wanted, const char *path,
+           struct err *err)
+{
+    const char *user = wanted->owner[0] != '\0' ? wanted->owner : conf->user;
+    const char *group =
+        wanted->group[0] != '\0' || wanted->owner[0] != '\0' ? wanted->group : conf->group;
+    bool is_root = geteuid() == 0;
+    uid_t uid = 0;
+    gid_t gid = 0;
+
+    int rc = proc_find_user(user, group, &uid, &gid, err);
+    if (rc != 0) {
+        return rc;
+    }
+    if (!is_root && uid != geteuid()) {
+        return err_set(err, AUGURY_ERR_DENIED, "not_root", "only root can give a socket to \"%s\"",
+                       user);
+    }
+    if (((is_root || gid != getegid()) && lchown(path, is_root ? uid : (uid_t)-1, gid) != 0) ||
+        chmod(path, (mode_t)wanted->mode) != 0) {
+        return err_set(err, AUGURY_ERR_IO, "listen", "socket %s: %s", path, strerror(errno));
+    }
+    return 0;
+}
+
+static int
+open_unix(struct master *master, const struct conf_listen *wanted, struct heritage_listener *made,
+          struct err *err)
+{
+    const char *path = unix_path(wanted->address);
+    struct net_unix_options options = {
+        .path = path, .mode = wanted->mode & 0600, .backlog = wanted->backlog};
+    struct stat status;
+
+    (void)master;
+    int rc = proc_make_parent(path, geteuid(), getegid(), err);
+    if (rc == 0) {
+        rc = net_unix_listener_open(&options, &made->fd, err);
+    }
+    if (rc == 0 && lstat(path, &status) == 0) {
+        made->device = status.st_dev;
+        made->inode = status.st_ino;
+    }
+    return rc;
+}
+
+/* What another daemon has put in its place meanwhile stays. */
+static void
+remove_unix(const struct heritage_listener *listener)
+{
+    const char *path = unix_path(listener->address);
+    struct stat status;
+
+    if (path != NULL && lstat(path, &status) == 0 && status.st_dev == listener->device &&
+        status.st_ino == listener->inode) {
+        unlink(path);
+    }
+}
+
+/* ---- a generation's -------------------------------------------------------------------------- */
+
+/* Made, or taken from the generation that has it. */
+static int
+take_or_open(struct master *master, const struct generation *generation, uint32_t number,
+             struct heritage_listener *out_listener, struct err *err)
+{
+    const struct conf_listen *wanted = &generation->conf->listen[number];
+    const struct heritage_listener *old = find_listener(master, generation, wanted);
+    struct heritage_listener listener = {.fd = -1};
+    char bound[128] = "";
+    int rc = 0;
+
+    if (old != NULL) {
+        listener.fd = old->fd;
+        listener.device = old->device;
+        listener.inode = old->inode;
+        (void)listen(old->fd, (int)wanted->backlog); /* what else may be new */
+    } else if (unix_path(wanted->address) != NULL) {
+        rc = open_unix(master, wanted, &listener, err);
+    } else {
+        rc = net_listener_open(wanted->address, wanted->backlog, &listener.fd, err);
+    }
+    if (rc != 0) {
+        return rc;
+    }
+    snprintf(listener.name, sizeof(listener.name), "%s", wanted->name);
+    snprintf(listener.address, sizeof(listener.address), "%s", wanted->address);
+    *out_listener = listener;
+    if (old == NULL && net_address_of(listener.fd, bound, sizeof(bound)) == 0) {
+        log_event(&master->heritage.log, LOG_LEVEL_INFO, "listen", "name=%s address=%s",
+                  listener.name, bound);
+    }
+    return 0;
+}
+
+int
+listeners_open(struct master *master, struct generation *generation, struct err *err)
+{
+    const struct conf *conf = generation->conf;
+
+    for (uint32_t i = 0; i < conf->listen_count; i++) {
+        const struct conf_listen *wanted = &conf->listen[i];
+        struct heritage_listener *listener = &generation->listeners[i];
+        struct listener_tls *tls = NULL;
+
+        /* Read anew for each generation: a reload takes a renewed certificate. */
+        int rc = listener_tls_read(wanted, &tls, err);
+        if (rc == 0) {
+            rc = take_or_open(master, generation, i, listener, err);
+        }
+        if (rc != 0) {
+            listener_tls_free(&tls);
+            return err_at(err, "listen \"%s\"", wanted->name);
+        }
+        listener->tls = tls;
+        generation->listener_count = i + 1;
+        const char *path = unix_path(wanted->address);
+        if (path != NULL && set_rights(conf, wanted, path, err) != 0) {
+            return err_at(err, "listen \"%s\"", wanted->name);
+        }
+    }
+    return 0;
+}
+
+void
+listeners_close(struct master *master, struct generation *generation)
+{
+    for (uint32_t i = 0; i < generation->listener_count; i++) {
+        struct heritage_listener *listener = &generation->listeners[i];
+        if (!is_used_elsewhere(master, generation, listener->fd)) {
+            remove_unix(listener);
+            close(listener->fd);
+            log_event(&master->heritage.log, LOG_LEVEL_INFO, "listen_end", "name=%s",
+                      listener->name);
+        }
+        listener_tls_free(&listener->tls);
+    }
+    generation->listener_count = 0;
+}
