@@ -98,7 +98,13 @@ struct conf_limits {
     uint32_t drain_timeout_ms;  /* an old generation is ended after it */
     uint32_t hang_timeout_ms;   /* a process without a heartbeat is replaced after it */
     uint32_t connections;       /* per worker */
-    uint32_t headers;           /* count */
+    uint32_t requests;          /* per worker, with an answer to come; 0: any number */
+    uint64_t buffered_bytes;    /* per worker; 0: any number */
+    uint32_t client_connections, client_requests; /* of one client, per worker; 0: any number */
+    uint32_t queue_time_ms;                       /* 0: any */
+    uint32_t target_lag_ms;                       /* 0: no adaptive limit */
+    uint32_t request_timeout_ms;                  /* 0: none */
+    uint32_t headers;                             /* count */
     uint64_t head_bytes;
     uint64_t target_bytes;
     uint64_t body_bytes;

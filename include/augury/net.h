@@ -92,6 +92,11 @@ struct net_limits {
     uint32_t header_timeout_ms, body_timeout_ms, send_timeout_ms, keepalive_timeout_ms,
         answer_timeout_ms; /* absolute deadlines, on a timer wheel */
     uint32_t connections;
+    /* Each 0: no such limit. Of this server alone, not of all that share its listeners. */
+    uint32_t requests;                            /* with an answer to come */
+    uint32_t client_connections, client_requests; /* of one client */
+    uint64_t buffered_bytes;                      /* of what clients send and take */
+    uint32_t queue_time_ms, target_lag_ms;        /* net_server_admit() */
 };
 
 /* What a handler fills. body and headers are empty, growable, and belong to the server. headers:
@@ -179,11 +184,30 @@ uint64_t net_answer_soon(struct net_server *server);
  * is pipelined behind the one with this body. */
 size_t net_server_coming(const struct net_server *server, struct bytes body);
 bool net_server_has_behind(const struct net_server *server, struct bytes body); /* the latter */
+/* The same with a time of its own for the answer, if that is over earlier. */
+uint64_t net_answer_later_by(struct net_server *server, uint64_t deadline_mono_ns);
+/* What a ticket gets when its time is over, instead of 504; copied. Without memory it is 504. */
+void net_later_else(struct net_server *server, uint64_t ticket, const struct net_answer *answer);
 /* The empty answer of that ticket, to be filled before net_later_end() sends it; one at a time.
  * NULL when the ticket is void: the client has gone or was told 504. Also within a handler, for
  * tickets of other requests. */
 struct net_answer *net_later_begin(struct net_server *server, uint64_t ticket);
 void net_later_end(struct net_server *server, uint64_t ticket);
+
+/* ---- overload: what a handler asks before work that costs more than a refusal ---------------- */
+
+enum net_over {
+    NET_OVER_NOTHING,
+    NET_OVER_LAG,            /* this turn has as much to do as its target lets it */
+    NET_OVER_QUEUE,          /* the request has waited longer than limits.queue_time_ms */
+    NET_OVER_REQUESTS,       /* as many as may wait do */
+    NET_OVER_CLIENT_REQUESTS /* the same, of this client */
+};
+/* Whether the request at hand is to be served; what is not is counted. A request whose answer came
+ * later is not asked about again. */
+enum net_over net_server_admit(struct net_server *server);
+/* Since when the request at hand waits for its turn, as far as is known for sure. */
+uint64_t net_server_due_mono_ns(const struct net_server *server);
 
 size_t net_server_connections(const struct net_server *server);
 uint64_t net_server_now_wall_ms(const struct net_server *server); /* cached per turn */

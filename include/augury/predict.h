@@ -118,7 +118,9 @@ struct predict_question {
     double level;   /* of intervals, over 0 and under 1; 0: PREDICT_LEVEL */
     uint32_t top_k; /* reasons or contributions a row; 0: PREDICT_REASONS_COUNT, all */
     uint64_t now_wall_ms;
-    uint64_t born_from_wall_ms;          /* rows computed before are computed anew */
+    uint64_t born_from_wall_ms; /* rows computed before are computed anew */
+    /* 0: none. Rows that are not evaluated by then are not: AUGURY_ERR_TIMEOUT, "timeout". */
+    uint64_t deadline_mono_ns;
     struct predict_elsewhere *elsewhere; /* NULL: only memory is asked */
     struct predict_wait *wait;           /* NULL: the rows wait for no others */
 };

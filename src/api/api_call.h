@@ -20,12 +20,13 @@ enum api_form {
     API_FORM_BYTES = 1 << 6, /* any type */
 };
 
-/* What a request's Cache-Control wants (RFC 9111 5.2.1). */
+/* What a request's Cache-Control and X-Allow-Stale want (RFC 9111 5.2.1, RFC 5861 4). */
 struct api_wish {
     bool is_no_cache;
     bool is_no_store;
     bool is_only_if_cached;
     uint32_t max_age_s; /* UINT32_MAX: any */
+    uint32_t stale_s;   /* past its time an answer is better than 503 or 504; UINT32_MAX: any */
 };
 
 /* Where a rendered answer stands in the cache; begun by api_response_find(). */
@@ -33,6 +34,7 @@ struct api_response {
     bool has_key;
     bool takes_stale;
     bool is_unlikely;   /* not looked for: api_odds.c */
+    bool is_due;        /* an answer is there, but was to be made anew */
     uint64_t change_id; /* of the registry that the key stands for */
     uint64_t stamp;     /* of the cache, from before anything was read */
     size_t key_len;
@@ -67,6 +69,7 @@ struct api_call {
     bool is_coded;    /* the answer's coding is decided */
     bool is_tagged;   /* the answer gets an ETag of its bytes */
     struct api_flight flight;
+    uint64_t deadline_mono_ns;                  /* 0: none but the server's */
     unsigned (*handler)(struct api_call *call); /* of its route */
     struct err err;
 };
@@ -99,6 +102,7 @@ struct api {
     struct digest registry_print;
     enum cache_admission response_admission;
     uint32_t response_stale_s; /* past its time a rendered answer answers while one makes it anew */
+    uint32_t response_kept_s;  /* and, for who allows it, instead of a refusal: the longer time */
     struct api_odds odds[API_ODDS];
     uint64_t random; /* for early refreshes; never 0 */
     struct wire_gzip *gzip;
@@ -268,6 +272,19 @@ int api_elsewhere_find(const struct api *api, struct bytes key, struct cache_hit
 size_t api_elsewhere_list(const struct api *api, struct bytes *out_keys, struct cache_hit *out_hits,
                           size_t max);
 
+/* ---- overload and deadlines: api_limit.c ----------------------------------------------------- */
+
+/* A gate: the request's deadline; and whether it is taken on, unless it is a question. 0, or the
+ * status of an answer that has been written. */
+unsigned api_limit_enter(struct api_call *call);
+/* The same for a question that the cache has no answer to, before anything is decoded. */
+unsigned api_limit_admit(struct api_call *call);
+bool api_deadline_is_over(const struct api_call *call);
+/* For who allows it: what the cache has past its time, counted, instead of a refusal. */
+bool api_answer_stale(struct api_call *call);
+/* That, or 504. */
+unsigned api_refuse_late(struct api_call *call);
+
 /* ---- errors ---------------------------------------------------------------------------------- */
 
 /* {"error","code","at"} */
@@ -323,7 +340,7 @@ void api_coding_teardown(struct api *api);
 
 /* ---- freshness: what requests and answers say to caches -------------------------------------- */
 
-struct api_wish api_wish_of(struct bytes cache_control);
+struct api_wish api_wish_of(const struct http_request *request);
 
 enum api_x_cache {
     API_CACHE_HIT,
@@ -370,6 +387,9 @@ bool api_turn_begin(struct api *api);
  * is whole. Else call->response knows where api_response_keep() is to put it, and the turn's
  * snapshots are closed. */
 bool api_response_find(struct api_call *call);
+/* What is better than no answer, after api_response_find(): one past its time, if the request
+ * allows that, or one that was about to be made anew. True: the answer is whole, and says which. */
+bool api_response_find_stale(struct api_call *call);
 /* What has been rendered is kept until expires_wall_ms at the latest; the registry's snapshot that
  * it was made from is open. */
 struct api_made {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * api_freshness.c - what a request wants of caches, and what an answer says to them: Cache-Control,
- * If-None-Match, If-Match, Age, ETag, X-Cache. Sources: RFC 9111 4.2, 5.1, 5.2.1; RFC 9110 8.8.3,
- * 13.1. X-Cache is no standard, but what nginx, Varnish and CDNs have taught people to look for.
+ * If-None-Match, If-Match, Age, ETag, X-Cache. Sources: RFC 9111 4.2, 5.1, 5.2.1; RFC 5861 4; RFC
+ * 9110 8.8.3, 13.1. X-Cache is no standard, but what nginx, Varnish and CDNs have taught people to
+ * look for.
  * Invariant: a tag is a hash of the very bytes that are sent, so it is strong, and the gzip form of
  * an answer has another one.
  */
@@ -31,8 +32,9 @@ seconds_of(struct bytes text)
 }
 
 struct api_wish
-api_wish_of(struct bytes cache_control)
+api_wish_of(const struct http_request *request)
 {
+    struct bytes cache_control = request->cache_control;
     struct api_wish wish = {.max_age_s = UINT32_MAX};
 
     while (cache_control.len > 0) {
@@ -46,7 +48,12 @@ api_wish_of(struct bytes cache_control)
             wish.is_only_if_cached = true;
         } else if (bytes_equal_nocase(name, "max-age")) {
             wish.max_age_s = seconds_of(argument);
+        } else if (bytes_equal_nocase(name, "stale-if-error")) {
+            wish.stale_s = seconds_of(argument);
         }
+    }
+    if (bytes_equal_text(request->allow_stale, "1")) {
+        wish.stale_s = UINT32_MAX;
     }
     /* What is computed now is 0 seconds old; what a cache has may be a moment older. */
     wish.is_no_cache = wish.is_no_cache || wish.max_age_s == 0;

@@ -21,6 +21,7 @@ enum { KEPT = AUGURY_COUNT(kept) };
 
 struct api_later {
     uint64_t ticket;
+    uint64_t deadline_mono_ns;
     const struct api_route *route;
     enum api_form form;
     enum http_method method;
@@ -53,6 +54,23 @@ text_put(uint8_t *at, struct bytes text)
     return at + text.len;
 }
 
+/* Who allows it gets what the cache has past its time when the answer does not come in time; the
+ * answer at hand is not sent any more, so it has room. */
+static uint64_t
+ticket_take(struct api_call *call)
+{
+    struct net_server *server = *call->api->options.server;
+    uint64_t deadline_ns = call->deadline_mono_ns;
+    uint64_t ticket =
+        deadline_ns == 0 ? net_answer_later(server) : net_answer_later_by(server, deadline_ns);
+
+    if (ticket != 0 && api_response_find_stale(call)) {
+        api_answer_headers(call);
+        net_later_else(server, ticket, call->answer);
+    }
+    return ticket;
+}
+
 static size_t
 later_bytes(const struct api_call *call)
 {
@@ -72,6 +90,7 @@ later_fill(struct api_later *later, const struct api_call *call, uint64_t ticket
 
     *later = (struct api_later){
         .ticket = ticket,
+        .deadline_mono_ns = call->deadline_mono_ns,
         .route = call->route,
         .form = call->form,
         .method = request->method,
@@ -92,7 +111,7 @@ struct api_later *
 api_call_later(struct api_call *call)
 {
     struct api_later *later = malloc(later_bytes(call));
-    uint64_t ticket = later != NULL ? net_answer_later(*call->api->options.server) : 0;
+    uint64_t ticket = later != NULL ? ticket_take(call) : 0;
 
     if (ticket == 0) {
         free(later);
@@ -110,7 +129,7 @@ api_call_wait(struct api_call *call, struct arena *arena, enum api_until until)
     uint64_t ticket = 0;
 
     if (later != NULL) {
-        ticket = until == API_UNTIL_TURN_ENDS ? net_answer_soon(server) : net_answer_later(server);
+        ticket = until == API_UNTIL_TURN_ENDS ? net_answer_soon(server) : ticket_take(call);
     }
     if (ticket == 0) {
         return NULL;
@@ -140,6 +159,7 @@ api_later_begin(struct api *api, const struct api_later *later)
     }
     api_call_init(&api->later_call, api, request, answer);
     api->later_call.route = later->route;
+    api->later_call.deadline_mono_ns = later->deadline_mono_ns;
     api->later_call.parameter = bytes_of(at, later->parameter_len);
     api->later_call.parameter2 = bytes_of(at + later->parameter_len, later->parameter2_len);
     api_call_form_any(&api->later_call, later->form);

@@ -360,7 +360,8 @@ unsigned
 api_post_lines(struct api_call *call)
 {
     struct api *api = call->api;
-    struct predict_question question = {.now_wall_ms = call->now_wall_ms};
+    struct predict_question question = {.now_wall_ms = call->now_wall_ms,
+                                        .deadline_mono_ns = call->deadline_mono_ns};
     struct lines lines = {.text = call->body, .number = 1};
     uint64_t begin_ns = clock_mono_ns();
     struct block block = {.count = 0};
@@ -368,7 +369,11 @@ api_post_lines(struct api_call *call)
 
     api_turn_end(api);
     api_call_form_any(call, API_FORM_NDJSON);
-    call->wish = api_wish_of(call->request->cache_control);
+    call->wish = api_wish_of(call->request);
+    status = api_limit_admit(call);
+    if (status != 0) {
+        return status;
+    }
     api_question_wish(call, &question);
     api_split_name(call->parameter, &question.model, &question.selector);
     if (bytes_start_with(lines.text, "\xef\xbb\xbf")) {

@@ -19,7 +19,7 @@ object_call_check(struct api_call *call)
 {
     const struct conf *conf = call->api->options.conf;
 
-    call->wish = api_wish_of(call->request->cache_control);
+    call->wish = api_wish_of(call->request);
     if (!conf->cache.classes[CONF_CACHE_OBJECT].is_enabled) {
         return api_refuse_as(call, 404, "objects_off",
                              "objects are switched off: enabled = no in class \"object\" of cache");
@@ -139,7 +139,7 @@ object_answer(struct api_call *call, const struct object_found *found)
     struct net_answer *answer = call->answer;
     char modified[CLOCK_HTTP_BYTES];
     char *type = call->api->object_type;
-    struct api_wish wish = api_wish_of(call->request->cache_control);
+    struct api_wish wish = api_wish_of(call->request);
     struct api_freshness freshness = {.x_cache = found->x_cache,
                                       .is_not_to_store = wish.is_no_store,
                                       .tag = found->tag,

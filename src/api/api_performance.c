@@ -51,6 +51,51 @@ put_latency(struct wire_writer *writer, const struct stats *stats, enum stats_id
     wire_end(writer);
 }
 
+/* What is not taken on, and by what that is found out. */
+static void
+put_overload(struct wire_writer *writer, const struct stats *stats)
+{
+    static const struct {
+        const char *name;
+        enum stats_id id;
+    } reasons[] = {{"lag", STATS_HTTP_OVER_LAG},
+                   {"queue", STATS_HTTP_OVER_QUEUE},
+                   {"requests", STATS_HTTP_OVER_REQUESTS},
+                   {"client_requests", STATS_HTTP_OVER_CLIENT_REQUESTS},
+                   {"connections", STATS_HTTP_REFUSED_CONNECTIONS},
+                   {"client_connections", STATS_HTTP_OVER_CLIENT_CONNECTIONS},
+                   {"bytes", STATS_HTTP_OVER_BYTES},
+                   {"deadline", STATS_HTTP_OVER_DEADLINE}};
+    uint64_t limit = stats_sum(stats, STATS_HTTP_ADMISSION);
+    struct stats_summary lag;
+
+    stats_summarise(stats, STATS_HTTP_LAG, &lag);
+    wire_object(writer, 7);
+    wire_key(writer, "admission_limit");
+    if (limit > 0) {
+        wire_put_u64(writer, limit);
+    } else {
+        wire_put_null(writer);
+    }
+    wire_key(writer, "lag_p99_us");
+    if (lag.count > 0) {
+        wire_put_f64(writer, (double)lag.p99_ns / 1000.0);
+    } else {
+        wire_put_null(writer);
+    }
+    put_total(writer, "waiting", stats, STATS_HTTP_WAITING);
+    put_total(writer, "buffered_bytes", stats, STATS_HTTP_BUFFERED);
+    put_total(writer, "answered_stale", stats, STATS_HTTP_OVER_STALE);
+    put_total(writer, "late_timeouts", stats, STATS_HTTP_LATE_TIMEOUT);
+    wire_key(writer, "refused");
+    wire_object(writer, AUGURY_COUNT(reasons));
+    for (size_t i = 0; i < AUGURY_COUNT(reasons); i++) {
+        put_total(writer, reasons[i].name, stats, reasons[i].id);
+    }
+    wire_end(writer);
+    wire_end(writer);
+}
+
 static void
 put_http(struct wire_writer *writer, const struct stats *stats, uint64_t uptime_ms)
 {
@@ -58,7 +103,7 @@ put_http(struct wire_writer *writer, const struct stats *stats, uint64_t uptime_
         stats_sum(stats, STATS_HTTP_REQUESTS_2XX) + stats_sum(stats, STATS_HTTP_REQUESTS_3XX) +
         stats_sum(stats, STATS_HTTP_REQUESTS_4XX) + stats_sum(stats, STATS_HTTP_REQUESTS_5XX);
 
-    wire_object(writer, 6);
+    wire_object(writer, 7);
     wire_key(writer, "requests");
     wire_put_u64(writer, requests);
     put_ratio(writer, "requests_per_second", requests * 1000, uptime_ms);
@@ -66,6 +111,8 @@ put_http(struct wire_writer *writer, const struct stats *stats, uint64_t uptime_
     put_total(writer, "server_errors", stats, STATS_HTTP_REQUESTS_5XX);
     put_total(writer, "connections_open", stats, STATS_HTTP_CONNECTIONS_OPEN);
     put_latency(writer, stats, STATS_HTTP_TURN);
+    wire_key(writer, "overload");
+    put_overload(writer, stats);
     wire_end(writer);
 }
 

@@ -438,6 +438,9 @@ unsigned
 api_question_finish(struct api_call *call, const struct api_asked *asked,
                     const struct predict_answer *answer, int rc)
 {
+    if (rc == AUGURY_ERR_TIMEOUT && api_answer_stale(call)) {
+        return 200;
+    }
     if (rc == 0 && asked->dialect->check != NULL) {
         rc = asked->dialect->check(call, answer);
         stats_add(call->api->options.slot, STATS_PREDICT_ERRORS, rc != 0 ? 1 : 0);
@@ -459,6 +462,10 @@ answer_decoded(struct api_call *call, const struct api_asked *asked,
     struct predict_answer answer;
     struct predict_wait wait;
 
+    if (api_deadline_is_over(call)) {
+        api_flight_end(call, NULL, false);
+        return api_refuse_late(call);
+    }
     uint32_t cost_us = asked->may_keep ? predict_cost_us(api->predict, question) : 0;
     /* What others are at may be made of older rows than this request takes. */
     switch (api_flight_join(call, question->born_from_wall_ms == 0 ? cost_us : 0)) {
@@ -486,14 +493,20 @@ unsigned
 api_answer_question(struct api_call *call, const struct api_dialect *dialect, void *state)
 {
     const struct api_options *api = &call->api->options;
-    struct predict_question question = {.now_wall_ms = call->now_wall_ms};
+    struct predict_question question = {.now_wall_ms = call->now_wall_ms,
+                                        .deadline_mono_ns = call->deadline_mono_ns};
     unsigned status;
 
-    call->wish = api_wish_of(call->request->cache_control);
+    call->wish = api_wish_of(call->request);
     if (dialect->is_repeatable != NULL && !dialect->is_repeatable(call)) {
         api_turn_end(call->api);
     } else if (api_response_find(call)) {
         return 200;
+    }
+    status = api_limit_admit(call);
+    if (status != 0) {
+        api_flight_end(call, NULL, false);
+        return status;
     }
     uint64_t begin_ns = clock_mono_ns();
     api_question_wish(call, &question);

@@ -220,6 +220,15 @@ keep(struct api_call *call, struct cache_item *item, const struct rendered *rend
 
 /* ---- lookup ---------------------------------------------------------------------------------- */
 
+/* For how long after its time an entry is kept says nothing of who gets it. */
+static bool
+is_in_time(const struct api_call *call, const struct cache_hit *hit, uint32_t stale_s)
+{
+    uint64_t most_ms = (uint64_t)stale_s * 1000;
+
+    return !hit->is_stale || hit->expires_wall_ms + most_ms > call->now_wall_ms;
+}
+
 static bool
 is_young_enough(const struct api_call *call, const struct cache_hit *hit)
 {
@@ -244,6 +253,7 @@ lookup(struct api_call *call, enum api_coding coding, struct cache_hit *out_hit,
                                 .arena = &api->arena,
                                 .takes_stale = call->response.takes_stale};
     bool is_found = cache_get(api->options.cache, &query, out_hit) == 0 &&
+                    is_in_time(call, out_hit, api->response_stale_s) &&
                     is_young_enough(call, out_hit) &&
                     value_read(call, out_hit->value, coding, out_rendered);
     *out_is_in_arena = api->arena.used != used;
@@ -346,7 +356,8 @@ find_kept(struct api_call *call)
     if (!lookup(call, API_IDENTITY, &hit, &rendered, &is_in_arena)) {
         return false;
     }
-    if (is_to_be_made(call, &hit)) {
+    call->response.is_due = is_to_be_made(call, &hit);
+    if (call->response.is_due) {
         return false;
     }
     /* The twin of one that has been made anew is another answer. */
@@ -375,6 +386,52 @@ find_kept(struct api_call *call)
     return true;
 }
 
+/* ---- past its time --------------------------------------------------------------------------- */
+
+static bool
+lookup_stale(struct api_call *call, struct cache_hit *out_hit, struct rendered *out_rendered)
+{
+    struct api *api = call->api;
+    uint32_t stale_s =
+        call->wish.stale_s > api->response_stale_s ? call->wish.stale_s : api->response_stale_s;
+    struct cache_query query = {.class = CACHE_RESPONSE,
+                                .key = key_for(call, API_IDENTITY),
+                                .now_wall_ms = call->now_wall_ms,
+                                .arena = &api->arena,
+                                .takes_stale = stale_s > 0};
+
+    return cache_get(api->options.cache, &query, out_hit) == 0 &&
+           is_in_time(call, out_hit, stale_s) && is_young_enough(call, out_hit) &&
+           value_read(call, out_hit->value, API_IDENTITY, out_rendered);
+}
+
+/* Rare, so the bytes are copied, and the form is the plain one. */
+bool
+api_response_find_stale(struct api_call *call)
+{
+    struct api *api = call->api;
+    struct cache_hit hit;
+    struct rendered rendered;
+
+    if (!call->response.has_key || call->wish.is_no_cache ||
+        (call->wish.stale_s == 0 && !call->response.is_due) || api->has_turn ||
+        cache_snapshot_begin(api->options.cache) != 0) {
+        return false;
+    }
+    bool is_found = lookup_stale(call, &hit, &rendered);
+    if (is_found) {
+        struct api_freshness freshness = {.x_cache = hit.is_stale ? API_CACHE_STALE : API_CACHE_HIT,
+                                          .tag = rendered.tag,
+                                          .created_wall_ms = hit.created_wall_ms,
+                                          .expires_wall_ms = hit.expires_wall_ms};
+        buf_reset(call->answer->body);
+        buf_put_bytes(call->answer->body, rendered.body);
+        api_put_freshness(call->answer->headers, &freshness, call->now_wall_ms);
+    }
+    cache_snapshot_end(api->options.cache);
+    return is_found;
+}
+
 bool
 api_response_is_kept(struct api *api, struct bytes key)
 {
@@ -393,7 +450,7 @@ static bool
 is_likely(const struct api_call *call)
 {
     return call->api->response_admission == CACHE_ADMIT_ALWAYS || call->wish.is_only_if_cached ||
-           call->flight.is_late || api_odds_ask(odds_of(call));
+           call->wish.stale_s > 0 || call->flight.is_late || api_odds_ask(odds_of(call));
 }
 
 bool
@@ -404,6 +461,7 @@ api_response_find(struct api_call *call)
     bool is_found = false;
 
     call->response.has_key = false;
+    call->response.is_due = false;
     if (api->options.cache == NULL || !class->is_enabled || class->ttl_s == 0 ||
         call->wish.is_no_store || call->body.len == 0) {
         api_turn_end(api);
@@ -437,7 +495,7 @@ api_response_keep(struct api_call *call, const struct api_made *made)
     struct cache_item item = {.created_wall_ms = made->created_wall_ms,
                               .expires_wall_ms = made->expires_wall_ms,
                               .stamp = call->response.stamp,
-                              .stale_s = call->api->response_stale_s,
+                              .stale_s = call->api->response_kept_s,
                               .cost_us = made->cost_us,
                               .tags = {made->tag}};
     struct rendered rendered = {.body = made->content,

@@ -122,8 +122,7 @@ path_gates_pass(struct api_call *call)
 static unsigned
 handler_gates_pass(struct api_call *call)
 {
-    (void)call;
-    return 0;
+    return api_limit_enter(call);
 }
 
 static unsigned
@@ -193,6 +192,7 @@ api_call_init(struct api_call *call, struct api *api, const struct http_request 
     call->response.has_key = call->response.is_unlikely = false;
     call->flight.is_owner = false;
     call->flight.is_late = false;
+    call->deadline_mono_ns = 0;
     call->now_wall_ms = now_wall_ms(api);
     call->took_ns = 0;
     call->is_coded = false;
@@ -313,6 +313,10 @@ api_new(const struct api_options *options, struct api **out_api, struct err *err
     api->response_admission = cache_admission_of(options->conf->cache.response_admission);
     api->response_stale_s =
         options->conf->cache.classes[CONF_CACHE_RESPONSE].stale_while_revalidate_s;
+    api->response_kept_s = options->conf->cache.classes[CONF_CACHE_RESPONSE].stale_if_error_s;
+    if (api->response_kept_s < api->response_stale_s) {
+        api->response_kept_s = api->response_stale_s;
+    }
     if (api_batch_init(api) != 0) {
         api_free(&api);
         return err_set(err, AUGURY_ERR_NOMEM, "no_memory", "no memory for rows that wait");

@@ -78,8 +78,8 @@ const struct conf_option conf_options[] = {
      "File with the master's process id, locked while it lives."},
 
     {"listen", "address", CONF_ADDRESS, LISTEN(address), "127.0.0.1:8080", 1, 0, NULL, NULL,
-     "Address and port, where port 0 takes any free one and * is every address of both families; or "
-     "unix:/path."},
+     "Address and port, where port 0 takes any free one and * is every address of both families; "
+     "or unix:/path."},
     {"listen", "backlog", CONF_NUMBER, LISTEN(backlog), "1024", 1, 65535, NULL, NULL,
      "Connections that the kernel may hold until a worker accepts them."},
     {"listen", "mode", CONF_MODE, LISTEN(mode), "0660", 0, 0777, NULL, NULL,
@@ -90,8 +90,8 @@ const struct conf_option conf_options[] = {
      "Group of a UNIX socket; empty: its owner's."},
     {"listen", "routes", CONF_WORDS, LISTEN(routes), "all", 1, 0,
      "predict, objects, models, status, metrics, health, dialects, docs", NULL,
-     "What is there for clients of this listener: all, or some of predict, objects, models, status, "
-     "metrics, health, dialects, docs; the rest is 404 as if it did not exist."},
+     "What is there for clients of this listener: all, or some of predict, objects, models, "
+     "status, metrics, health, dialects, docs; the rest is 404 as if it did not exist."},
     {"listen", "tls_certificate", CONF_PATH, LISTEN(tls_certificate), "", 0, 0, NULL, NULL,
      "File with the server's certificate (PEM) and those between it and a root, read anew by a "
      "reload; empty: no TLS."},
@@ -291,7 +291,33 @@ const struct conf_option conf_options[] = {
      "Silence after which a process that hangs is ended and replaced."},
     {"limits", "connections", CONF_NUMBER, PLACE(limits.connections), "4096", 1, 1000000, NULL,
      NULL,
-     "Connections of one worker."},
+     "Connections of one worker; 503 beyond it."},
+    {"limits", "requests", CONF_NUMBER, PLACE(limits.requests), "0", 0, 1000000, NULL, NULL,
+     "Requests of one worker whose answers wait for other work; 503 beyond it; 0: as many as there "
+     "are connections."},
+    {"limits", "buffered", CONF_SIZE, PLACE(limits.buffered_bytes), "512MiB", 0, 1 * TIB, NULL,
+     NULL,
+     "Memory of one worker for what its clients have sent in part or not taken yet; who wants more "
+     "gets 503, or is cut; 0: no limit."},
+    {"limits", "client_connections", CONF_NUMBER, PLACE(limits.client_connections), "0", 0,
+     1000000, NULL, NULL,
+     "Connections that one client (an IPv4 address, an IPv6 network of 64 bits) has with one "
+     "worker; 429 beyond it; 0: no limit."},
+    {"limits", "client_requests", CONF_NUMBER, PLACE(limits.client_requests), "0", 0, 1000000,
+     NULL, NULL,
+     "Requests of one client whose answers wait for other work, in one worker; 429 beyond it; 0: "
+     "no limit."},
+    {"limits", "queue_time", CONF_MS, PLACE(limits.queue_time_ms), "0", 0, 3600000, NULL, NULL,
+     "A request that has waited longer for its turn is refused with 503, unless its answer is in "
+     "the cache; 0: it is answered, however late."},
+    {"limits", "target_lag", CONF_MS, PLACE(limits.target_lag_ms), "0", 0, 60000, NULL, NULL,
+     "Time between bytes that arrive and their answer that a worker keeps to under overload: it "
+     "finds out how many requests it may take on at a time, and refuses others with 503, unless "
+     "their answers are in the cache; 0: it takes all."},
+    {"limits", "request_timeout", CONF_MS, PLACE(limits.request_timeout_ms), "0", 0, 3600000, NULL,
+     NULL,
+     "Time for an answer unless X-Request-Timeout says otherwise; 504 after it; 0: only "
+     "limits.answer_timeout counts."},
     {"limits", "headers", CONF_NUMBER, PLACE(limits.headers), "100", 8, 100, NULL, NULL,
      "Header lines of one request."},
     {"limits", "head", CONF_SIZE, PLACE(limits.head_bytes), "16KiB", 1 * KIB, 1 * MIB, NULL, NULL,

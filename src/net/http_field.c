@@ -178,10 +178,12 @@ static const struct known_field {
     FIELD_VIEW("x-request-id", request_id, false),
     FIELD_VIEW("cache-control", cache_control, false),
     FIELD_VIEW("if-none-match", if_none_match, false),
+    FIELD_VIEW("x-allow-stale", allow_stale, false),
     FIELD_TAKE("content-length", take_content_length),
     FIELD_VIEW("accept-encoding", accept_encoding, false),
     FIELD_VIEW("content-encoding", content_encoding, true),
     FIELD_TAKE("transfer-encoding", take_transfer_encoding),
+    FIELD_VIEW("x-request-timeout", request_timeout, true),
 #undef FIELD_TAKE
 #undef FIELD_VIEW
 };
@@ -190,7 +192,7 @@ enum { KNOWN_LEN_MAX = 17 };
 /* First row of each length plus one; 0: none. */
 static const uint8_t first_of_len[KNOWN_LEN_MAX + 1] = {
     [4] = 1,  [6] = 2,   [7] = 4,   [10] = 5,  [12] = 6,
-    [13] = 8, [14] = 10, [15] = 11, [16] = 12, [17] = 13,
+    [13] = 8, [14] = 11, [15] = 12, [16] = 13, [17] = 14,
 };
 
 static bool

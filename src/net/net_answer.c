@@ -114,15 +114,25 @@ answer_check(struct net_answer *answer)
                  "{\"error\":\"the answer is too large\",\"code\":\"answer_too_large\"}");
 }
 
-static enum stats_id
-refusal_counter(unsigned status)
+/* What is refused for want of room, not for what it is: the same may be taken a moment later. */
+static bool
+is_overload(const struct http_refusal *refusal)
 {
-    switch (status) {
+    return refusal->status == 503 || refusal->status == 429;
+}
+
+static enum stats_id
+refusal_counter(const struct http_refusal *refusal)
+{
+    switch (refusal->status) {
     case 408: return STATS_HTTP_REFUSED_DEADLINE;
     case 413:
     case 414:
     case 431: return STATS_HTTP_REFUSED_LIMIT;
-    case 503: return STATS_HTTP_REFUSED_CONNECTIONS;
+    case 429: return STATS_HTTP_OVER_CLIENT_CONNECTIONS;
+    case 503:
+        return strcmp(refusal->code, "too_many_bytes") == 0 ? STATS_HTTP_OVER_BYTES
+                                                            : STATS_HTTP_REFUSED_CONNECTIONS;
     default: return STATS_HTTP_REFUSED_FRAMING;
     }
 }
@@ -137,11 +147,13 @@ answer_put_refusal(struct net_server *server, const struct http_refusal *refusal
         .body = &server->answer_body,
     };
 
-    stats_add(server->stats, refusal_counter(refusal->status), 1);
+    stats_add(server->stats, refusal_counter(refusal), 1);
     buf_reset(answer.headers);
     buf_reset(answer.body);
     buf_printf(answer.body, "{\"error\":\"%s\",\"code\":\"%s\"", refusal->reason, refusal->code);
-    if (refusal_counter(refusal->status) != STATS_HTTP_REFUSED_DEADLINE && refusal->status != 503) {
+    if (is_overload(refusal)) {
+        buf_put_text(answer.headers, "Retry-After: 1\r\n");
+    } else if (refusal->status != 408) {
         buf_printf(answer.body, ",\"at\":\"byte %zu\"", refusal->offset);
     }
     buf_put_text(answer.body, "}");

@@ -56,6 +56,27 @@ conn_begin_stream(struct conn *conn, struct buf *out, struct net_answer *answer,
     return flags;
 }
 
+/* There is no memory for what the client has sent in part, or for what it does not take: then there
+ * is none for telling it so either. */
+static void
+conn_refuse_bytes(struct conn *conn)
+{
+    static const struct http_refusal refusal = {
+        .status = 503, .code = "too_many_bytes", .reason = "too much waits for other clients"};
+    struct net_server *server = conn->server;
+
+    if (conn->out.len > 0) {
+        stats_add(server->stats, STATS_HTTP_OVER_BYTES, 1);
+        conn_close(conn);
+        return;
+    }
+    buf_reset(&server->out);
+    conn_refuse(conn, &refusal);
+    if (conn_send(conn, &server->out)) {
+        conn_finish(conn);
+    }
+}
+
 /* Puts an answer, and decides whether the connection goes on after it. */
 bool
 conn_put_answer(struct conn *conn, struct buf *out, struct net_answer *answer, unsigned request)
@@ -138,7 +159,9 @@ conn_answer_late(struct conn *conn, unsigned flags)
     if (!conn_send(conn, &server->late_out)) {
         return;
     }
-    if (conn->out.len > 0) {
+    if (!limiter_count_bytes(conn) && conn->out.len > 0) {
+        conn_refuse_bytes(conn);
+    } else if (conn->out.len > 0) {
         conn_wait_send(conn);
     } else {
         conn_go_on(conn);
@@ -375,7 +398,10 @@ conn_process(struct conn *conn, struct bytes input)
     if (!conn_send(conn, &server->out)) {
         return;
     }
-    if (conn->out.len > 0) {
+    bool may_refuse = conn->out.len > 0 || (conn->state < CONN_LATER && !conn->is_closing);
+    if (!limiter_count_bytes(conn) && may_refuse) {
+        conn_refuse_bytes(conn);
+    } else if (conn->out.len > 0) {
         conn_wait_send(conn);
     } else if (conn->is_closing || conn->state >= CONN_LATER) {
         conn_go_on(conn);
@@ -488,6 +514,27 @@ conn_new(struct listener *listener, int fd)
     return conn;
 }
 
+/* A client with too many connections is told before it asks; by TLS a handshake is what is saved.
+ */
+static void
+conn_refuse_client(struct conn *conn)
+{
+    static const struct http_refusal refusal = {.status = 429,
+                                                .code = "too_many_connections",
+                                                .reason = "too many connections of one client"};
+    struct net_server *server = conn->server;
+
+    if (conn->tls != NULL || server->connection_count > server->limits.connections) {
+        conn_close(conn);
+        return;
+    }
+    buf_reset(&server->out);
+    conn_refuse(conn, &refusal);
+    if (conn_send(conn, &server->out)) {
+        conn_finish(conn);
+    }
+}
+
 void
 conn_open(struct listener *listener, int fd, const struct sockaddr *address)
 {
@@ -504,6 +551,10 @@ conn_open(struct listener *listener, int fd, const struct sockaddr *address)
         }
     }
     conn->client = client_of(address, &conn->client_port);
+    if (!limiter_client_enter(conn)) {
+        conn_refuse_client(conn);
+        return;
+    }
     stats_add(conn->server->stats, STATS_HTTP_CONNECTIONS_ACCEPTED, 1);
     log_event(conn->server->log, LOG_LEVEL_DEBUG, "connection_opened", "fd=%d listener=%s", fd,
               listener->name);
@@ -570,6 +621,7 @@ conn_resume_ready(struct net_server *server)
     while (!net_list_is_empty(&server->ready)) {
         net_list_add(&now, net_list_pop(&server->ready));
     }
+    server->limiter.due_ns = server->limiter.ready_ns;
     while (!net_list_is_empty(&now)) {
         struct conn *conn = conn_cast(NET_LIST_OWNER(net_list_pop(&now), struct conn, ready));
         if (conn->state == CONN_STREAM) {
@@ -581,6 +633,7 @@ conn_resume_ready(struct net_server *server)
             conn_process(conn, buf_view(&conn->in));
         }
     }
+    server->limiter.due_ns = 0;
 }
 
 /* Idle connections get idle_ms more: a client in the middle of a series of requests is then told

@@ -52,7 +52,9 @@ struct conn {
     bool has_more;   /* more has arrived than the last read took, and the socket is silent of it */
     bool reads_next; /* on the ready list to read, not to answer what is in */
     uint16_t client_port;
-    struct ip_address client; /* who is at the other end */
+    struct ip_address client;             /* who is at the other end */
+    struct net_client_key counted_client; /* that one, where clients are counted */
+    size_t counted_bytes;                 /* of its buffers, in the limiter */
     struct event event;
 };
 _Static_assert(sizeof(struct conn) <= 300 + sizeof(struct event), "idle connections are cheap");

@@ -55,6 +55,8 @@ conn_close(struct conn *conn)
     buf_fini(&conn->in);
     buf_fini(&conn->out);
     conn_chunked_free(&conn->chunked);
+    (void)limiter_count_bytes(conn);
+    limiter_client_leave(conn);
     conn->magic = 0;
     free(conn);
     server_forget(server);
@@ -98,6 +100,7 @@ conn_finish(struct conn *conn)
     }
     buf_fini(&conn->in);
     conn_chunked_free(&conn->chunked);
+    (void)limiter_count_bytes(conn);
     net_list_del(&conn->ready);
     conn->state = CONN_LINGER;
     conn->need = 0;
@@ -172,15 +175,27 @@ conn_send(struct conn *conn, struct buf *out)
     return true;
 }
 
+static void
+conn_join_ready(struct conn *conn)
+{
+    struct net_server *server = conn->server;
+
+    if (net_list_is_linked(&conn->ready)) {
+        return;
+    }
+    if (net_list_is_empty(&server->ready) && server->limiter.is_measuring) {
+        server->limiter.ready_ns = clock_mono_ns();
+    }
+    net_list_add(&server->ready, &conn->ready);
+    server_call_next_turn(server);
+}
+
 void
 conn_mark_ready(struct conn *conn)
 {
     conn_arm(conn, 0);
     conn_wait(conn, WAIT_HEAD, conn->server->limits.header_timeout_ms);
-    if (!net_list_is_linked(&conn->ready)) {
-        net_list_add(&conn->server->ready, &conn->ready);
-        server_call_next_turn(conn->server);
-    }
+    conn_join_ready(conn);
 }
 
 void
@@ -192,10 +207,7 @@ conn_expect_input(struct conn *conn)
     }
     conn_arm(conn, 0);
     conn->reads_next = true;
-    if (!net_list_is_linked(&conn->ready)) {
-        net_list_add(&conn->server->ready, &conn->ready);
-        server_call_next_turn(conn->server);
-    }
+    conn_join_ready(conn);
 }
 
 void
@@ -249,6 +261,7 @@ conn_flush(struct conn *conn)
     }
     buf_fini(&conn->out);
     conn->out_sent = 0;
+    (void)limiter_count_bytes(conn);
     conn_go_on(conn);
 }
 

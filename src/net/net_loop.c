@@ -14,6 +14,9 @@ void
 net_loop_turn(struct net_loop *loop)
 {
     loop->now_ns = clock_mono_ns();
+    if (loop->on_turn != NULL && loop->turn_begin_ns == 0) {
+        loop->turn_begin_ns = loop->now_ns;
+    }
 }
 
 void
@@ -22,6 +25,9 @@ net_loop_turn_coarse(struct net_loop *loop)
     uint64_t now_ns = clock_mono_coarse_ns();
 
     loop->now_ns = now_ns > loop->now_ns ? now_ns : loop->now_ns;
+    if (loop->on_turn != NULL && loop->turn_begin_ns == 0) {
+        loop->turn_begin_ns = clock_mono_ns();
+    }
 }
 
 struct timeval
@@ -76,9 +82,28 @@ net_loop_free(struct net_loop **loop)
     }
 }
 
+/* One turn after the other, so that their ends can be seen. */
+static int
+run_turns(struct net_loop *loop)
+{
+    do {
+        if (event_base_loop(loop->base, EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY) < 0) {
+            return AUGURY_ERR_IO;
+        }
+        if (loop->on_turn != NULL && loop->turn_begin_ns != 0) {
+            loop->on_turn(loop->on_turn_arg, loop->turn_begin_ns, clock_mono_ns());
+        }
+        loop->turn_begin_ns = 0;
+    } while (!event_base_got_break(loop->base));
+    return 0;
+}
+
 int
 net_loop_run(struct net_loop *loop)
 {
+    if (loop->on_turn != NULL) {
+        return run_turns(loop);
+    }
     return event_base_loop(loop->base, EVLOOP_NO_EXIT_ON_EMPTY) < 0 ? AUGURY_ERR_IO : 0;
 }
 

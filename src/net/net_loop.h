@@ -12,6 +12,11 @@ struct net_loop {
     uint32_t magic;
     struct event_base *base;
     uint64_t now_ns; /* monotonic, as of this turn */
+    /* Or NULL. Who measures turns: from when the loop woke up until all that was ready is served.
+     */
+    void (*on_turn)(void *arg, uint64_t begin_ns, uint64_t end_ns);
+    void *on_turn_arg;
+    uint64_t turn_begin_ns; /* 0: nothing of this turn has been served, or nobody measures */
 };
 
 /* Takes the time: the first thing of every callback. */

@@ -346,7 +346,8 @@ assign_events(struct net_server *server)
     if (event_assign(&server->tick, base, -1, EV_PERSIST, on_tick, server) != 0 ||
         event_assign(&server->next_turn, base, -1, 0, on_next_turn, server) != 0 ||
         event_assign(&server->soon, base, -1, 0, on_soon, server) != 0 ||
-        event_assign(&server->drain_limit, base, -1, 0, on_drain_limit, server) != 0) {
+        event_assign(&server->drain_limit, base, -1, 0, on_drain_limit, server) != 0 ||
+        laters_init(server) != 0) {
         return AUGURY_ERR_IO;
     }
     return 0;
@@ -393,7 +394,7 @@ net_server_new(const struct net_server_options *options, struct net_server **out
     buf_init(&server->held_out, SIZE_MAX);
     server_turn(server);
     net_wheel_init(&server->wheel, server_now_ms(server));
-    if (assign_events(server) != 0) {
+    if (assign_events(server) != 0 || limiter_init(server) != 0) {
         net_server_free(&server);
         return err_set(err, AUGURY_ERR_IO, "server", "cannot make the server's events");
     }
@@ -432,8 +433,9 @@ net_server_free(struct net_server **server_ref)
     buf_fini(&server->late_body);
     buf_fini(&server->held_answers);
     buf_fini(&server->held_out);
-    free(server->laters);
     free(server->held);
+    laters_fini(server);
+    limiter_fini(server);
     free(server->scratch);
     server->magic = 0;
     free(server);

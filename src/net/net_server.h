@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "net_limit.h"
 #include "net_loop.h"
 #include "net_wheel.h"
 
@@ -44,10 +45,12 @@ struct listener {
 struct later {
     struct conn *conn;
     uint64_t until_ms;
-    uint32_t generation; /* of the ticket: one more each time the place is given out */
-    uint32_t next_free;  /* index + 1, or 0 */
-    unsigned flags;      /* enum later_flags */
-    unsigned held;       /* number of its place in the turn's output, or 0 */
+    uint32_t generation;        /* of the ticket: one more each time the place is given out */
+    uint32_t next_free;         /* index + 1, or 0 */
+    unsigned flags;             /* enum later_flags */
+    unsigned held;              /* number of its place in the turn's output, or 0 */
+    struct later_else *instead; /* of 504, or NULL */
+    bool is_timed;              /* until_ms is its own, not that of the connection on the wheel */
 };
 
 struct net_server {
@@ -63,6 +66,7 @@ struct net_server {
     struct net_share *share; /* or NULL */
     unsigned share_slot;
 
+    struct net_limiter limiter;
     struct net_list listeners;
     struct net_list connections; /* struct conn.all */
     struct net_list ready;       /* struct conn.ready: have input that this turn did not get to */
@@ -87,9 +91,11 @@ struct net_server {
 
     /* Late answers have buffers of their own, as they may be given while a handler is at work. */
     struct later *laters;
-    uint32_t later_count;  /* places, most of them free */
-    uint32_t later_free;   /* index + 1 of the first free one, or 0 */
-    uint64_t later_ticket; /* between net_later_begin and net_later_end */
+    struct event later_due; /* the earliest of those that have a time of their own */
+    uint64_t later_due_ms;  /* when that is; 0: there is none */
+    uint32_t later_count;   /* places, most of them free */
+    uint32_t later_free;    /* index + 1 of the first free one, or 0 */
+    uint64_t later_ticket;  /* between net_later_begin and net_later_end */
     struct net_answer late_answer;
     struct buf late_out, late_headers, late_body;
 
@@ -153,6 +159,9 @@ enum later_flags {
     LATER_SOON = 1 << 3,       /* answered at the end of the turn: net_soon.c */
 };
 unsigned later_flags_of(const struct http_request *request);
+/* The events of the table; they end with laters_fini(). */
+int laters_init(struct net_server *server);
+void laters_fini(struct net_server *server);
 /* Voids the ticket of that place. */
 void later_release(struct net_server *server, uint32_t index);
 /* 504 for a client that has waited too long; its connection goes on. */
@@ -178,7 +187,7 @@ bool conn_put_answer(struct conn *conn, struct buf *out, struct net_answer *answ
                      unsigned request);
 /* Takes over fd, also on failure. */
 void conn_open(struct listener *listener, int fd, const struct sockaddr *address);
-/* The same for a connection over the limit: answers 503, lingers if it may. */
+/* The same for a connection over the limit: answers 503, or 429, lingers if it may. */
 void conn_open_refused(struct listener *listener, int fd, bool may_linger);
 void conn_expire(struct net_server *server, struct net_deadline *deadline);
 /* The connection whose handler is at work waits for the answer under that place. False: it does

@@ -23,6 +23,8 @@ enum {
     MANY_ROWS = 8,       /* so many and more cost less each */
     TIMED_ONE_IN = 16,   /* once enough is known */
     PROBE_ONE_IN = 1024, /* looked up although evaluating is cheaper */
+    BLOCK_ROWS = 16,     /* evaluated first, where there is a deadline */
+    BLOCK_NS = 1000000,
 };
 
 /* ---- keys ------------------------------------------------------------------------------------ */
@@ -127,6 +129,33 @@ part_find(struct asking *asking, const struct part *part, struct part_missed *ou
     return 0;
 }
 
+/* Rows in blocks of about a millisecond, so that a deadline is noticed; without one, all at once.
+ * Every block begins at a multiple of 64 bytes, as its rows come by 16. */
+static int
+rows_evaluate(struct asking *asking, const struct part *part, const uint8_t *rows, size_t count,
+              void *scratch, uint8_t *out_words)
+{
+    uint64_t deadline_ns = asking->question->deadline_mono_ns;
+    size_t block = deadline_ns == 0 ? count : BLOCK_ROWS;
+
+    for (size_t at = 0; at < count;) {
+        size_t n = block < count - at ? block : count - at;
+        uint64_t begin_ns = deadline_ns == 0 ? 0 : clock_mono_ns();
+        if (deadline_ns != 0 && begin_ns >= deadline_ns) {
+            return err_set(asking->err, AUGURY_ERR_TIMEOUT, "timeout",
+                           "the request's time was over when %zu of %zu rows were evaluated", at,
+                           count);
+        }
+        part->evaluate(&asking->found->model, rows + at * asking->matrix.row_bytes, n, scratch,
+                       out_words + at * part->row_bytes);
+        at += n;
+        if (at < count && clock_mono_ns() - begin_ns < BLOCK_NS / 2) {
+            block *= 2;
+        }
+    }
+    return 0;
+}
+
 /* Evaluates the rows in missed and puts each result in its place: gather, one pass, scatter. */
 static int
 part_evaluate_some(struct asking *asking, const struct part *part, const struct part_missed *missed,
@@ -145,7 +174,10 @@ part_evaluate_some(struct asking *asking, const struct part *part, const struct 
         memcpy(rows + i * matrix->row_bytes, matrix->values + missed->rows[i] * matrix->row_bytes,
                matrix->row_bytes);
     }
-    part->evaluate(&asking->found->model, rows, count, scratch, results);
+    int rc = rows_evaluate(asking, part, rows, count, scratch, results);
+    if (rc != 0) {
+        return rc;
+    }
     for (size_t i = 0; i < count; i++) {
         memcpy(part->words + missed->rows[i] * row_bytes, results + i * row_bytes, row_bytes);
     }
@@ -273,7 +305,7 @@ part_evaluate(struct asking *asking, struct part *part, const struct part_missed
     int rc = 0;
 
     if (missed->count == rows) {
-        part->evaluate(&asking->found->model, asking->matrix.values, rows, scratch, part->words);
+        rc = rows_evaluate(asking, part, asking->matrix.values, rows, scratch, part->words);
     } else {
         rc = part_evaluate_some(asking, part, missed, scratch);
     }

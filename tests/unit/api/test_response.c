@@ -496,6 +496,7 @@ an_answer_past_its_time_is_sent_while_one_request_makes_it_anew(void)
 
     class->ttl_s = 1;
     api->response_stale_s = 60;
+    api->response_kept_s = api->response_stale_s;
     ask_first(question(ROW));
     struct reply reply = send_request(question(ROW));
     CHECK_CONTAINS(reply.headers, "X-Cache: HIT\r\nAge: 0\r\nCache-Control: max-age=1\r\n");
@@ -526,6 +527,7 @@ an_answer_past_its_time_is_sent_while_one_request_makes_it_anew(void)
 
     *class = before;
     api->response_stale_s = 0;
+    api->response_kept_s = api->response_stale_s;
     world_flush(&world);
 }
 
@@ -604,7 +606,7 @@ key_of(struct fake fake, char *room)
     api_call_init(&call, api, &request, &answer);
     call.body = fake.body;
     api_call_body_form(&call, API_FORM_JSON);
-    call.wish = api_wish_of(bytes_of(NULL, 0));
+    call.wish = (struct api_wish){.max_age_s = UINT32_MAX};
     AUGURY_ASSERT(!api_response_find(&call) && call.response.has_key);
     memcpy(room, call.response.key, call.response.key_len);
     return bytes_of(room, call.response.key_len);

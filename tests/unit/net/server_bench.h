@@ -208,6 +208,17 @@ handle(void *arg, const struct http_request *request, struct bytes body,
         bench->soon_count++;
     } else if (bytes_equal_text(request->path, "/coming")) {
         buf_printf(answer->body, "%zu", net_server_coming(bench->server, body));
+    } else if (bytes_start_with(request->path, "/late-")) {
+        uint64_t ms = 0;
+        CHECK(bytes_to_u64(bytes_of(request->path.data + 6, request->path.len - 6), 10000, &ms) ==
+              0);
+        bench->late_tickets[bench->late_count] =
+            net_answer_later_by(bench->server, clock_mono_ns() + ms * 1000000);
+        bench->late_count++;
+    } else if (bytes_equal_text(request->path, "/admit")) {
+        buf_printf(answer->body, "%d", (int)net_server_admit(bench->server));
+    } else if (bytes_equal_text(request->path, "/slow")) {
+        poll(NULL, 0, 300);
     } else if (bytes_equal_text(request->path, "/release")) {
         buf_put_text(answer->body, "released");
         answer_late(bench);

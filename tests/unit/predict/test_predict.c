@@ -19,6 +19,9 @@ struct reply {
     struct err err;
 };
 
+/* Of the next questions. */
+static uint64_t deadline_mono_ns;
+
 /* text: the members of a question as JSON; flags and outputs come beside it. Valid until the next
  * ask(). */
 static struct reply
@@ -46,6 +49,7 @@ ask(const char *model, const char *text, unsigned outputs, unsigned flags)
         .outputs = outputs,
         .flags = flags,
         .now_wall_ms = now_ms,
+        .deadline_mono_ns = deadline_mono_ns,
     };
     reply.rc = predict_answer(&world.context, &question, &arena, &reply.answer, &reply.err);
     return reply;
@@ -358,6 +362,43 @@ leaves_are_kept_apart_from_margins(void)
     CHECK(same_bits(margin_at(&again, 0), world.margins[3]));
 }
 
+/* 203 rows are some blocks and a rest, with the cache and without. */
+static void
+rows_in_blocks_have_the_same_answers_as_all_at_once(void)
+{
+    enum { ROWS = 203 };
+    static const unsigned outputs[] = {PREDICT_MARGIN, PREDICT_CONTRIBUTIONS};
+    static uint8_t want[ROWS * (WORLD_FEATURES + 1) * sizeof(float)];
+
+    for (size_t i = 0; i < AUGURY_COUNT(outputs); i++) {
+        bool is_margin = outputs[i] == PREDICT_MARGIN;
+        size_t bytes = ROWS * sizeof(float) * (is_margin ? 1 : WORLD_FEATURES + 1);
+        const char *text = data_of_rows(0, ROWS);
+        struct reply reply = ask("nfl-wp", text, outputs[i], 0);
+        CHECK(reply.rc == 0 && reply.answer.row_count == ROWS);
+        memcpy(want, is_margin ? reply.answer.margins : reply.answer.contributions, bytes);
+        deadline_mono_ns = clock_mono_ns() + UINT64_C(3600000000000);
+        reply = ask("nfl-wp", text, outputs[i], 0);
+        deadline_mono_ns = 0;
+        CHECK(reply.rc == 0);
+        CHECK(memcmp(want, is_margin ? reply.answer.margins : reply.answer.contributions, bytes) ==
+              0);
+    }
+}
+
+static void
+a_question_whose_time_is_over_is_not_evaluated(void)
+{
+    uint64_t evaluated = stats_sum(world.stats, STATS_PREDICT_ROWS_EVALUATED);
+
+    deadline_mono_ns = 1;
+    struct reply reply = ask("nfl-wp", data_of_rows(0, 50), PREDICT_PREDICTION, 0);
+    deadline_mono_ns = 0;
+    CHECK_INT(reply.rc, AUGURY_ERR_TIMEOUT);
+    CHECK_TEXT(reply.err.code, "timeout");
+    CHECK_INT(stats_sum(world.stats, STATS_PREDICT_ROWS_EVALUATED), evaluated);
+}
+
 static void
 a_question_that_wants_no_cache_neither_looks_nor_keeps(void)
 {
@@ -583,6 +624,8 @@ main(void)
     TAP_RUN(a_spelling_of_a_row_does_not_matter_to_the_cache);
     TAP_RUN(models_do_not_share_answers);
     TAP_RUN(leaves_are_kept_apart_from_margins);
+    TAP_RUN(rows_in_blocks_have_the_same_answers_as_all_at_once);
+    TAP_RUN(a_question_whose_time_is_over_is_not_evaluated);
     TAP_RUN(a_question_that_wants_no_cache_neither_looks_nor_keeps);
     TAP_RUN(rounding_applies_to_the_value_that_is_evaluated);
     TAP_RUN(a_class_without_a_time_to_live_is_off);

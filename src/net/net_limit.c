@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * net_limit.c - what one worker takes on (net_limit.h). A worker serves one request after the
+ * other, so its queue is what the kernel holds and its ready list, and it is the turn of the loop
+ * that measures it: what is ready when the loop wakes up is served before anything else is looked
+ * at. Limits are those of one worker: it counts alone, and nothing is left behind by one that was
+ * killed.
+ */
+#include "net_conn.h"
+
+#include <stdlib.h>
+
+static void
+on_turn(void *arg, uint64_t begin_ns, uint64_t end_ns)
+{
+    struct net_server *server = arg;
+    struct net_lag *lag = &server->limiter.lag;
+    uint32_t limit = lag->limit;
+
+    net_lag_turn(lag, begin_ns, end_ns);
+    stats_observe(server->stats, STATS_HTTP_LAG, lag->lag_ns);
+    if (lag->limit != limit) {
+        stats_set(server->stats, STATS_HTTP_ADMISSION, lag->limit);
+    }
+}
+
+int
+limiter_init(struct net_server *server)
+{
+    const struct net_limits *limits = &server->limits;
+    struct net_limiter *limiter = &server->limiter;
+
+    limiter->is_measuring = limits->target_lag_ms > 0 || limits->queue_time_ms > 0;
+    limiter->is_admitting =
+        limiter->is_measuring || limits->requests > 0 || limits->client_requests > 0;
+    net_lag_init(&limiter->lag, (uint64_t)limits->target_lag_ms * 1000000);
+    if (limits->client_connections > 0 || limits->client_requests > 0) {
+        limiter->clients = net_clients_new(limits->connections, clock_mono_ns());
+        if (limiter->clients == NULL) {
+            return AUGURY_ERR_NOMEM;
+        }
+    }
+    if (limiter->is_measuring) {
+        server->loop->on_turn = on_turn;
+        server->loop->on_turn_arg = server;
+    }
+    stats_set(server->stats, STATS_HTTP_ADMISSION,
+              limits->target_lag_ms > 0 ? limiter->lag.limit : 0);
+    return 0;
+}
+
+void
+limiter_fini(struct net_server *server)
+{
+    net_clients_free(&server->limiter.clients);
+    if (server->loop->on_turn_arg == server) {
+        server->loop->on_turn = NULL;
+        server->loop->on_turn_arg = NULL;
+    }
+}
+
+/* ---- clients -------------------------------------------------------------------------------- */
+
+bool
+limiter_client_enter(struct conn *conn)
+{
+    struct net_server *server = conn->server;
+    uint32_t most = server->limits.client_connections;
+
+    if (server->limiter.clients == NULL) {
+        return true;
+    }
+    struct net_client_key key = net_client_key_of(&conn->client);
+    struct net_client *client = net_clients_get(server->limiter.clients, key);
+    if (client == NULL) {
+        return true;
+    }
+    if (most > 0 && client->connections >= most) {
+        return false;
+    }
+    client->connections++;
+    conn->counted_client = key;
+    return true;
+}
+
+void
+limiter_client_leave(struct conn *conn)
+{
+    struct net_client *client =
+        net_clients_get(conn->server->limiter.clients, conn->counted_client);
+
+    if (client != NULL) {
+        client->connections--;
+        net_clients_settle(conn->server->limiter.clients, conn->counted_client);
+    }
+}
+
+/* ---- requests ------------------------------------------------------------------------------- */
+
+static void
+count_waiting(struct conn *conn, int more)
+{
+    struct net_server *server = conn->server;
+    struct net_client *client = net_clients_get(server->limiter.clients, conn->counted_client);
+
+    server->limiter.waiting += (size_t)more;
+    stats_set(server->stats, STATS_HTTP_WAITING, server->limiter.waiting);
+    if (client != NULL) {
+        client->requests += (uint32_t)more;
+    }
+}
+
+void
+limiter_wait_begin(struct conn *conn)
+{
+    count_waiting(conn, 1);
+}
+
+void
+limiter_wait_end(struct conn *conn)
+{
+    count_waiting(conn, -1);
+}
+
+uint64_t
+net_server_due_mono_ns(const struct net_server *server)
+{
+    const struct net_limiter *limiter = &server->limiter;
+
+    if (limiter->due_ns != 0) {
+        return limiter->due_ns;
+    }
+    return server->loop->turn_begin_ns != 0 ? server->loop->turn_begin_ns : clock_mono_ns();
+}
+
+static bool
+has_queued_too_long(const struct net_server *server)
+{
+    uint32_t most_ms = server->limits.queue_time_ms;
+
+    return most_ms > 0 &&
+           clock_mono_ns() - net_server_due_mono_ns(server) > (uint64_t)most_ms * 1000000;
+}
+
+static enum net_over
+judge(struct net_server *server)
+{
+    const struct net_limits *limits = &server->limits;
+    struct net_limiter *limiter = &server->limiter;
+
+    if (limits->client_requests > 0) {
+        const struct net_client *client =
+            net_clients_get(limiter->clients, server->asking->counted_client);
+        if (client != NULL && client->requests >= limits->client_requests) {
+            return NET_OVER_CLIENT_REQUESTS;
+        }
+    }
+    if (limits->requests > 0 && limiter->waiting >= limits->requests) {
+        return NET_OVER_REQUESTS;
+    }
+    if (has_queued_too_long(server)) {
+        return NET_OVER_QUEUE;
+    }
+    bool is_admitted = limits->target_lag_ms == 0 || net_lag_admit(&limiter->lag, clock_mono_ns());
+    return is_admitted ? NET_OVER_NOTHING : NET_OVER_LAG;
+}
+
+enum net_over
+net_server_admit(struct net_server *server)
+{
+    static const enum stats_id counters[] = {[NET_OVER_LAG] = STATS_HTTP_OVER_LAG,
+                                             [NET_OVER_QUEUE] = STATS_HTTP_OVER_QUEUE,
+                                             [NET_OVER_REQUESTS] = STATS_HTTP_OVER_REQUESTS,
+                                             [NET_OVER_CLIENT_REQUESTS] =
+                                                 STATS_HTTP_OVER_CLIENT_REQUESTS};
+
+    if (!server->limiter.is_admitting || server->asking == NULL) {
+        return NET_OVER_NOTHING;
+    }
+    enum net_over over = judge(server);
+    if (over != NET_OVER_NOTHING) {
+        stats_add(server->stats, counters[over], 1);
+    }
+    return over;
+}
+
+void
+limiter_note_work(struct net_server *server)
+{
+    if (server->limits.target_lag_ms > 0) {
+        net_lag_go_on(&server->limiter.lag, clock_mono_ns());
+    }
+}
+
+/* ---- bytes ---------------------------------------------------------------------------------- */
+
+bool
+limiter_count_bytes(struct conn *conn)
+{
+    struct net_server *server = conn->server;
+    size_t *all = &server->limiter.buffered_bytes;
+    size_t now = conn->in.cap + conn->out.cap;
+
+    if (conn->chunked != NULL) {
+        now += conn->chunked->body.cap;
+    }
+    if (now == conn->counted_bytes) {
+        return true;
+    }
+    *all = *all - conn->counted_bytes + now;
+    conn->counted_bytes = now;
+    stats_set(server->stats, STATS_HTTP_BUFFERED, *all);
+    return server->limits.buffered_bytes == 0 || now == 0 || *all <= server->limits.buffered_bytes;
+}

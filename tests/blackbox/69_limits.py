@@ -1,0 +1,164 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""What a daemon does not take on: too many connections of one client, requests whose time is over, more work than it can do in
+time. Refusals say when to come again, what the cache knows is answered all the same, and who looks after the daemon always gets
+an answer."""
+import http.client
+import json
+import os
+import signal
+import subprocess
+import threading
+
+import harness
+from harness import BUILD, SOURCE, check, equal, wait_for
+
+NFL = os.path.join(SOURCE, "tests", "data", "nfl-wp", "model.json")
+NAMES = ("receive_2h_ko,home,half_seconds_remaining,game_seconds_remaining,Diff_Time_Ratio,score_differential,"
+         "down,ydstogo,yardline_100,posteam_timeouts_remaining,defteam_timeouts_remaining")
+PATH = "/api/v1/predict/nfl-wp"
+ROW = b'{"features":{"down":3,"ydstogo":7}}'
+
+
+def many_rows(count, seed):
+    rows = [[1, 0, 900, 2700 - i % 97, 3.5, i % 40 - 20, i % 4 + 1, 7, seed, 2, 2] for i in range(count)]
+    return json.dumps({"data": rows, "include_feature_importance": True, "use_cache": False}).encode()
+
+
+def start(daemon, limits):
+    daemon.options["workers"] = "1"
+    daemon.sections["limits"].update(limits)
+    daemon.start()
+    done = subprocess.run([os.path.join(BUILD, "augury"), "-c", daemon.conf_path, "model", "import", "nfl-wp", NFL,
+                           "--features", NAMES], capture_output=True, text=True, timeout=60, check=False)
+    equal((done.returncode, done.stderr), (0, ""), "import")
+
+
+class Client:
+    """One connection that stays open."""
+
+    def __init__(self, daemon):
+        self.connection = http.client.HTTPConnection("127.0.0.1", daemon.port(), timeout=10)
+
+    def ask(self, body=ROW, path=PATH, method="POST", **headers):
+        fields = {name.replace("_", "-"): value for name, value in headers.items()}
+        self.connection.request(method, path, body, {"Content-Type": "application/json", **fields})
+        answer = self.connection.getresponse()
+        text = answer.read()
+        return answer.status, answer.headers, json.loads(text) if text[:1] in (b"{", b"[") else text
+
+    def close(self):
+        self.connection.close()
+
+
+def overload(daemon):
+    return json.loads(daemon.get("/api/v1/performance")[1])["http"]["overload"]
+
+
+def test_a_client_has_so_many_connections(daemon):
+    start(daemon, {"client_connections": "3"})
+    clients = [Client(daemon) for _ in range(3)]
+    for client in clients:
+        equal(client.ask()[0], 200)
+    over = http.client.HTTPConnection("127.0.0.1", daemon.port(), timeout=10)
+    over.connect()
+    answer = http.client.HTTPResponse(over.sock)
+    answer.begin()
+    equal((answer.status, answer.getheader("Retry-After")), (429, "1"))
+    equal(json.loads(answer.read())["code"], "too_many_connections")
+    over.close()
+    clients.pop().close()
+    wait_for(lambda: daemon.metrics()["augury_http_connections"] == 2, "the third has gone")
+    equal(overload(daemon)["refused"]["client_connections"], 1)
+    for client in clients:
+        client.close()
+    daemon.stop()
+
+
+def test_a_request_says_how_long_it_waits(daemon):
+    start(daemon, {})
+    client = Client(daemon)
+    for text in ("", "0", "soon", "-1", "1.2345", "1.5ms", "1 s", "0.0"):
+        status, _, document = client.ask(X_Request_Timeout=text)
+        equal((status, document["code"]), (400, "invalid_timeout"), text)
+    for text in ("30", "30s", "0.999", "9999ms", "99999999999999999999"):
+        equal(client.ask(X_Request_Timeout=text)[0], 200, text)
+    status, _, document = client.ask(many_rows(4000, 1), X_Request_Timeout="1ms")
+    equal((status, document["code"]), (504, "timeout"))
+    status, _, document = client.ask(many_rows(100, 1), X_Request_Timeout="20s")
+    equal((status, document["count"] if "count" in document else 100), (200, 100))
+    client.close()
+    daemon.stop()
+
+
+def test_who_allows_it_gets_an_old_answer_instead_of_none(daemon):
+    """An answer that takes milliseconds, for who has one: past its time it comes from the cache, and says so."""
+    classes = 'class "response" { ttl = 1s stale_if_error = 1h admission = always } class "prediction" { enabled = no }'
+    start(daemon, {"request_timeout": "10s"})
+    daemon.write_conf(daemon.conf_text().replace("cache {\n", "cache {\n    " + classes + "\n"))
+    daemon.send(signal.SIGHUP)
+    daemon.wait_event("reload_done")
+    body = json.dumps({"data": json.loads(many_rows(12000, 2))["data"]}).encode()  # takes 10 ms to read alone
+    client = Client(daemon)
+    status, _, fresh = client.ask(body)
+    equal(status, 200)
+    wait_for(lambda: client.ask(body)[1]["X-Cache"] == "HIT", "it is kept")
+    hurry = {"X_Request_Timeout": "1ms"}
+    wait_for(lambda: client.ask(body, **hurry)[0] == 504, "its time is over")
+    wait_for(lambda: client.ask(body, **hurry, X_Allow_Stale="1")[1]["X-Cache"] == "STALE", "it is past its time")
+    for allowed in ({"X_Allow_Stale": "1"}, {"Cache_Control": "stale-if-error=3600"}):
+        status, headers, stale = client.ask(body, **hurry, **allowed)
+        equal((status, headers["X-Cache"]), (200, "STALE"), str(allowed))
+        check(int(headers["Age"]) >= 1, headers)
+        equal(stale, fresh)
+    equal(client.ask(body, **hurry, X_Allow_Stale="0")[0], 504)
+    equal(client.ask(body, X_Allow_Stale="1")[1]["X-Cache"] in ("MISS", "BYPASS"), True, "with time it is made anew")
+    check(overload(daemon)["answered_stale"] >= 3, overload(daemon))
+    client.close()
+    daemon.stop()
+
+
+def test_more_work_than_there_is_time_for_is_refused_at_once(daemon):
+    """24 clients ask one worker for work of milliseconds, and no turn may take long."""
+    start(daemon, {"target_lag": "4ms"})
+    keeper = Client(daemon)
+    wait_for(lambda: keeper.ask()[1]["X-Cache"] == "HIT", "a known answer")
+    is_over = threading.Event()
+    statuses, problems = [], []
+
+    def press(number):
+        client = Client(daemon)
+        body = many_rows(40, number)
+        while not is_over.is_set():
+            status, headers, document = client.ask(body)
+            statuses.append(status)
+            if status == 503 and (headers["Retry-After"], document["code"]) != ("1", "overloaded"):
+                problems.append((dict(headers), document))
+        client.close()
+
+    threads = [threading.Thread(target=press, args=(number,)) for number in range(24)]
+    for thread in threads:
+        thread.start()
+    try:
+        wait_for(lambda: statuses.count(503) >= 50, "refusals")
+        for _ in range(20):
+            status, headers, _ = keeper.ask()
+            equal((status, headers["X-Cache"]), (200, "HIT"), "what is known is answered")
+            equal(keeper.ask(None, "/api/v1/health", "GET")[0], 200)
+            equal(keeper.ask(None, "/metrics", "GET")[0], 200)
+    finally:
+        is_over.set()
+        for thread in threads:
+            thread.join()
+    equal(problems, [])
+    equal(set(statuses), {200, 503})
+    shown = overload(daemon)
+    equal(shown["refused"]["lag"], statuses.count(503))
+    check(1 <= shown["admission_limit"] < 256, shown)
+    check(shown["lag_p99_us"] > 0, shown)
+    equal(keeper.ask(many_rows(40, 99))[0], 200, "afterwards there is time again")
+    keeper.close()
+    daemon.stop()
+
+
+harness.run(globals())
