@@ -274,6 +274,10 @@ enum { PREDICT_LEARN_VALUE_MAX = 2048 };
 AUGURY_MUST_USE int predict_learn_new(const struct predict_context *context, size_t keys,
                                       struct predict_learn **out_learn);
 void predict_learn_free(struct predict_learn **learn);
+/* Shared memory, made of zeroes before the forks, in which habits outlive their learner. */
+struct predict_habits;
+size_t predict_habits_bytes(void);
+void predict_learn_share(struct predict_learn *learn, struct predict_habits *habits);
 /* A worker has put an entry: the keeper tells (cache_keeper_on_put). */
 void predict_learn_put(struct predict_learn *learn, struct bytes text, struct bytes value,
                        uint64_t created_wall_ms, uint64_t expires_wall_ms);

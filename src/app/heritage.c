@@ -58,7 +58,9 @@ heritage_setup(struct heritage *heritage, const struct conf *conf, struct err *e
                                         .wake_fds = heritage->worker_wake_fds};
     void *memory = shm_map(cache_board_bytes(&board));
     void *tickets = shm_map(net_tickets_bytes());
-    if (heritage->shared == NULL || stats == NULL || memory == NULL || tickets == NULL) {
+    heritage->habits = shm_map(predict_habits_bytes());
+    if (heritage->shared == NULL || stats == NULL || memory == NULL || tickets == NULL ||
+        heritage->habits == NULL) {
         return err_set(err, AUGURY_ERR_NOMEM, "heritage", "shared memory was refused");
     }
     heritage->stats = stats_attach(stats);
@@ -100,6 +102,7 @@ heritage_teardown(struct heritage *heritage)
     void *shared = heritage->shared;
     void *stats = heritage->stats;
     void *tickets = heritage->tickets;
+    void *habits = heritage->habits;
 
     /* The board's map ends with the process: only cache knows where it begins. */
     close_fd(&heritage->wake_fd);
@@ -112,10 +115,12 @@ heritage_teardown(struct heritage *heritage)
     shm_unmap(&shared, sizeof(*heritage->shared));
     shm_unmap(&stats, stats_bytes());
     shm_unmap(&tickets, net_tickets_bytes());
+    shm_unmap(&habits, predict_habits_bytes());
     heritage->shared = NULL;
     heritage->stats = NULL;
     heritage->cache_board = NULL;
     heritage->tickets = NULL;
+    heritage->habits = NULL;
 }
 
 void

@@ -12,6 +12,7 @@
 #include "augury/cache.h"
 #include "augury/conf.h"
 #include "augury/net.h"
+#include "augury/predict.h"
 #include "augury/proc.h"
 #include "augury/stats.h"
 
@@ -65,8 +66,9 @@ struct heritage {
     struct stats *stats;
     struct cache_board *cache_board;
     struct net_tickets *tickets;
-    size_t cache_map_bytes; /* fixed for the life of the daemon, as is the environment */
-    int wake_fd;            /* eventfd: the cache's rings → supervisor */
+    struct predict_habits *habits; /* when predictions come back: the supervisor's */
+    size_t cache_map_bytes;        /* fixed for the life of the daemon, as is the environment */
+    int wake_fd;                   /* eventfd: the cache's rings → supervisor */
     int worker_wake_fds
         [PROC_SLOTS]; /* eventfd of each slot: another process has something for it */
     int admin_fd;     /* listening UNIX socket */

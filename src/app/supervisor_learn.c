@@ -51,6 +51,7 @@ supervisor_learn_follow(struct supervisor *supervisor)
                   "reason=\"out of memory\"");
         return;
     }
+    predict_learn_share(supervisor->learn, supervisor->heritage->habits);
     cache_keeper_on_put(supervisor->cache, on_put, supervisor->learn);
 }
 

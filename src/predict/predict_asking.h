@@ -97,5 +97,11 @@ AUGURY_MUST_USE int predict_elsewhere_find(struct asking *asking, const struct p
 void predict_elsewhere_put(struct asking *asking, const struct part *part, size_t row,
                            const struct cache_item *item);
 
+/* predict_habits.c. habits may be NULL. A habit without uses continues the one that is known. */
+void predict_habits_put(struct predict_habits *habits, uint64_t key,
+                        const struct predict_habit *habit);
+void predict_habits_take_up(const struct predict_habits *habits, uint64_t key, uint64_t now_wall_ms,
+                            struct predict_habit *habit);
+
 /* predict_derive.c. What follows from margins and contributions, or from the rows as they are. */
 AUGURY_MUST_USE int predict_derive(struct asking *asking, struct predict_answer *answer);

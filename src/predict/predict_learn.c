@@ -39,8 +39,9 @@ struct learned {
 struct predict_learn {
     struct predict_context context;
     struct learned *keys;
-    size_t count; /* a multiple of WAYS */
-    size_t next;  /* where the turn goes on */
+    struct predict_habits *habits; /* or NULL */
+    size_t count;                  /* a multiple of WAYS */
+    size_t next;                   /* where the turn goes on */
 };
 
 int
@@ -60,6 +61,12 @@ predict_learn_new(const struct predict_context *context, size_t keys,
     }
     *out_learn = learn;
     return 0;
+}
+
+void
+predict_learn_share(struct predict_learn *learn, struct predict_habits *habits)
+{
+    learn->habits = habits;
 }
 
 void
@@ -139,6 +146,14 @@ key_store(struct learned *key, struct bytes text, struct bytes value)
     return true;
 }
 
+static void
+use(struct predict_learn *learn, struct learned *key, uint64_t now_wall_ms)
+{
+    predict_habit_use(&key->habit, now_wall_ms);
+    key->expected = predict_habit_next(&key->habit);
+    predict_habits_put(learn->habits, hash64_of(key_of(key)), &key->habit);
+}
+
 void
 predict_learn_put(struct predict_learn *learn, struct bytes text, struct bytes value,
                   uint64_t created_wall_ms, uint64_t expires_wall_ms)
@@ -154,8 +169,8 @@ predict_learn_put(struct predict_learn *learn, struct bytes text, struct bytes v
     key->strength += key->strength < UINT32_MAX ? 1 : 0;
     key->is_ahead = false;
     key->expires_wall_ms = expires_wall_ms;
-    predict_habit_use(&key->habit, created_wall_ms);
-    key->expected = predict_habit_next(&key->habit);
+    predict_habits_take_up(learn->habits, hash64_of(text), created_wall_ms, &key->habit);
+    use(learn, key, created_wall_ms);
 }
 
 /* ---- what is made ahead ---------------------------------------------------------------------- */
@@ -248,8 +263,7 @@ key_watch(struct predict_learn *learn, struct learned *key, uint64_t now_wall_ms
             /* It is asked for all the time: needed again as soon as it ends. */
             key->expected.wall_ms = key->expires_wall_ms;
         } else {
-            predict_habit_use(&key->habit, now_wall_ms);
-            key->expected = predict_habit_next(&key->habit);
+            use(learn, key, now_wall_ms);
         }
     } else if (now_wall_ms > key->expected.wall_ms + within) {
         key->is_ahead = false;

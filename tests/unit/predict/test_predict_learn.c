@@ -110,6 +110,41 @@ what_comes_back_at_an_interval_is_there_before_it_comes(void)
     CHECK(used() - used_before + 1 >= made() - before);
 }
 
+/* A supervisor is killed, and another one takes over with the memory that it had shared. */
+static void
+what_one_learner_knew_the_next_one_knows_with_the_first_put(void)
+{
+    struct predict_habits *habits = shm_map(predict_habits_bytes());
+    void *memory = habits;
+    uint64_t now = begin_ms + 100000 * SECOND;
+
+    CHECK(habits != NULL);
+    for (int is_shared = 0; is_shared < 2; is_shared++, now += 100000 * SECOND) {
+        begin(64);
+        predict_learn_share(learn, is_shared ? habits : NULL);
+        for (unsigned second = 0; second <= 1500; second++, now += SECOND) {
+            if (second % 150 == 0) {
+                (void)ask(5, now);
+            }
+            turn(now);
+        }
+        begin(64);
+        predict_learn_share(learn, is_shared ? habits : NULL);
+        /* Two uses went by unseen. */
+        now += 300 * SECOND - SECOND;
+        unsigned hits = 0;
+        for (unsigned second = 0; second <= 450; second++, now += SECOND) {
+            if (second % 150 == 0) {
+                hits += ask(5, now) ? 1 : 0;
+            }
+            turn(now);
+        }
+        CHECK_INT(hits, is_shared ? 3 : 0);
+    }
+    predict_learn_share(learn, NULL);
+    shm_unmap(&memory, predict_habits_bytes());
+}
+
 static void
 what_is_asked_for_all_the_time_never_ends(void)
 {
@@ -200,6 +235,7 @@ main(void)
         return 1;
     }
     TAP_RUN(what_comes_back_at_an_interval_is_there_before_it_comes);
+    TAP_RUN(what_one_learner_knew_the_next_one_knows_with_the_first_put);
     TAP_RUN(what_is_asked_for_all_the_time_never_ends);
     TAP_RUN(what_stays_away_is_made_once_more_and_never_again);
     TAP_RUN(a_full_table_keeps_what_comes_often);
