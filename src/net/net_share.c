@@ -7,7 +7,7 @@
  */
 #include "net_server.h"
 
-enum { SLACK = 1 }; /* connections above the mean, beside an eighth of it */
+enum { SLACK = 1 }; /* connections above the mean, beside a sixteenth of it */
 
 static void
 put_load(const struct net_server *server, uint32_t load)
@@ -48,5 +48,5 @@ share_is_over(const struct net_server *server)
         }
     }
     uint64_t mean = workers == 0 ? 0 : total / workers;
-    return workers > 1 && server->connection_count > mean + mean / 8 + SLACK;
+    return workers > 1 && server->connection_count > mean + mean / 16 + SLACK;
 }

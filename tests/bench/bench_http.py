@@ -7,17 +7,20 @@ Environment: AUGURY_SOURCE, AUGURY_BUILD. Prints one TSV line a figure:
 name, ours, unit, peer, peer's figure, ratio. Each server has one worker on CPU 0, the client runs on CPU 1;
 targets alternate within each round and the medians of all rounds are compared.
 nginx answers from proxy_cache in its best configuration: sendfile off, no access log, keyed by the body, Vary not
-looked at. Varnish hashes the body with vmod_bodyaccess and logs nothing. The origin of both is the augury that is
+looked at; `return 200` is nginx that discards the body and sends a constant of the size of our answer, the floor of a
+web server. Varnish hashes the body with vmod_bodyaccess and logs nothing. The origin of both is the augury that is
 measured; a run in which more than one request in a hundred went through to it is no run.
 """
 import argparse
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import socket
 import statistics
+import struct
 import subprocess
 import sys
 import tempfile
@@ -31,9 +34,12 @@ FEATURES = ("receive_2h_ko,home,half_seconds_remaining,game_seconds_remaining,Di
             "ydstogo,yardline_100,posteam_timeouts_remaining,defteam_timeouts_remaining")
 ROW = [0, 1, 912, 912, 1.645, 3, 3, 7, 48, 3, 2]
 PATH = "/api/v1/predict/nfl-wp"
-SERVER_CPU, CLIENT_CPU = "0", "1"
+OIP_PATH = "/v2/models/nfl-wp/infer"
+SERVER_CPU, CLIENT_CPU, BOTH_CPUS = "0", "1", "0,1"
 FEATURE_VALUES = dict(zip(FEATURES.split(","), ROW))
 KEYS = 100000
+IDLE = 10000
+ALL_KEYS = 1000000  # in turn: a row comes back when it is long forgotten
 OBJECT = "/api/v1/objects/bench"
 
 NGINX_CONF = """
@@ -70,6 +76,25 @@ http {{
 }}
 """
 
+NGINX_RETURN_CONF = """
+worker_processes 1;
+daemon off;
+pid {dir}/return.pid;
+error_log {dir}/return.error.log;
+worker_rlimit_nofile 20000;
+events {{ worker_connections 15000; }}
+http {{
+    access_log off;
+    default_type application/json;
+    keepalive_timeout 300;
+    keepalive_requests 1000000000;
+    client_body_temp_path {dir}/body;
+    proxy_temp_path {dir}/proxy;
+    fastcgi_temp_path {dir}/f; uwsgi_temp_path {dir}/u; scgi_temp_path {dir}/s;
+    server {{ listen 127.0.0.1:{port}; location / {{ return 200 '{text}'; }} }}
+}}
+"""
+
 VARNISH_VCL = """
 vcl 4.1;
 import std;
@@ -93,7 +118,7 @@ sub vcl_backend_response {{
 """
 
 AUGURY_CONF = """
-workers = 1
+workers = {workers}
 pidfile = "{dir}/auguryd.pid"
 listen "public" {{ address = "127.0.0.1:{port}" }}
 models {{ dir = "{dir}/models" }}
@@ -122,18 +147,18 @@ def wait_for(port, process, seconds=20):
     sys.exit(f"bench_http: nothing answers on port {port}")
 
 
-def start(command, **kwargs):
-    return subprocess.Popen(["taskset", "-c", SERVER_CPU] + command, **kwargs)
+def start(command, cpus=SERVER_CPU, **kwargs):
+    return subprocess.Popen(["taskset", "-c", cpus] + command, **kwargs)
 
 
-def start_augury(folder):
+def start_augury(folder, more="", workers=1):
     port = free_port()
     conf = os.path.join(folder, "augury.conf")
     with open(conf, "w") as f:
-        f.write(AUGURY_CONF.format(dir=folder, port=port))
+        f.write(AUGURY_CONF.format(dir=folder, port=port, workers=workers) + more)
     subprocess.run([os.path.join(BUILD, "augury"), "-c", conf, "model", "import", "nfl-wp", MODEL, "--features", FEATURES],
                    check=True, stdout=subprocess.DEVNULL)
-    process = start([os.path.join(BUILD, "auguryd"), "-f", "-c", conf])
+    process = start([os.path.join(BUILD, "auguryd"), "-f", "-c", conf], SERVER_CPU if workers == 1 else BOTH_CPUS)
     wait_for(port, process)
     return process, port
 
@@ -145,6 +170,17 @@ def start_nginx(folder, origin):
         f.write(NGINX_CONF.format(dir=folder, port=port, origin=origin))
     os.chmod(folder, 0o755)
     process = start(["nginx", "-c", conf, "-p", folder, "-e", os.path.join(folder, "start.log")])
+    wait_for(port, process)
+    return process, port
+
+
+def start_return(folder, text):
+    port = free_port()
+    conf = os.path.join(folder, "return.conf")
+    with open(conf, "w") as f:
+        f.write(NGINX_RETURN_CONF.format(dir=folder, port=port, text=text))
+    os.chmod(folder, 0o755)
+    process = start(["nginx", "-c", conf, "-p", folder, "-e", os.path.join(folder, "return.start.log")])
     wait_for(port, process)
     return process, port
 
@@ -185,9 +221,9 @@ def put(port, path, body):
 class Target:
     """What is asked of whom: a port, the process that works, and the client's options."""
 
-    def __init__(self, name, port, pid, path, body=None, depth=1, keys=0):
+    def __init__(self, name, port, pid, path, body=None, depth=1, keys=0, options=()):
         self.name, self.port, self.pid = name, port, pid
-        self.options = ["-p", path, "-d", str(depth)]
+        self.options = ["-p", path, "-d", str(depth), *options]
         if body is not None:
             self.options += ["-b", body]
         if keys:
@@ -238,17 +274,48 @@ def compare(name, ours, peer, args):
           flush=True)
 
 
-def working_child(pid, word):
-    """The child of pid whose command line has the word: nginx and augury work in children."""
+def children(pid, word):
+    """The children of pid whose command line has the word: nginx and augury work in children."""
     end = time.monotonic() + 10
     while time.monotonic() < end:
+        found = []
         with open(f"/proc/{pid}/task/{pid}/children") as f:
             for child in f.read().split():
                 with open(f"/proc/{child}/cmdline", "rb") as g:
-                    if word in g.read():
-                        return int(child)
+                    found += [int(child)] if word in g.read() else []
+        if found:
+            return found
         time.sleep(0.05)
     sys.exit(f"bench_http: process {pid} has no child called {word}")
+
+
+def working_child(pid, word):
+    return children(pid, word)[0]
+
+
+def private_bytes(pid):
+    with open(f"/proc/{pid}/smaps_rollup") as f:
+        return int(re.search(r"^Private_Dirty:\s+(\d+) kB", f.read(), re.M).group(1)) * 1024
+
+
+def dial(port):
+    """A connection that has asked once and been answered."""
+    client = socket.create_connection(("127.0.0.1", port), 10)
+    client.sendall(b"GET /api/v1/health HTTP/1.1\r\nHost: bench\r\n\r\n")
+    client.recv(4096)
+    return client
+
+
+def sockets_by_process(port):
+    """Of each process that has accepted connections on the port, what it has received on each: bytes by peer."""
+    text = subprocess.run(["ss", "-tniHpO", "state", "established", "sport", "=", f":{port}"], capture_output=True, text=True,
+                          check=True).stdout
+    found = {}
+    for line in text.splitlines():
+        pid, received = re.search(r"pid=(\d+)", line), re.search(r"bytes_received:(\d+)", line)
+        if pid and received:
+            found.setdefault(int(pid.group(1)), {})[line.split()[3]] = int(received.group(1))
+    return found
 
 
 class Bench:
@@ -262,6 +329,25 @@ class Bench:
             f.seek(0)
             f.write(text)
         self.miss = self.body_file("row.json", {"features": FEATURE_VALUES, "use_cache": False})
+
+        self.make_tensors()
+
+    def make_tensors(self):
+        """The row as a tensor in JSON and in bytes; the number of the key stands in it as a number, or as bytes of two."""
+        tensor = {"name": "rows", "shape": [1, len(ROW)], "datatype": "FP32"}
+        document = json.dumps({"inputs": [dict(tensor, data=ROW)]}, separators=(",", ":")).replace("912", "@@@@@@@", 1)
+        self.oip_json = self.raw_file("oip.json", document.encode())
+        values = struct.pack(f"<{len(ROW)}f", *ROW)
+        head = json.dumps({"inputs": [dict(tensor, parameters={"binary_data_size": len(values)})],
+                           "outputs": [{"name": "prediction", "parameters": {"binary_data": True}}]}).encode()
+        self.oip_head_bytes = len(head)
+        self.oip_binary = self.raw_file("oip.bin", head + values[:8] + b"@@@@@@@" + values[15:])
+
+    def raw_file(self, name, content):
+        path = os.path.join(self.folder, name)
+        with open(path, "wb") as f:
+            f.write(content)
+        return path
 
     def body_file(self, name, body):
         path = os.path.join(self.folder, name)
@@ -298,6 +384,14 @@ class Bench:
             self.compare_gets(peer, port, pid)
         if self.wants("depth16"):
             self.measure_depth()
+        if self.wants("row_vs_return200"):
+            self.compare_return()
+        if self.wants("explained_batched"):
+            self.compare_batches()
+        if self.wants("idle_connection_bytes"):
+            self.measure_idle()
+        if self.wants("accept_fairness"):
+            self.measure_fairness()
         if self.wants("fastapi"):
             pid, port = self.start(start_fastapi)
             assert abs(post(port, "/predict", body)["prediction"] - ours) < 1e-6
@@ -324,10 +418,96 @@ class Bench:
         if (missed_now - missed) * 100 > asked_now - asked:
             sys.exit(f"bench_http: {missed_now - missed} of {asked_now - asked} requests were no hits")
 
+    def new_rows(self, path, body, *options):
+        """A row with each request that nobody has asked for before: nothing is found, all is made."""
+        target = Target("augury", *self.augury, path, body, keys=ALL_KEYS, options=options)
+        target.measure = target.blast
+        return target
+
     def compare_fastapi(self, port, pid):
-        for name, path, body in (("post_hit", "hit", self.hit), ("row", "xgboost", self.miss)):
-            compare(f"http.{name}_vs_fastapi", Target("augury", *self.augury, PATH, body),
-                    Target(f"FastAPI + {path}", port, pid, "/predict", body), self.args)
+        compare("http.post_hit_vs_fastapi", Target("augury", *self.augury, PATH, self.hit),
+                Target("FastAPI + dict hit", port, pid, "/predict", self.hit), self.args)
+        theirs = Target("FastAPI + xgboost", port, pid, "/predict", self.miss)
+        compare("http.row_vs_fastapi", self.new_rows(PATH, self.many), theirs, self.args)
+        compare("http.oip_json_vs_fastapi", self.new_rows(OIP_PATH, self.oip_json), theirs, self.args)
+        compare("http.oip_binary_vs_fastapi",
+                self.new_rows(OIP_PATH, self.oip_binary, "-T", "application/octet-stream", "-H",
+                              f"Inference-Header-Content-Length: {self.oip_head_bytes}"), theirs, self.args)
+
+    def compare_return(self):
+        """A row that nobody has asked for before, against the floor of a web server."""
+        answer = json.dumps(post(self.augury[0], PATH, open(self.hit, "rb").read()), separators=(",", ":"))
+        pid, port = self.start(start_return, self.folder, answer)
+        pid = working_child(pid, b"worker")
+        compare("http.row_vs_return200", self.new_rows(PATH, self.many), Target("nginx return 200", port, pid, PATH, self.hit),
+                self.args)
+
+    def compare_batches(self):
+        """Rows with contributions, evaluated beside those of other connections, against each alone."""
+        body = self.raw_file("explained.json", open(self.many, "rb").read()[:-1] + b',"outputs":["contributions"]}')
+        folder = os.path.join(self.folder, "alone")
+        os.mkdir(folder)
+        pid, port = self.start(start_augury, folder, "predict { batching = no }\n")
+        alone = Target("predict.batching = no", port, working_child(pid, b"worker"), PATH, body, keys=ALL_KEYS)
+        alone.measure = alone.blast
+        compare("http.explained_batched", self.new_rows(PATH, body), alone, self.args)
+
+    def measure_idle(self):
+        """Memory of the worker for each of many idle keep-alive connections, each of which has asked once."""
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if limit[1] < IDLE + 100:
+            print(f"bench_http: {IDLE} connections need more descriptors than {limit[1]}", file=sys.stderr)
+            return
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit[1], limit[1]))
+        bytes_each = {}
+        for name, (pid, port) in (("ours", self.start_idle_augury()), ("nginx", self.start_idle_nginx())):
+            for client in [dial(port) for _ in range(200)]:  # what it takes once
+                client.close()
+            before = private_bytes(pid)
+            clients = [dial(port) for _ in range(IDLE)]
+            bytes_each[name] = (private_bytes(pid) - before) / IDLE
+            for client in clients:
+                client.close()
+        print(f"http.idle_connection_bytes\t{bytes_each['ours']:.0f}\tbytes\tnginx return 200\t{bytes_each['nginx']:.0f}"
+              f"\t{bytes_each['nginx'] / bytes_each['ours']:.2f}", flush=True)
+
+    def start_idle_augury(self):
+        folder = os.path.join(self.folder, "idle")
+        os.mkdir(folder)
+        pid, port = self.start(start_augury, folder, 'limits { connections = 20000 keepalive_timeout = "10min" }\n')
+        return working_child(pid, b"worker"), port
+
+    def start_idle_nginx(self):
+        pid, port = self.start(start_return, self.folder, "{}")
+        return working_child(pid, b"worker"), port
+
+    def measure_fairness(self):
+        """How four workers of one listener divide connections and requests: the worst of them against the mean."""
+        folder = os.path.join(self.folder, "fair")
+        os.mkdir(folder)
+        pid, port = self.start(start_augury, folder, "", 4)
+        workers = children(pid, b"worker")
+        worst = {"connections": [], "requests": []}
+        seconds = 2 * self.args.seconds
+        while len(worst["requests"]) < self.args.rounds:
+            load = subprocess.Popen([os.path.join(BUILD, "tests/bench/blast"), "-c", "64", "-t", str(seconds),
+                                     "-p", PATH, "-b", self.hit, "127.0.0.1", str(port)], stdout=subprocess.DEVNULL)
+            time.sleep(seconds / 4)
+            before = sockets_by_process(port)
+            time.sleep(seconds / 2)
+            after = sockets_by_process(port)
+            if load.wait() != 0 or not before or not after:
+                sys.exit("bench_http: the load ended too soon to see who bears it")
+            counts = {"connections": [len(after.get(worker, {})) for worker in workers],
+                      "requests": [sum(received - before.get(worker, {}).get(peer, 0)
+                                       for peer, received in after.get(worker, {}).items()) for worker in workers]}
+            for what, of_workers in counts.items():
+                mean = sum(of_workers) / len(of_workers)
+                worst[what].append(max(abs(count - mean) / mean for count in of_workers))
+        for what, figures in worst.items():
+            spread = statistics.median(figures)
+            print(f"http.accept_fairness_{what}\t{spread:.2f}\tpart of the mean\tgoal\t0.20\t"
+                  f"{0.2 / max(spread, 0.01):.2f}", flush=True)
 
     def measure_depth(self):
         target = Target("augury", *self.augury, PATH, self.hit, depth=16)

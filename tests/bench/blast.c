@@ -42,7 +42,7 @@ struct options {
     uint16_t port;
     unsigned connections, depth, keys;
     double seconds, warmup, zipf;
-    const char *method, *path, *content_type;
+    const char *method, *path, *content_type, *field;
     const char *bodies[FILES_MAX], *wanted[FILES_MAX];
     unsigned body_count, wanted_count;
     int pids[PIDS_MAX];
@@ -146,7 +146,8 @@ build_request(const struct options *options, struct text body)
                         "Content-Type: %s\r\nContent-Length: %zu\r\n", options->content_type,
                         body.len);
     }
-    len += snprintf(head + len, sizeof(head) - (size_t)len, "\r\n");
+    len += snprintf(head + len, sizeof(head) - (size_t)len, "%s%s\r\n", options->field,
+                    options->field[0] != '\0' ? "\r\n" : "");
     if (len < 0 || (size_t)len >= sizeof(head)) {
         fail("request", "the head is too long");
     }
@@ -565,7 +566,7 @@ usage(int code)
         "  -b FILE  a body; many are sent in turn, or by zipf with -z EXPONENT\n"
         "  -x FILE  what the body before must be answered with, byte for byte\n"
         "  -k N     the @@@@@@@ in path or body is 1000000 to 1000000 + N - 1, in turn or by -z\n"
-        "  -T TYPE  content type (application/json)\n"
+        "  -T TYPE  content type (application/json)  -H \"NAME: VALUE\"  a header field more\n"
         "  -P PID   a server process whose CPU time counts; may be repeated\n");
     exit(code);
 }
@@ -590,8 +591,9 @@ parse_options(int argc, char **argv, struct options *out)
                             .seconds = 5,
                             .warmup = 0.5,
                             .path = "/",
-                            .content_type = "application/json"};
-    for (int c; (c = getopt(argc, argv, "c:d:t:w:m:p:b:x:z:k:T:P:h")) != -1;) {
+                            .content_type = "application/json",
+                            .field = ""};
+    for (int c; (c = getopt(argc, argv, "c:d:t:w:m:p:b:x:z:k:T:H:P:h")) != -1;) {
         switch (c) {
         case 'c': out->connections = (unsigned)number(optarg); break;
         case 'd': out->depth = (unsigned)number(optarg); break;
@@ -602,6 +604,7 @@ parse_options(int argc, char **argv, struct options *out)
         case 'm': out->method = optarg; break;
         case 'p': out->path = optarg; break;
         case 'T': out->content_type = optarg; break;
+        case 'H': out->field = optarg; break;
         case 'b':
             if (out->body_count == FILES_MAX) {
                 fail("-b", "too many bodies");

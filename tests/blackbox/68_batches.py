@@ -48,9 +48,9 @@ def start(daemon, **predict):
     equal((result.returncode, result.stderr), (0, ""))
 
 
-def request_of(first, count=1, path=PATH, **options):
+def request_of(first, count=1, path=PATH, accept="application/json", **options):
     body = json.dumps({"data": ROWS[first:first + count], **options}).encode()
-    return (f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    return (f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nAccept: {accept}\r\n"
             f"Content-Length: {len(body)}\r\n\r\n").encode() + body
 
 
@@ -172,7 +172,8 @@ def test_options_errors_and_other_outputs_are_each_clients_own(daemon):
         def request(i):
             return (explained(i), explained(i, 2, top_k=2), request_of(i, outputs=["margin"]),
                     request_of(i, outputs=["nonsense"]), request_of(i, path=PATH + "@7"),
-                    request_of(i, columns=["down"]))[i % 6]
+                    request_of(i, columns=["down"]), explained(i, accept="text/csv"),
+                    explained(i, accept="application/msgpack"))[i % 8]
 
         def turn(number):
             daemon.admin("cache flush")
@@ -180,18 +181,26 @@ def test_options_errors_and_other_outputs_are_each_clients_own(daemon):
             for i, client in enumerate(crowd.clients):
                 answer = client.hear()
                 name = f"round {number}, client {i}"
-                if i % 6 == 0:
+                if i % 8 == 0:
                     check_rows(answer, i, 1, name)
-                elif i % 6 == 1:
+                elif i % 8 == 1:
                     for row, prediction in enumerate(json.loads(answer.text)["predictions"], i):
                         equal(float32(prediction["margin"]), float32(MARGINS[row]), name)
                         equal(len(prediction["contributions"]["top"]), 2, name)
-                elif i % 6 == 2:
+                elif i % 8 == 2:
                     predictions = json.loads(answer.text)["predictions"]
                     equal([list(row) for row in predictions], [["margin"]], name)
                     equal(float32(predictions[0]["margin"]), float32(MARGINS[i]), name)
+                elif i % 8 == 6:
+                    equal(answer.getheader("Content-Type").split(";")[0], "text/csv", name)
+                    lines = answer.text.decode().split("\r\n" if b"\r\n" in answer.text else "\n")
+                    values = dict(zip(lines[0].split(","), lines[1].split(",")))
+                    equal(float32(float(values["margin"])), float32(MARGINS[i]), name)
+                elif i % 8 == 7:
+                    equal(answer.getheader("Content-Type"), "application/msgpack", name)
+                    check(b"\xca" + struct.pack(">f", MARGINS[i]) in answer.text, f"{name}: {answer.text}")
                 else:
-                    equal(answer.status, (400, 404, 400)[i % 6 - 3], f"{name}: {answer.text}")
+                    equal(answer.status, (400, 404, 400)[i % 8 - 3], f"{name}: {answer.text}")
 
         before = daemon.metrics()[BATCHED]
         for number in range(ROUNDS):
