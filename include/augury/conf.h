@@ -27,6 +27,9 @@ struct conf_listen {
     uint32_t mode; /* of a UNIX socket, as are owner and group */
     char owner[64];
     char group[64];
+    struct ip_networks trusted; /* peers whose word on their clients counts */
+    char forwarded[16];         /* the header they say it by, or "none" */
+    bool has_proxy_protocol;
     uint32_t routes;                       /* what is there for its clients, 1 << enum conf_area */
     char tls_certificate[CONF_PATH_BYTES]; /* empty: no TLS */
     char tls_key[CONF_PATH_BYTES];
@@ -193,24 +196,30 @@ struct conf {
         char level[16];
     } log;
     struct conf_limits limits;
+    struct {
+        char request_id[8];    /* "echo", "make" */
+        char server_timing[8]; /* "no", "asked", "yes" */
+        uint32_t slow_us;      /* 0: none is slow */
+    } http;
 };
 
 /* How an option is written, and what it is kept as. */
 enum conf_type {
-    CONF_TEXT,    /* char[size] */
-    CONF_PATH,    /* char[size]: an absolute path, or a word that `choices` allows */
-    CONF_SERVER,  /* char[size]: as an address, or "unix:/path", or empty: none */
-    CONF_ADDRESS, /* char[size]: "127.0.0.1:8080", "[::1]:8080", "*:8080", a name and a port,
+    CONF_TEXT,     /* char[size] */
+    CONF_PATH,     /* char[size]: an absolute path, or a word that `choices` allows */
+    CONF_SERVER,   /* char[size]: as an address, or "unix:/path", or empty: none */
+    CONF_ADDRESS,  /* char[size]: "127.0.0.1:8080", "[::1]:8080", "*:8080", a name and a port,
                      "unix:/path" */
-    CONF_MODE,    /* uint32_t: rights of a file, "0660" */
-    CONF_WORDS,   /* uint32_t: some of the choices' words, 1 << place, or "all" */
-    CONF_BOOL,    /* bool: yes, no, true, false, on, off, 1, 0 */
-    CONF_NUMBER,  /* uint32_t or uint64_t, by size */
-    CONF_SIZE,    /* uint64_t bytes: "512MiB", "1G"; K, M, G, T are powers of 1024 */
-    CONF_SECONDS, /* uint32_t seconds: "60s", "5min", "1h", "7d" */
-    CONF_US,      /* uint32_t microseconds: "200us", "1ms" */
-    CONF_MS,      /* uint32_t milliseconds: "250ms", "10s", "1min" */
-    CONF_STEPS    /* struct conf_steps: "2GiB:25, 4GiB:50", or "" */
+    CONF_MODE,     /* uint32_t: rights of a file, "0660" */
+    CONF_NETWORKS, /* struct ip_networks: "10.0.0.0/8, ::1, unix:", or "" */
+    CONF_WORDS,    /* uint32_t: some of the choices' words, 1 << place, or "all" */
+    CONF_BOOL,     /* bool: yes, no, true, false, on, off, 1, 0 */
+    CONF_NUMBER,   /* uint32_t or uint64_t, by size */
+    CONF_SIZE,     /* uint64_t bytes: "512MiB", "1G"; K, M, G, T are powers of 1024 */
+    CONF_SECONDS,  /* uint32_t seconds: "60s", "5min", "1h", "7d" */
+    CONF_US,       /* uint32_t microseconds: "200us", "1ms" */
+    CONF_MS,       /* uint32_t milliseconds: "250ms", "10s", "1min" */
+    CONF_STEPS     /* struct conf_steps: "2GiB:25, 4GiB:50", or "" */
 };
 
 struct conf_option {

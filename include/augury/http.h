@@ -99,11 +99,34 @@ AUGURY_MUST_USE int http_chunks_feed(struct http_chunks *chunks, struct bytes in
                                      const struct http_limits *limits, struct buf *out,
                                      size_t *out_used, struct http_refusal *out_refusal);
 
+/* What a proxy says of its client before the client's own bytes: the PROXY protocol, versions 1
+ * and 2. */
+struct http_proxy {
+    bool has_client; /* false: it is the proxy's own, or the proxy does not tell */
+    struct ip_address client;
+    uint16_t client_port;
+};
+enum { HTTP_PROXY_MAX = 4096 }; /* bytes; longer ones are refused */
+/* 0: *out_used bytes belong to the header; AUGURY_MORE: incomplete and so far right, so that all of
+ * input belongs to it; AUGURY_ERR_INVALID: refused, whatever follows. */
+AUGURY_MUST_USE int http_proxy_parse(struct bytes input, struct http_proxy *out_proxy,
+                                     size_t *out_used);
+
+/* The header by which proxies say who asked them. */
+enum http_forwarded { HTTP_FORWARDED_NONE, HTTP_X_FORWARDED_FOR, HTTP_FORWARDED };
+/* The client behind a peer who is trusted: the rightmost address that is not, or the leftmost when
+ * all are. What is no address ends the chain at the one who wrote it. */
+struct ip_address http_client_behind(const struct http_request *request, enum http_forwarded header,
+                                     const struct ip_networks *trusted, struct ip_address peer);
+
 const char *http_status_text(unsigned status);
 /* Decodes %XX of one path segment into out (segment.len bytes are enough; out may be the segment
  * itself). AUGURY_ERR_INVALID: bad escape, control character, '/', "." or "..", or not UTF-8. */
 AUGURY_MUST_USE int http_path_decode(struct bytes segment, uint8_t *out, size_t *out_len);
 /* Value of name in a query (undecoded); AUGURY_NOT_FOUND. */
 AUGURY_MUST_USE int http_query_find(struct bytes query, const char *name, struct bytes *out_value);
+/* Whether an id of a request may be repeated in headers and logs: 1 to 128 letters, digits and
+ * -_.: */
+bool http_id_is_plain(struct bytes id);
 /* First header of that lower-case name; empty when absent. */
 struct bytes http_header_find(const struct http_request *request, const char *lower_case_name);

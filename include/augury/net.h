@@ -107,9 +107,10 @@ struct net_answer {
     const char *content_type; /* "application/json" */
     struct buf *headers;
     struct buf *body;
-    struct bytes ready; /* stands for body when it has data; borrowed until the turn ends */
-    bool is_closing;    /* close after this answer */
-    bool is_wanted;     /* a refusal that the request asked for: counted with those of clients */
+    struct bytes request_id; /* for the log; plain, borrowed until the turn ends */
+    struct bytes ready;      /* stands for body when it has data; borrowed until the turn ends */
+    bool is_closing;         /* close after this answer */
+    bool is_wanted; /* a refusal that the request asked for: counted with those of clients */
     /* Or NULL: the body is not whole, it goes on with what more() appends to piece, asked for as
      * the client takes it, never within a handler. 0: there is more; AUGURY_END: that was the last;
      * < 0: the connection is cut. on_end() is called once, whatever happens. */
@@ -152,6 +153,8 @@ struct net_server_options {
     void (*on_soon)(void *arg);
     struct stats_slot *stats; /* or NULL */
     struct log *log;          /* or NULL */
+    bool gives_ids;           /* requests without an id get one, as if the client had sent it */
+    uint32_t slow_us;         /* the log tells of requests that take so long; 0: of none */
     struct net_share *share;  /* or NULL: alone on its listeners */
     unsigned share_slot;
 };
@@ -163,6 +166,10 @@ struct net_listen_options {
     const char *name;          /* copied */
     unsigned index;            /* of struct net_peer */
     const struct net_tls *tls; /* what its connections speak, outliving the server; or NULL */
+    /* Whose word on clients counts, outliving the server; NULL: nobody's. */
+    const struct ip_networks *trusted;
+    enum http_forwarded forwarded; /* the header that they name clients by */
+    bool has_proxy_protocol;       /* they do before the first byte; nobody else may connect */
 };
 /* Serves connections of an inherited listener; the descriptor stays the caller's. */
 AUGURY_MUST_USE int net_server_listen(struct net_server *server,

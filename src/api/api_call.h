@@ -49,6 +49,21 @@ struct api_flight {
 };
 
 struct api_route;
+/* Where the time goes: api_timing.c. */
+enum api_phase {
+    API_PHASE_CACHE,  /* looking the whole answer up */
+    API_PHASE_PARSE,  /* body to question */
+    API_PHASE_EVAL,   /* rows looked up or evaluated */
+    API_PHASE_ENCODE, /* rows to body */
+    API_PHASE_COUNT
+};
+enum api_timing_when { API_TIMING_NEVER, API_TIMING_ASKED, API_TIMING_ALWAYS };
+struct api_timing {
+    bool is_wanted;
+    uint64_t begin_ns, lap_ns;
+    uint64_t took_ns[API_PHASE_COUNT];
+};
+
 struct api_call {
     struct api *api;
     const struct http_request *request;
@@ -69,7 +84,8 @@ struct api_call {
     bool is_coded;    /* the answer's coding is decided */
     bool is_tagged;   /* the answer gets an ETag of its bytes */
     struct api_flight flight;
-    uint64_t deadline_mono_ns;                  /* 0: none but the server's */
+    uint64_t deadline_mono_ns; /* 0: none but the server's */
+    struct api_timing timing;
     unsigned (*handler)(struct api_call *call); /* of its route */
     struct err err;
 };
@@ -105,6 +121,7 @@ struct api {
     uint32_t response_kept_s;  /* and, for who allows it, instead of a refusal: the longer time */
     struct api_odds odds[API_ODDS];
     uint64_t random; /* for early refreshes; never 0 */
+    enum api_timing_when timing_when;
     struct wire_gzip *gzip;
     struct buf coded; /* what was compressed last */
     struct wire_inflater *inflater;
@@ -142,6 +159,22 @@ void api_call_finish(struct api_call *call, unsigned status);
 
 /* Header fields that any answer may get: the one place for them. */
 void api_answer_headers(struct api_call *call);
+
+/* ---- times of one request: api_timing.c ------------------------------------------------------ */
+
+enum api_timing_when api_timing_when(const char *word); /* "no", "asked", "yes" */
+/* Begins to take times if this request is to have them. */
+void api_timing_begin(struct api_call *call);
+/* What has passed since the mark before belongs to phase. */
+void api_timing_lap(struct api_timing *timing, enum api_phase phase);
+static inline void
+api_timing_mark(struct api_call *call, enum api_phase phase)
+{
+    if (call->timing.is_wanted) {
+        api_timing_lap(&call->timing, phase);
+    }
+}
+void api_timing_put(const struct api_call *call); /* the header */
 
 /* ---- handlers, one file a resource ----------------------------------------------------------- */
 

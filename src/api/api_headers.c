@@ -5,25 +5,16 @@
  */
 #include "api_call.h"
 
-enum { REQUEST_ID_MAX = 128 };
-
 /* The client's own id comes back when it is a plain token; anything else is ignored. */
 static void
 echo_request_id(const struct api_call *call)
 {
     struct bytes id = call->request->request_id;
 
-    if (id.len == 0 || id.len > REQUEST_ID_MAX) {
+    if (!http_id_is_plain(id)) {
         return;
     }
-    for (size_t i = 0; i < id.len; i++) {
-        uint8_t c = id.data[i];
-        bool is_plain = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') ||
-                        (c >= 'a' && c <= 'z') || c == '-' || c == '_' || c == '.' || c == ':';
-        if (!is_plain) {
-            return;
-        }
-    }
+    call->answer->request_id = id;
     struct buf *headers = call->answer->headers;
     buf_put_text(headers, "X-Request-Id: ");
     buf_put_bytes(headers, id);
@@ -34,4 +25,7 @@ void
 api_answer_headers(struct api_call *call)
 {
     echo_request_id(call);
+    if (call->timing.is_wanted) {
+        api_timing_put(call);
+    }
 }

@@ -27,6 +27,7 @@ struct api_later {
     enum http_method method;
     enum http_flags flags;
     uint8_t minor;
+    struct api_timing timing;
     bool is_borrowed; /* its memory is an arena's */
     uint32_t kept_len[KEPT];
     uint32_t parameter_len, parameter2_len;
@@ -96,6 +97,7 @@ later_fill(struct api_later *later, const struct api_call *call, uint64_t ticket
         .method = request->method,
         .flags = request->flags,
         .minor = request->minor,
+        .timing = call->timing,
         .parameter_len = (uint32_t)call->parameter.len,
         .parameter2_len = (uint32_t)call->parameter2.len,
     };
@@ -160,6 +162,7 @@ api_later_begin(struct api *api, const struct api_later *later)
     api_call_init(&api->later_call, api, request, answer);
     api->later_call.route = later->route;
     api->later_call.deadline_mono_ns = later->deadline_mono_ns;
+    api->later_call.timing = later->timing;
     api->later_call.parameter = bytes_of(at, later->parameter_len);
     api->later_call.parameter2 = bytes_of(at + later->parameter_len, later->parameter2_len);
     api_call_form_any(&api->later_call, later->form);

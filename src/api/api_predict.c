@@ -438,6 +438,7 @@ unsigned
 api_question_finish(struct api_call *call, const struct api_asked *asked,
                     const struct predict_answer *answer, int rc)
 {
+    api_timing_mark(call, API_PHASE_EVAL);
     if (rc == AUGURY_ERR_TIMEOUT && api_answer_stale(call)) {
         return 200;
     }
@@ -450,6 +451,7 @@ api_question_finish(struct api_call *call, const struct api_asked *asked,
     }
     asked->dialect->put(call, asked->state, answer);
     finish(call, answer, asked->may_keep, asked->begin_ns);
+    api_timing_mark(call, API_PHASE_ENCODE);
     return 200;
 }
 
@@ -501,8 +503,10 @@ api_answer_question(struct api_call *call, const struct api_dialect *dialect, vo
     if (dialect->is_repeatable != NULL && !dialect->is_repeatable(call)) {
         api_turn_end(call->api);
     } else if (api_response_find(call)) {
+        api_timing_mark(call, API_PHASE_CACHE);
         return 200;
     }
+    api_timing_mark(call, API_PHASE_CACHE);
     status = api_limit_admit(call);
     if (status != 0) {
         api_flight_end(call, NULL, false);
@@ -511,6 +515,7 @@ api_answer_question(struct api_call *call, const struct api_dialect *dialect, vo
     uint64_t begin_ns = clock_mono_ns();
     api_question_wish(call, &question);
     int rc = dialect->decode(call, state, &question);
+    api_timing_mark(call, API_PHASE_PARSE);
     if (rc == 0) {
         const struct api_asked asked = {.dialect = dialect,
                                         .state = state,

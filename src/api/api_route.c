@@ -198,6 +198,7 @@ api_call_init(struct api_call *call, struct api *api, const struct http_request 
     call->is_coded = false;
     call->is_tagged = false;
     call->wish.is_only_if_cached = false;
+    call->timing.is_wanted = false;
     api_call_form(call, WIRE_JSON);
 }
 
@@ -236,6 +237,9 @@ api_handle(void *arg, const struct http_request *request, struct bytes body,
     api_call_init(&call, api, request, answer);
     call.body = body;
     call.peer = peer;
+    if (api->timing_when != API_TIMING_NEVER) {
+        api_timing_begin(&call);
+    }
     api->is_handling = true;
     api_route_find(request->method, request->path, &match);
     call.route = match.route != NULL ? match.route : match.other;
@@ -310,6 +314,7 @@ api_new(const struct api_options *options, struct api **out_api, struct err *err
         return err_set(err, AUGURY_ERR_NOMEM, "no_memory", "no memory to compress with");
     }
     api->random = (clock_mono_ns() << 1) | 1;
+    api->timing_when = api_timing_when(options->conf->http.server_timing);
     api->response_admission = cache_admission_of(options->conf->cache.response_admission);
     api->response_stale_s =
         options->conf->cache.classes[CONF_CACHE_RESPONSE].stale_while_revalidate_s;

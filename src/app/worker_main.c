@@ -236,19 +236,34 @@ make_api(struct worker *worker, struct err *err)
     return api_new(&options, &worker->api, err);
 }
 
+static enum http_forwarded
+forwarded_of(const char *word)
+{
+    if (strcmp(word, "none") == 0) {
+        return HTTP_FORWARDED_NONE;
+    }
+    return strcmp(word, "forwarded") == 0 ? HTTP_FORWARDED : HTTP_X_FORWARDED_FOR;
+}
+
 static int
 listen_on(struct worker *worker, uint32_t number, struct err *err)
 {
     struct heritage *heritage = worker->heritage;
     struct heritage_listener *listener = &heritage->listeners[number];
+    const struct conf_listen *conf = &heritage->conf->listen[number];
     int rc = 0;
 
     if (listener->tls != NULL) {
         rc = listener_tls_open(listener->tls, heritage->tickets, &worker->tls[number], err);
         listener_tls_free(&listener->tls); /* this process's copy of the key */
     }
-    struct net_listen_options options = {
-        .fd = listener->fd, .name = listener->name, .index = number, .tls = worker->tls[number]};
+    struct net_listen_options options = {.fd = listener->fd,
+                                         .name = listener->name,
+                                         .index = number,
+                                         .tls = worker->tls[number],
+                                         .trusted = &conf->trusted,
+                                         .forwarded = forwarded_of(conf->forwarded),
+                                         .has_proxy_protocol = conf->has_proxy_protocol};
     return rc != 0 ? rc : net_server_listen(worker->server, &options, err);
 }
 
@@ -280,6 +295,8 @@ make_server(struct worker *worker, struct err *err)
         .on_soon = api_soon,
         .stats = worker->stats,
         .log = &worker->heritage->log,
+        .gives_ids = strcmp(worker->heritage->conf->http.request_id, "make") == 0,
+        .slow_us = worker->heritage->conf->http.slow_us,
         .share = &worker->heritage->shared->share,
         .share_slot = worker->heritage->slot,
     };

@@ -404,6 +404,12 @@ check_listener(struct load *load, uint32_t number, const char *at)
             fail(load, at, 0, &why);
         }
     }
+    if (listen->has_proxy_protocol && listen->trusted.count == 0 && !listen->trusted.has_unix) {
+        err_set(&why, AUGURY_ERR_INVALID, "nobody_trusted",
+                "listen \"%s\": proxy_protocol wants to know by trusted who the proxies are",
+                listen->name);
+        fail(load, at, 0, &why);
+    }
     if (strncmp(listen->address, "unix:", 5) == 0 &&
         strcmp(listen->address + 5, conf->admin.socket) == 0) {
         err_set(&why, AUGURY_ERR_INVALID, "same_address",

@@ -85,4 +85,7 @@ AUGURY_MUST_USE int value_set_steps(const struct conf_option *option, void *plac
 void value_put_steps(const struct conf_steps *steps, struct buf *buf);
 AUGURY_MUST_USE int value_set_words(const struct conf_option *option, void *place, const char *text,
                                     struct err *err);
+AUGURY_MUST_USE int value_set_networks(const struct conf_option *option, void *place,
+                                       const char *text, struct err *err);
+void value_put_networks(const struct ip_networks *networks, struct buf *buf);
 void value_put_words(const char *choices, uint32_t bits, struct buf *buf);

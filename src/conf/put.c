@@ -153,7 +153,7 @@ is_text(const struct conf_option *option)
 {
     return option->type == CONF_TEXT || option->type == CONF_PATH || option->type == CONF_SERVER ||
            option->type == CONF_ADDRESS || option->type == CONF_STEPS ||
-           option->type == CONF_MODE || option->type == CONF_WORDS;
+           option->type == CONF_MODE || option->type == CONF_WORDS || option->type == CONF_NETWORKS;
 }
 
 static void
@@ -221,6 +221,7 @@ type_name(const struct conf_option *option)
     case CONF_SERVER:
     case CONF_ADDRESS: return "address";
     case CONF_MODE: return "rights";
+    case CONF_NETWORKS: return "networks";
     case CONF_WORDS: return "words";
     case CONF_BOOL: return "yes or no";
     case CONF_NUMBER: return "number";

@@ -88,6 +88,15 @@ const struct conf_option conf_options[] = {
      "Owner of a UNIX socket; empty: the daemon's user."},
     {"listen", "group", CONF_TEXT, LISTEN(group), "", 0, 63, NULL, NULL,
      "Group of a UNIX socket; empty: its owner's."},
+    {"listen", "trusted", CONF_NETWORKS, LISTEN(trusted), "", 0, 0, NULL, NULL,
+     "Proxies whose word on their clients' addresses counts: addresses and networks such as "
+     "127.0.0.1, 10.0.0.0/8, ::1, and unix: for a UNIX socket; empty: nobody's."},
+    {"listen", "forwarded", CONF_TEXT, LISTEN(forwarded), "x-forwarded-for", 1, 15,
+     "x-forwarded-for, forwarded, none", NULL,
+     "Header by which trusted proxies say who asked them; the other one is not looked at."},
+    {"listen", "proxy_protocol", CONF_BOOL, LISTEN(has_proxy_protocol), "no", 0, 1, NULL, NULL,
+     "Whether trusted proxies say it before the first byte, by the PROXY protocol; nobody else may "
+     "connect then."},
     {"listen", "routes", CONF_WORDS, LISTEN(routes), "all", 1, 0,
      "predict, objects, models, status, metrics, health, dialects, docs", NULL,
      "What is there for clients of this listener: all, or some of predict, objects, models, "
@@ -333,6 +342,15 @@ const struct conf_option conf_options[] = {
      "Nesting of a request document."},
     {"limits", "rows", CONF_NUMBER, PLACE(limits.rows), "16384", 1, 10000000, NULL, NULL,
      "Rows of one request."},
+
+    {"http", "request_id", CONF_TEXT, PLACE(http.request_id), "echo", 1, 7, "echo, make", NULL,
+     "X-Request-Id of answers: echo repeats what the client has sent, make gives the others an id "
+     "too."},
+    {"http", "server_timing", CONF_TEXT, PLACE(http.server_timing), "no", 1, 7,
+     "no, asked, yes", NULL,
+     "Whether answers have a Server-Timing header; asked: those to requests with X-Server-Timing."},
+    {"http", "slow_request", CONF_US, PLACE(http.slow_us), "0", 0, 60000000, NULL, NULL,
+     "The log tells of requests that take at least so long; 0: of none."},
 };
 /* clang-format on */
 

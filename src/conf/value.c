@@ -52,6 +52,7 @@ scale_of(enum conf_type type)
     case CONF_ADDRESS:
     case CONF_MODE:
     case CONF_WORDS:
+    case CONF_NETWORKS:
     case CONF_BOOL:
     case CONF_STEPS:
     case CONF_NUMBER: break;
@@ -314,6 +315,7 @@ value_set(const struct conf_option *option, void *base, const char *text, struct
     case CONF_SERVER:
     case CONF_ADDRESS: return set_text(option, place, text, err);
     case CONF_MODE: return set_mode(option, place, text, err);
+    case CONF_NETWORKS: return value_set_networks(option, place, text, err);
     case CONF_WORDS: return value_set_words(option, place, text, err);
     case CONF_BOOL: return set_bool(option, place, text, err);
     case CONF_STEPS: return value_set_steps(option, place, text, err);
@@ -365,6 +367,7 @@ conf_put_value(const struct conf_option *option, const void *base, struct buf *b
     case CONF_SERVER:
     case CONF_ADDRESS: put_quoted((const char *)place, buf); return;
     case CONF_MODE: buf_printf(buf, "\"%04o\"", (unsigned)number_at(option, place)); return;
+    case CONF_NETWORKS: value_put_networks((const void *)place, buf); return;
     case CONF_WORDS:
         value_put_words(option->choices, (uint32_t)number_at(option, place), buf);
         return;

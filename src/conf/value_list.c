@@ -144,3 +144,27 @@ value_put_words(const char *choices, uint32_t bits, struct buf *buf)
     }
     buf_put_u8(buf, '"');
 }
+
+/* ---- networks -------------------------------------------------------------------------------- */
+
+int
+value_set_networks(const struct conf_option *option, void *place, const char *text, struct err *err)
+{
+    struct ip_networks networks;
+    struct err why;
+
+    if (ip_networks_parse(text, &networks, &why) != 0) {
+        return err_set(err, AUGURY_ERR_INVALID, "invalid_value", "%s: %s", option->name,
+                       why.reason);
+    }
+    memcpy(place, &networks, sizeof(networks));
+    return 0;
+}
+
+void
+value_put_networks(const struct ip_networks *networks, struct buf *buf)
+{
+    buf_put_u8(buf, '"');
+    ip_networks_put(networks, buf);
+    buf_put_u8(buf, '"');
+}

@@ -6,6 +6,8 @@
 
 #include "http_chars.h"
 
+enum { ID_MAX = 128 };
+
 /* A table in the form of a switch (RFC 9110 15, RFC 6585). */
 const char *
 http_status_text(unsigned status)
@@ -124,4 +126,21 @@ http_header_find(const struct http_request *request, const char *lower_case_name
         }
     }
     return bytes_of(NULL, 0);
+}
+
+bool
+http_id_is_plain(struct bytes id)
+{
+    if (id.len == 0 || id.len > ID_MAX) {
+        return false;
+    }
+    for (size_t i = 0; i < id.len; i++) {
+        uint8_t c = id.data[i];
+        bool is_plain = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') ||
+                        (c >= 'a' && c <= 'z') || c == '-' || c == '_' || c == '.' || c == ':';
+        if (!is_plain) {
+            return false;
+        }
+    }
+    return true;
 }

@@ -26,9 +26,12 @@ static void conn_process(struct conn *conn, struct bytes input);
 static void
 conn_refuse(struct conn *conn, const struct http_refusal *refusal)
 {
+    char room[IP_TEXT_MAX + 1];
+
     answer_put_refusal(conn->server, refusal);
-    log_event(conn->server->log, LOG_LEVEL_DEBUG, "request_refused", "fd=%d status=%u code=%s",
-              conn->fd, refusal->status, refusal->code);
+    log_event(conn->server->log, LOG_LEVEL_DEBUG, "request_refused",
+              "fd=%d client=%s status=%u code=%s", conn->fd, ip_to_text(&conn->client, room),
+              refusal->status, refusal->code);
     conn->is_closing = true;
     conn->is_lingering = true;
 }
@@ -118,7 +121,8 @@ conn_answer(struct conn *conn, struct bytes body)
     struct net_peer peer = {.listener = conn->listener->name,
                             .listener_index = conn->listener->index,
                             .client_port = conn->client_port,
-                            .client = conn->client};
+                            .client =
+                                conn->names_clients ? conn_client_behind(conn) : conn->client};
     struct net_answer answer = {
         .status = 200,
         .content_type = "application/json",
@@ -129,10 +133,17 @@ conn_answer(struct conn *conn, struct bytes body)
     buf_reset(answer.headers);
     buf_reset(answer.body);
     server->asking = conn;
+    server->asked = (struct asked){.listener = peer.listener,
+                                   .client = peer.client,
+                                   .begin_ns = server->slow_ns != 0 ? clock_mono_ns() : 0};
+    if (server->gives_ids) {
+        note_id(server);
+    }
     server->handler(server->handler_arg, request, body, &peer, &answer);
     server->asking = NULL;
     conn->has_answered = true;
     if (conn->state != CONN_LATER) {
+        note_answer_if(server, &server->asked, &answer);
         conn_put_next(conn, &server->out, &answer, later_flags_of(request));
     }
 }
@@ -295,7 +306,8 @@ conn_step(struct conn *conn, struct bytes input, size_t *out_used)
     case CONN_CHUNKS: return conn_step_chunks(conn, input, out_used);
     case CONN_LATER:
     case CONN_STREAM:
-    case CONN_LINGER: break;
+    case CONN_LINGER:
+    case CONN_PROXY: break;
     }
     AUGURY_ASSERT(!"a connection that waits or lingers decodes nothing");
     return AUGURY_ERR_STATE;
@@ -459,6 +471,10 @@ conn_event(evutil_socket_t fd, short what, void *arg)
         conn_linger(conn);
         return;
     }
+    if (conn->state == CONN_PROXY) {
+        conn_read_proxy(conn);
+        return;
+    }
     bool is_timed = server->turn_count++ % TURN_TIMED_ONE_IN == 0;
     uint64_t begin_ns = is_timed ? clock_mono_ns() : 0;
     conn_read(conn);
@@ -469,27 +485,6 @@ conn_event(evutil_socket_t fd, short what, void *arg)
 }
 
 /* ---- life ----------------------------------------------------------------------------------- */
-
-/* None for who comes by a UNIX socket. */
-static struct ip_address
-client_of(const struct sockaddr *address, uint16_t *out_port)
-{
-    struct ip_address client = {{0}};
-    struct sockaddr_in in4;
-    struct sockaddr_in6 in6;
-
-    if (address->sa_family == AF_INET) {
-        memcpy(&in4, address, sizeof(in4));
-        *out_port = ntohs(in4.sin_port);
-        return ip_of_v4((const uint8_t *)&in4.sin_addr);
-    }
-    if (address->sa_family == AF_INET6) {
-        memcpy(&in6, address, sizeof(in6));
-        *out_port = ntohs(in6.sin6_port);
-        memcpy(client.bytes, &in6.sin6_addr, sizeof(client.bytes));
-    }
-    return client;
-}
 
 /* NULL: no memory; fd is closed. */
 static struct conn *
@@ -516,7 +511,7 @@ conn_new(struct listener *listener, int fd)
 
 /* A client with too many connections is told before it asks; by TLS a handshake is what is saved.
  */
-static void
+void
 conn_refuse_client(struct conn *conn)
 {
     static const struct http_refusal refusal = {.status = 429,
@@ -550,8 +545,11 @@ conn_open(struct listener *listener, int fd, const struct sockaddr *address)
             return;
         }
     }
-    conn->client = client_of(address, &conn->client_port);
-    if (!limiter_client_enter(conn)) {
+    if (!conn_meet(conn, address)) {
+        conn_close(conn);
+        return;
+    }
+    if (conn->state != CONN_PROXY && !conn_count_client(conn)) {
         conn_refuse_client(conn);
         return;
     }

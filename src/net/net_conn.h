@@ -17,6 +17,7 @@ enum conn_state {
     CONN_LATER,  /* in: what follows the request whose answer is to come */
     CONN_STREAM, /* in: what follows the request whose answer is being made and sent in pieces */
     CONN_LINGER, /* all is sent and the sending side shut; what comes is dropped */
+    CONN_PROXY,  /* in: a part of the header by which a proxy names its client */
 };
 
 enum conn_wait { WAIT_FIRST, WAIT_IDLE, WAIT_HEAD, WAIT_BODY, WAIT_ANSWER, WAIT_SEND, WAIT_LINGER };
@@ -51,8 +52,9 @@ struct conn {
     bool has_answered;          /* in this turn: the deadline begins anew */
     bool has_more;   /* more has arrived than the last read took, and the socket is silent of it */
     bool reads_next; /* on the ready list to read, not to answer what is in */
+    bool names_clients; /* headers of its requests say who they are from */
     uint16_t client_port;
-    struct ip_address client;             /* who is at the other end */
+    struct ip_address client; /* who is at the other end, or who a proxy there said it is */
     struct net_client_key counted_client; /* that one, where clients are counted */
     size_t counted_bytes;                 /* of its buffers, in the limiter */
     struct event event;
@@ -86,6 +88,16 @@ void conn_go_on(struct conn *conn);
 void conn_wait_send(struct conn *conn);
 /* The socket takes bytes again. */
 void conn_flush(struct conn *conn);
+/* The first look at who connected: net_client.c. False: the connection is not wanted. */
+bool conn_meet(struct conn *conn, const struct sockaddr *address);
+/* Once the client is known; a proxy that names clients is none itself. False: it has too many
+ * connections. */
+bool conn_count_client(struct conn *conn);
+void conn_refuse_client(struct conn *conn);
+/* CONN_PROXY: bytes of a proxy's header have come. */
+void conn_read_proxy(struct conn *conn);
+/* Whom the request at hand is from, by its headers. */
+struct ip_address conn_client_behind(const struct conn *conn);
 /* As recv(2), into the server's scratch memory. */
 ssize_t conn_receive(struct conn *conn);
 /* ---- net_stream.c --------------------------------------------------------------------------- */

@@ -90,6 +90,7 @@ later_answer(struct net_server *server, uint32_t index)
     unsigned flags = server->laters[index].flags;
     unsigned held = server->laters[index].held;
 
+    note_answer_if(server, &server->laters[index].asked, &server->late_answer);
     later_release(server, index);
     if (held != 0) {
         soon_put(server, held, flags);
@@ -243,6 +244,7 @@ net_answer_later_by(struct net_server *server, uint64_t deadline_mono_ns)
     later->generation++;
     later->flags = later_flags_of(&server->request);
     later->held = 0;
+    later->asked = server->asked;
     later->until_ms = server_now_ms(server) + server->limits.answer_timeout_ms;
     /* Rounded up: an answer that comes just in time is in time. */
     uint64_t own_ms = deadline_mono_ns / 1000000 + 1;

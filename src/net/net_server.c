@@ -261,6 +261,9 @@ net_server_listen(struct net_server *server, const struct net_listen_options *op
     listener->fd = options->fd;
     listener->index = options->index;
     listener->tls = options->tls;
+    listener->trusted = options->trusted;
+    listener->forwarded = options->forwarded;
+    listener->has_proxy_protocol = options->has_proxy_protocol;
     snprintf(listener->name, sizeof(listener->name), "%s", options->name);
     struct event_base *base = server->loop->base;
     if (event_assign(&listener->event, base, options->fd, EV_READ | EV_PERSIST, on_accept,
@@ -376,6 +379,9 @@ net_server_new(const struct net_server_options *options, struct net_server **out
     server->on_soon = options->on_soon;
     server->stats = options->stats;
     server->log = options->log;
+    server->gives_ids = options->gives_ids;
+    server->slow_ns = (uint64_t)options->slow_us * 1000;
+    note_init(server);
     server->share = options->share;
     server->share_slot = options->share_slot;
     server->scratch = scratch;

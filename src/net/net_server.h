@@ -25,6 +25,7 @@ enum {
     REFUSED_MAX = 64,                /* connections over the limit that may linger at a time */
     DRAIN_IDLE_MS = 1000,
     SERVER_LINES_MAX = 64,
+    ID_PREFIX_BYTES = 13,
     SOON_HEAD_BYTES = 128, /* of a pipelined request, as a guess */
 };
 
@@ -34,11 +35,21 @@ struct listener {
     struct net_server *server;
     int fd;
     unsigned index;
-    const struct net_tls *tls; /* or NULL */
+    const struct net_tls *tls;         /* or NULL */
+    const struct ip_networks *trusted; /* or NULL */
+    enum http_forwarded forwarded;
+    bool has_proxy_protocol;
     char name[48];
     bool has_waited; /* after a pause one connection is taken whatever the share */
     struct event event;
     struct event resume; /* ends a pause in accepting */
+};
+
+/* What is to be said of a request when its answer is there. */
+struct asked {
+    const char *listener;
+    struct ip_address client;
+    uint64_t begin_ns; /* 0: its time is not taken */
 };
 
 /* A request whose answer comes later; conn NULL: free, and next_free goes on. */
@@ -51,6 +62,7 @@ struct later {
     unsigned held;              /* number of its place in the turn's output, or 0 */
     struct later_else *instead; /* of 504, or NULL */
     bool is_timed;              /* until_ms is its own, not that of the connection on the wheel */
+    struct asked asked;
 };
 
 struct net_server {
@@ -88,6 +100,12 @@ struct net_server {
     struct buf chunked_body;
     struct http_request request;
     struct conn *asking; /* whose request the handler has; NULL between handlers */
+    struct asked asked;  /* of that request */
+
+    bool gives_ids;
+    uint64_t id_count;
+    char id_text[ID_PREFIX_BYTES + U64_TEXT_MAX + 1];
+    uint64_t slow_ns; /* 0: the log does not tell of slow requests */
 
     /* Late answers have buffers of their own, as they may be given while a handler is at work. */
     struct later *laters;
@@ -148,6 +166,23 @@ void answer_put(struct net_server *server, struct buf *out, const struct net_ans
 void answer_check(struct net_answer *answer);
 /* Appends a refusal as JSON with Connection: close to server->out, and counts it. */
 void answer_put_refusal(struct net_server *server, const struct http_refusal *refusal);
+
+/* ---- net_note.c ----------------------------------------------------------------------------- */
+
+void note_init(struct net_server *server);
+/* The request at hand gets an id of ours unless the client's is a good one. */
+void note_id(struct net_server *server);
+/* Tells the log of an answer, if it is one that the log is to know of. */
+void note_answer(const struct net_server *server, const struct asked *asked,
+                 const struct net_answer *answer);
+static inline void
+note_answer_if(const struct net_server *server, const struct asked *asked,
+               const struct net_answer *answer)
+{
+    if (answer->status >= 400 || server->slow_ns != 0) {
+        note_answer(server, asked, answer);
+    }
+}
 
 /* ---- net_later.c ---------------------------------------------------------------------------- */
 

@@ -1,12 +1,17 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""Listeners: what each one serves, UNIX sockets with their rights, both families of addresses, and reloads that add, take
-away and change listeners."""
+"""Listeners: what each one serves, UNIX sockets with their rights, both families of addresses, reloads that add, take away
+and change listeners, and whom requests are from when proxies say so."""
 import http.client
 import json
 import os
+import re
+import shutil
 import socket
+import ssl
 import stat
+import struct
+import subprocess
 
 import harness
 from harness import Skip, check, contains, equal, wait_for
@@ -163,6 +168,186 @@ def test_both_families_on_one_machine(daemon):
     daemon.stop()
 
 
+SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
+FOUR = SIGNATURE + b"\x21\x11\0\x0c" + bytes([203, 0, 113, 7, 127, 0, 0, 1]) + struct.pack(">HH", 56324, 8080)
+MISSING = b"GET /nothing HTTP/1.1\r\nHost: x\r\n"
+
+
+def talk(port, *parts, host="127.0.0.1"):
+    """What comes back for bytes that are sent apart; empty: the connection was closed."""
+    with socket.create_connection((host, port), timeout=10) as plain:
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        try:
+            for part in parts:
+                plain.sendall(part)
+            return plain.recv(4096)
+        except ConnectionError:
+            return b""
+
+
+def clients(daemon, event="request_refused"):
+    return [line["client"] for line in daemon.events(event)]
+
+
+def proxy_headers(daemon, result):
+    return daemon.metrics()[f'augury_proxy_headers_total{{result="{result}"}}']
+
+
+def test_a_proxy_names_its_client_before_the_first_byte(daemon):
+    start(daemon, ("front", 'address = "127.0.0.1:0"\n proxy_protocol = yes\n trusted = "127.0.0.1"'),
+          ("other", 'address = "127.0.0.1:0"\n proxy_protocol = yes\n trusted = "192.0.2.1, unix:"'))
+    port = daemon.port("front")
+    request = MISSING + b"\r\n"
+    check(talk(port, FOUR + request).startswith(b"HTTP/1.1 404"), "header and request at once")
+    check(talk(port, *[FOUR[i:i + 1] for i in range(len(FOUR))], request).startswith(b"HTTP/1.1 404"), "byte by byte")
+    line = b"PROXY TCP6 2001:db8::7 ::1 56324 8080\r\n"
+    check(talk(port, line[:20], line[20:] + request).startswith(b"HTTP/1.1 404"), "a line in two parts")
+    check(talk(port, SIGNATURE + b"\x20\0\0\0" + request).startswith(b"HTTP/1.1 404"), "LOCAL")
+    equal(clients(daemon), ["203.0.113.7", "203.0.113.7", "2001:db8::7", "127.0.0.1"])
+    for bad in (request, SIGNATURE + b"\x11\x11\0\x0c", b"PROXY TCP4 nobody\r\n" + request,
+                SIGNATURE + b"\x21\x11\xff\xff"):
+        equal(talk(port, bad), b"", f"{bad}")
+    equal(talk(daemon.port("other"), FOUR + request), b"", "from whom the listener does not know")
+    equal((proxy_headers(daemon, "read"), proxy_headers(daemon, "malformed"), proxy_headers(daemon, "untrusted")), (4, 4, 1))
+    daemon.stop()
+
+
+def test_a_silent_proxy_is_cut_in_time(daemon):
+    daemon.sections["limits"]["header_timeout"] = "300ms"
+    start(daemon, ("front", 'address = "127.0.0.1:0"\n proxy_protocol = yes\n trusted = "127.0.0.1"'))
+    equal(talk(daemon.port("front"), FOUR[:13]), b"")
+    daemon.stop()
+
+
+def test_the_proxys_header_comes_before_tls(daemon):
+    if shutil.which("openssl") is None:
+        raise Skip("openssl is not installed")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout",
+                    "key", "-out", "pem", "-subj", "/CN=x", "-days", "2"], cwd=daemon.dir, capture_output=True, check=True)
+    os.chmod(os.path.join(daemon.dir, "key"), 0o600)
+    start(daemon, ("front", f'address = "127.0.0.1:0"\n proxy_protocol = yes\n trusted = "127.0.0.1"\n '
+                   f'tls_certificate = "{daemon.dir}/pem"\n tls_key = "{daemon.dir}/key"'))
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    made.check_hostname, made.verify_mode = False, ssl.CERT_NONE
+    with socket.create_connection(("127.0.0.1", daemon.port("front")), timeout=10) as plain:
+        plain.sendall(FOUR)
+        with made.wrap_socket(plain) as tls:
+            tls.sendall(MISSING + b"\r\n")
+            check(tls.recv(4096).startswith(b"HTTP/1.1 404"), "an answer by TLS")
+    equal(clients(daemon), ["203.0.113.7"])
+    daemon.stop()
+
+
+def test_haproxy_names_its_client(daemon):
+    haproxy = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin")
+    if haproxy is None:
+        raise Skip("haproxy is not installed")
+    start(daemon, ("front", 'address = "127.0.0.1:0"\n proxy_protocol = yes\n trusted = "127.0.0.1"'))
+    path = os.path.join(daemon.dir, "haproxy.cfg")
+    for option in ("send-proxy-v2", "send-proxy", "send-proxy-v2 proxy-v2-options crc32c,unique-id"):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        with open(path, "w", encoding="ascii") as file:
+            file.write(f"""defaults
+    mode tcp
+    timeout connect 5s
+    timeout client 5s
+    timeout server 5s
+frontend f
+    bind 127.0.0.1:{port}
+    unique-id-format %[uuid()]
+    default_backend b
+backend b
+    server s 127.0.0.1:{daemon.port("front")} {option}
+""")
+        proxy = subprocess.Popen([haproxy, "-db", "-f", path], stderr=subprocess.DEVNULL)
+        try:
+            def try_it():
+                with socket.socket() as plain:
+                    plain.settimeout(10)
+                    plain.bind(("127.0.0.9", 0))  # an address that haproxy does not have
+                    if plain.connect_ex(("127.0.0.1", port)) != 0:
+                        return b""
+                    plain.sendall(MISSING + b"\r\n")
+                    return plain.recv(4096)
+            answer = wait_for(try_it, "haproxy listens")
+            check(answer.startswith(b"HTTP/1.1 404"), option)
+        finally:
+            proxy.kill()
+            proxy.wait()
+    equal(clients(daemon), ["127.0.0.9"] * 3)
+    daemon.stop()
+
+
+def test_headers_of_trusted_proxies_alone_name_the_client(daemon):
+    path = os.path.join(daemon.dir, "http.sock")
+    start(daemon, ("front", 'address = "127.0.0.1:0"\n trusted = "127.0.0.1, 10.0.0.0/8"'),
+          ("rfc", 'address = "127.0.0.1:0"\n trusted = "127.0.0.1"\n forwarded = "forwarded"'),
+          ("open", 'address = "127.0.0.1:0"'), ("off", 'address = "127.0.0.1:0"\n trusted = "127.0.0.1"\n forwarded = "none"'),
+          ("nginx", f'address = "unix:{path}"\n trusted = "unix:"'))
+    both = b"X-Forwarded-For: 198.51.100.1, 203.0.113.7, 10.1.2.3\r\nForwarded: for=\"[2001:db8::7]:80\"\r\n\r\n"
+    for listener, client in (("front", "203.0.113.7"), ("rfc", "2001:db8::7"), ("open", "127.0.0.1"), ("off", "127.0.0.1")):
+        check(talk(daemon.port(listener), MISSING + both).startswith(b"HTTP/1.1 404"), listener)
+        equal((daemon.events("request_refused")[-1]["listener"], clients(daemon)[-1]), (listener, client))
+    for headers, client in (({}, "-"), ({"X-Forwarded-For": "203.0.113.7"}, "203.0.113.7")):
+        connection = UnixConnection(path)
+        connection.request("GET", "/nothing", headers=headers)
+        equal(connection.getresponse().status, 404)
+        equal(clients(daemon)[-1], client)
+        connection.close()
+    # Of a connection that a proxy keeps, each request has its own client.
+    with socket.create_connection(("127.0.0.1", daemon.port("front")), timeout=10) as kept:
+        kept.sendall(b"".join(MISSING + f"X-Forwarded-For: 203.0.113.{i}\r\n\r\n".encode() for i in range(3)) +
+                     MISSING + b"Connection: close\r\n\r\n")
+        while kept.recv(4096):
+            pass
+    equal(clients(daemon)[-4:], ["203.0.113.0", "203.0.113.1", "203.0.113.2", "127.0.0.1"])
+    daemon.stop()
+
+
+def test_requests_have_ids_and_the_log_tells_of_slow_ones(daemon):
+    daemon.sections["http"] = {"request_id": "make", "slow_request": "1us"}
+    start(daemon, ("public", 'address = "127.0.0.1:0"'))
+
+    def id_of(path="/api/v1/status", **headers):
+        connection = at(daemon, "public")
+        connection.request("GET", path, headers=headers)
+        answer = connection.getresponse()
+        answer.read()
+        connection.close()
+        return answer.headers["X-Request-Id"]
+
+    made = [id_of() for _ in range(20)] + [id_of(**{"X-Request-Id": bad}) for bad in ("two words", "x" * 129, "a=b")]
+    equal(len(set(made)), 23)
+    for one in made:
+        check(re.fullmatch("[0-9a-f]{12}-[0-9]+", one), one)
+    equal(id_of(**{"X-Request-Id": "from.the:client_1"}), "from.the:client_1")
+    seen = {line["id"]: line for line in daemon.events("request_slow")}
+    equal(set(seen), set(made) | {"from.the:client_1"})
+    equal((seen["from.the:client_1"]["status"], seen["from.the:client_1"]["client"]), ("200", "127.0.0.1"))
+    daemon.stop()
+
+
+def test_an_answer_tells_where_its_time_went_when_asked(daemon):
+    daemon.sections["http"] = {"server_timing": "asked"}
+    start(daemon, ("public", 'address = "127.0.0.1:0"'))
+
+    def timing(**headers):
+        connection = at(daemon, "public")
+        connection.request("POST", "/api/v1/predict/nobody", "{}", headers)
+        answer = connection.getresponse()
+        answer.read()
+        connection.close()
+        return answer.headers["Server-Timing"]
+
+    equal(timing(), None)
+    text = timing(**{"X-Server-Timing": "1"})
+    check(re.fullmatch(r"(\w+;dur=\d+\.\d{3}, )+total;dur=\d+\.\d{3}", text), text)
+    contains(text, "parse;dur=")
+    daemon.stop()
+
+
 def test_what_cannot_be_is_said_with_its_place(daemon):
     def why(*listeners):
         daemon.write_conf(conf(daemon, *listeners))
@@ -174,6 +359,9 @@ def test_what_cannot_be_is_said_with_its_place(daemon):
     contains(why(("a", one + '\n routes = "predict, gates"')), "expected all, or some of predict, objects")
     contains(why(("a", one + '\n routes = ""')), "expected all, or some of")
     contains(why(("a", one + '\n mode = "0999"')), "rights such as 0660")
+    contains(why(("a", one + '\n trusted = "10.0.0.1/8"')), "which network is meant")
+    contains(why(("a", one + '\n trusted = "proxy.example"')), "no network such as")
+    contains(why(("a", one + "\n proxy_protocol = yes")), "who the proxies are")
     contains(why(("a", 'address = "unix:here"')), "unix:/run")
     contains(why(("a", f'address = "unix:{daemon.socket_path}"')), "admin commands")
     contains(why(("a", 'address = "127.0.0.1:81"'), ("b", 'address = "127.0.0.1:81"')), '"a" and "b"')
