@@ -169,7 +169,8 @@ ticket_key_find(const struct ticket_key *keys, const unsigned char *name)
 }
 
 /* OpenSSL's callback for a ticket: 1 done, 2 done and the client should get a new one, 0 no
- * ticket, -1 failure. */
+ * ticket, -1 failure. Of 1.3 a client uses a ticket once (RFC 8446 C.4): without a new one its next
+ * connection would begin anew. */
 static int
 on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
           EVP_MAC_CTX *mac, int is_encrypting)
@@ -182,6 +183,7 @@ on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *ciph
         return 0;
     }
     int number = is_encrypting != 0 ? 0 : ticket_key_find(keys, name);
+    bool is_old = number > 0 || (is_encrypting == 0 && SSL_version(ssl) == TLS1_3_VERSION);
     if (number >= 0 && keys[number].made_wall_ms != 0) {
         struct ticket_key *key = &keys[number];
         bool is_ready = true;
@@ -193,7 +195,7 @@ on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *ciph
                    EVP_CipherInit_ex(cipher, EVP_aes_256_cbc(), NULL, key->cipher, iv,
                                      is_encrypting != 0 ? 1 : 0) == 1 &&
                    ticket_mac_init(mac, key);
-        result = !is_ready ? -1 : number > 0 ? 2 : 1;
+        result = !is_ready ? -1 : is_old ? 2 : 1;
     }
     explicit_bzero(keys, sizeof(keys));
     return result;

@@ -140,6 +140,8 @@ def test_a_session_goes_on_with_another_worker(daemon):
             with reach(port, made, session) as tls:
                 get(tls)
                 check(tls.session_reused, f"{version}: began anew")
+                # Clients use a ticket of 1.3 once (RFC 8446 C.4): each session needs a new one.
+                check(version != ssl.TLSVersion.TLSv1_3 or tls.session.id != session.id, "no new ticket")
                 session = tls.session
     check(daemon.metrics()['augury_tls_handshakes_total{kind="resumed"}'] >= 40, "resumed sessions are counted")
     daemon.stop()
