@@ -333,9 +333,12 @@ set_parameters(struct net_tls *tls, const struct net_tls_options *options, struc
         SSL_CTX_set_session_id_context(context, id, sizeof(id)) != 1) {
         return refuse(err, "OpenSSL refuses the parameters of TLS");
     }
-    SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
+    /* Our order, but for clients whose first wish is ChaCha20: they have no AES in hardware. */
+    SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
+                                     SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
     SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
                                   SSL_MODE_RELEASE_BUFFERS);
+    SSL_CTX_set_read_ahead(context, 1); /* a record by one system call, not by two */
     SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_timeout(context, SESSION_S);
     SSL_CTX_set_alpn_select_cb(context, on_alpn, NULL);
@@ -444,6 +447,9 @@ tls_read(struct tls_session *session, uint8_t *room, size_t size, unsigned *out_
             break;
         }
         filled += n;
+        if (SSL_has_pending(session->ssl) == 0) {
+            break; /* all that has come is read; the socket tells when there is more */
+        }
     }
     if (!session->is_established && SSL_is_init_finished(session->ssl) == 1) {
         session->is_established = true;
