@@ -59,6 +59,16 @@ limiter_fini(struct net_server *server)
     }
 }
 
+bool
+limiter_is_lagging(const struct net_server *server)
+{
+    const struct net_limits *limits = &server->limits;
+    uint32_t most_ms = limits->target_lag_ms > 0 ? limits->target_lag_ms : limits->queue_time_ms;
+
+    return server->limiter.is_measuring &&
+           server->limiter.lag.lag_ns > (uint64_t)most_ms * 1000000 / 2;
+}
+
 /* ---- clients -------------------------------------------------------------------------------- */
 
 bool

@@ -28,6 +28,8 @@ struct conn;
 
 int limiter_init(struct net_server *server);
 void limiter_fini(struct net_server *server);
+/* Turns take long: half of what a limit lets them. */
+bool limiter_is_lagging(const struct net_server *server);
 /* conn->client has one connection more; false: that is too many. */
 bool limiter_client_enter(struct conn *conn);
 void limiter_client_leave(struct conn *conn);

@@ -19,6 +19,7 @@ enum {
     SERVER_MAGIC = 0x53525652,
     LISTENER_MAGIC = 0x4c53544e,
     ACCEPTS_A_TURN = 1,
+    ACCEPTS_OF_A_LONG_TURN = 16, /* else those who connect wait where no limit sees them */
     ACCEPTS_AT_LAST = 256,
     ACCEPT_PAUSE_MS = 250, /* when descriptors or memory ran out */
     SHARE_PAUSE_MS = 2,    /* when another worker should be faster */
@@ -232,7 +233,7 @@ on_accept(evutil_socket_t listen_fd, short what, void *arg)
 {
     struct listener *listener = listener_cast(arg);
     struct net_server *server = listener->server;
-    int left = ACCEPTS_A_TURN;
+    int left = limiter_is_lagging(server) ? ACCEPTS_OF_A_LONG_TURN : ACCEPTS_A_TURN;
 
     (void)listen_fd;
     (void)what;
