@@ -73,7 +73,7 @@ later_release(struct net_server *server, uint32_t index)
     struct later *later = &server->laters[index];
 
     if ((later->flags & LATER_SOON) == 0) {
-        limiter_wait_end(later->conn);
+        limiter_wait_end(server, &later->asked.client);
     }
     later->conn = NULL;
     free(later->instead);
@@ -253,7 +253,7 @@ net_answer_later_by(struct net_server *server, uint64_t deadline_mono_ns)
         later->until_ms = own_ms;
         later_arm(server, own_ms);
     }
-    limiter_wait_begin(server->asking);
+    limiter_wait_begin(server, &server->asked.client);
     return ticket_of(later, index);
 }
 

@@ -35,7 +35,8 @@ limiter_init(struct net_server *server)
         limiter->is_measuring || limits->requests > 0 || limits->client_requests > 0;
     net_lag_init(&limiter->lag, (uint64_t)limits->target_lag_ms * 1000000);
     if (limits->client_connections > 0 || limits->client_requests > 0) {
-        limiter->clients = net_clients_new(limits->connections, clock_mono_ns());
+        /* A proxy's connection has a client of its own, and one whose request waits. */
+        limiter->clients = net_clients_new((size_t)limits->connections * 2, clock_mono_ns());
         if (limiter->clients == NULL) {
             return AUGURY_ERR_NOMEM;
         }
@@ -108,28 +109,43 @@ limiter_client_leave(struct conn *conn)
 /* ---- requests ------------------------------------------------------------------------------- */
 
 static void
-count_waiting(struct conn *conn, int more)
+count_waiting(struct net_server *server, const struct ip_address *address, int more)
 {
-    struct net_server *server = conn->server;
-    struct net_client *client = net_clients_get(server->limiter.clients, conn->counted_client);
+    struct net_clients *clients = server->limiter.clients;
 
     server->limiter.waiting += (size_t)more;
     stats_set(server->stats, STATS_HTTP_WAITING, server->limiter.waiting);
-    if (client != NULL) {
-        client->requests += (uint32_t)more;
+    if (clients != NULL) {
+        struct net_client_key key = net_client_key_of(address);
+        struct net_client *client = net_clients_get(clients, key);
+        if (client != NULL) {
+            client->requests += (uint32_t)more;
+            net_clients_settle(clients, key);
+        }
     }
 }
 
 void
-limiter_wait_begin(struct conn *conn)
+limiter_wait_begin(struct net_server *server, const struct ip_address *client)
 {
-    count_waiting(conn, 1);
+    count_waiting(server, client, 1);
 }
 
 void
-limiter_wait_end(struct conn *conn)
+limiter_wait_end(struct net_server *server, const struct ip_address *client)
 {
-    count_waiting(conn, -1);
+    count_waiting(server, client, -1);
+}
+
+static bool
+has_client_too_many(const struct net_server *server)
+{
+    struct net_client_key key = net_client_key_of(&server->asked.client);
+    const struct net_client *client = net_clients_get(server->limiter.clients, key);
+    bool is_over = client != NULL && client->requests >= server->limits.client_requests;
+
+    net_clients_settle(server->limiter.clients, key);
+    return is_over;
 }
 
 uint64_t
@@ -158,12 +174,8 @@ judge(struct net_server *server)
     const struct net_limits *limits = &server->limits;
     struct net_limiter *limiter = &server->limiter;
 
-    if (limits->client_requests > 0) {
-        const struct net_client *client =
-            net_clients_get(limiter->clients, server->asking->counted_client);
-        if (client != NULL && client->requests >= limits->client_requests) {
-            return NET_OVER_CLIENT_REQUESTS;
-        }
+    if (limits->client_requests > 0 && has_client_too_many(server)) {
+        return NET_OVER_CLIENT_REQUESTS;
     }
     if (limits->requests > 0 && limiter->waiting >= limits->requests) {
         return NET_OVER_REQUESTS;

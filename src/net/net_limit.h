@@ -35,9 +35,9 @@ bool limiter_client_enter(struct conn *conn);
 void limiter_client_leave(struct conn *conn);
 /* Until something else is asked, what was admitted before is at work. */
 void limiter_note_work(struct net_server *server);
-/* An answer is to come, or no longer. */
-void limiter_wait_begin(struct conn *conn);
-void limiter_wait_end(struct conn *conn);
+/* An answer to the client is to come, or no longer. */
+void limiter_wait_begin(struct net_server *server, const struct ip_address *client);
+void limiter_wait_end(struct net_server *server, const struct ip_address *client);
 /* Counts what the connection's buffers take now. False: all of them together take too much, and
  * this one is among them. */
 bool limiter_count_bytes(struct conn *conn);

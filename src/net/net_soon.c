@@ -32,7 +32,7 @@ net_answer_soon(struct net_server *server)
         return 0;
     }
     server->laters[(ticket & UINT32_MAX) - 1].flags |= LATER_SOON;
-    limiter_wait_end(server->asking); /* it does not outlive the turn */
+    limiter_wait_end(server, &server->asked.client); /* it does not outlive the turn */
     if (!server->is_soon_due) {
         server->is_soon_due = true;
         event_active(&server->soon, EV_TIMEOUT, 0); /* behind everything that is active now */
