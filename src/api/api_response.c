@@ -295,7 +295,9 @@ answer_from(struct api_call *call, const struct cache_hit *hit, const struct ren
     api_put_freshness(call->answer->headers, &freshness, call->now_wall_ms);
     stats_add(stats, STATS_PREDICT_REQUESTS, 1);
     stats_add(stats, STATS_PREDICT_ROWS, rendered->row_count);
-    stats_add(stats, STATS_PREDICT_STALE, hit->is_stale ? 1 : 0);
+    if (hit->is_stale) {
+        stats_add(stats, STATS_PREDICT_STALE, 1);
+    }
 }
 
 void
