@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include "augury/api_keys.h"
 #include "augury/cache_redis.h"
 #include "augury/conf.h"
 #include "augury/net.h"
@@ -26,7 +27,10 @@ struct api_options {
     const struct proc_board *board;
     struct net_server *const *server; /* for the cached clock; may point at NULL in tests */
     struct net_loop *loop;            /* NULL: no call waits for what another process makes */
-    int wake_fd; /* eventfd of this worker, or -1: whoever writes it gets api_wake() called */
+    const struct api_keys *keys;      /* of clients; NULL: there are none */
+    struct api_buckets
+        *buckets; /* of keys and clients with a rate; NULL: there are none of either */
+    int wake_fd;  /* eventfd of this worker, or -1: whoever writes it gets api_wake() called */
 };
 AUGURY_MUST_USE int api_new(const struct api_options *options, struct api **out_api,
                             struct err *err);
@@ -114,7 +118,13 @@ void api_split_name(struct bytes text, struct bytes *out_name, struct bytes *out
 AUGURY_MUST_USE int api_read_file(const char *path, size_t max_bytes, struct buf *out_text,
                                   struct err *err);
 /* The same of a file that is believed: proc_check_trust() or proc_check_secret() looks at it. */
-enum api_read_trust { API_READ_ANY, API_READ_TRUSTED, API_READ_KEY, API_READ_SECRET };
+enum api_read_trust {
+    API_READ_ANY,
+    API_READ_TRUSTED,
+    API_READ_KEY,
+    API_READ_CONFIDENTIAL, /* as API_READ_KEY, and not open to everybody */
+    API_READ_SECRET
+};
 AUGURY_MUST_USE int api_read_checked(const char *path, size_t max_bytes, enum api_read_trust trust,
                                      struct buf *out_text, struct err *err);
 /* seal_manifest_read(), with the file in the place of an error. */

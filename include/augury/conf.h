@@ -192,6 +192,22 @@ struct conf {
         char operator_group[64];
     } admin;
     struct {
+        char keys[CONF_PATH_BYTES]; /* file of keys, or "none" */
+        bool is_required;           /* nothing is answered without a key, but what is open */
+        char open[64];              /* areas that need no key */
+        char client_rate[24];       /* of one address without a key; empty: any */
+        uint32_t client_burst;      /* 0: what the rate is in a second */
+        bool has_headers;           /* X-Content-Type-Options */
+        uint32_t hsts_s;            /* Strict-Transport-Security by TLS; 0: none */
+    } access;
+    struct {
+        char origins[1024]; /* empty: none */
+        char methods[64];
+        char headers[512];
+        uint32_t max_age_s;
+        bool has_credentials;
+    } cors;
+    struct {
         char file[CONF_PATH_BYTES];
         char level[16];
     } log;
@@ -259,6 +275,17 @@ AUGURY_MUST_USE int conf_read_seconds(const char *name, const char *text, uint32
 /* A size as the file has it ("512MiB"), at least one byte; name: what it is called in the error. */
 AUGURY_MUST_USE int conf_read_size(const char *name, const char *text, uint64_t *out_bytes,
                                    struct err *err);
+
+/* "100/s", "600/min", "1000/h", "1000/d": the time between two, rounded up. */
+AUGURY_MUST_USE int conf_read_rate(const char *name, const char *text, uint64_t *out_interval_ns,
+                                   struct err *err);
+/* How many at once, at that rate; 0 becomes what the rate is in a second, or 1. */
+AUGURY_MUST_USE int conf_read_burst(const char *name, uint64_t interval_ns, uint32_t *burst,
+                                    struct err *err);
+/* The next word of a list with commas or white space between; false: there is none. */
+bool conf_list_next(const char **list, struct bytes *out_word);
+/* Whether a list with commas or white space between has that word. */
+bool conf_list_has(const char *list, struct bytes word);
 
 /* The text of an option's value, as the file would have it ("256MiB", "10s"); base: struct conf,
  * conf_listen or conf_object. */

@@ -124,6 +124,7 @@ struct net_peer {
     unsigned listener_index;
     uint16_t client_port; /* 0: not known */
     struct ip_address client;
+    bool is_tls; /* it speaks TLS to us */
 };
 
 /* One whole request in, one answer out, within the call or by net_answer_later(). body: decoded,
@@ -156,6 +157,7 @@ struct net_server_options {
     bool gives_ids;           /* requests without an id get one, as if the client had sent it */
     uint32_t slow_us;         /* the log tells of requests that take so long; 0: of none */
     struct net_share *share;  /* or NULL: alone on its listeners */
+    bool has_nosniff;         /* every answer says X-Content-Type-Options: nosniff */
     unsigned share_slot;
 };
 AUGURY_MUST_USE int net_server_new(const struct net_server_options *options,

@@ -69,6 +69,10 @@ struct api_call {
     const struct http_request *request;
     struct bytes body;
     struct net_answer *answer;
+    const struct api_key *key; /* of the client, or NULL */
+    struct api_take take;      /* limit 0: no rate was looked at */
+    struct bytes origin;       /* of a page that may read the answer; empty: of none */
+    bool is_tls;
     const struct api_route *route; /* of another method where the path has none of this; or NULL */
     const struct net_peer *peer;   /* NULL once the call has been put off */
     struct bytes parameter;        /* what stands for {…} in the route's pattern, decoded */
@@ -106,6 +110,9 @@ struct api_orders {
 
 struct api {
     struct api_options options;
+    struct api_access *access; /* who may ask; NULL: everybody */
+    bool has_cors;             /* pages of other origins are told something */
+    bool is_private;           /* only who asked may keep an answer */
     /* Those of the request at hand that had escapes in its path. */
     uint8_t parameter_rooms[API_PARAMETERS_MAX][API_PARAMETER_MAX];
     struct arena arena; /* of the request at hand; reset after each answer */
@@ -390,8 +397,7 @@ struct api_freshness {
     uint64_t expires_wall_ms; /* 0: nothing is said of it */
 };
 /* X-Cache, Age, Cache-Control and ETag. */
-void api_put_freshness(struct buf *headers, const struct api_freshness *freshness,
-                       uint64_t now_wall_ms);
+void api_put_freshness(const struct api_call *call, const struct api_freshness *freshness);
 
 /* ETag of a document as it is sent, which changes when its contents do; 304 for who has it. */
 void api_tag_document(struct api_call *call);

@@ -32,6 +32,19 @@ read_stream(FILE *file, const char *path, struct buf *out, struct err *err)
     return 0;
 }
 
+/* A group may read it: the daemon's, when the daemon is not started by root. */
+static int
+check_confidential(const struct stat *status, const char *path, struct err *err)
+{
+    int rc = proc_check_trust(status, path, PROC_TRUST_KEY, err);
+
+    if (rc == 0 && (status->st_mode & S_IROTH) != 0) {
+        rc = err_set(err, AUGURY_ERR_INVALID, "secret_readable_by_others",
+                     "%.200s is open to everybody; chmod o-r it first", path);
+    }
+    return rc;
+}
+
 static int
 check_trust(const struct stat *status, const char *path, enum api_read_trust trust, struct err *err)
 {
@@ -39,6 +52,7 @@ check_trust(const struct stat *status, const char *path, enum api_read_trust tru
     case API_READ_ANY: break;
     case API_READ_TRUSTED: return proc_check_trust(status, path, PROC_TRUST_FILE, err);
     case API_READ_KEY: return proc_check_trust(status, path, PROC_TRUST_KEY, err);
+    case API_READ_CONFIDENTIAL: return check_confidential(status, path, err);
     case API_READ_SECRET: return proc_check_secret(status, path, err);
     }
     return 0;

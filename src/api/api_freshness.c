@@ -143,8 +143,10 @@ put_seconds(char *at, uint64_t from_ms, uint64_t to_ms)
 
 /* One reservation and copies: this is written with every cached answer. */
 void
-api_put_freshness(struct buf *headers, const struct api_freshness *freshness, uint64_t now_wall_ms)
+api_put_freshness(const struct api_call *call, const struct api_freshness *freshness)
 {
+    struct buf *headers = call->answer->headers;
+    uint64_t now_wall_ms = call->now_wall_ms;
     const struct line *x_cache = &x_cache_lines[freshness->x_cache];
     char *start = (char *)buf_reserve(headers, LINES_MAX);
 
@@ -161,7 +163,11 @@ api_put_freshness(struct buf *headers, const struct api_freshness *freshness, ui
     if (freshness->is_not_to_store) {
         at = PUT_LITERAL(at, "Cache-Control: no-store\r\n");
     } else if (freshness->expires_wall_ms != 0) {
-        at = PUT_LITERAL(at, "Cache-Control: max-age=");
+        at = PUT_LITERAL(at, "Cache-Control: ");
+        if (call->api->is_private) {
+            at = PUT_LITERAL(at, "private, ");
+        }
+        at = PUT_LITERAL(at, "max-age=");
         at = put_seconds(at, freshness->created_wall_ms, freshness->expires_wall_ms);
         at = PUT_LITERAL(at, "\r\n");
     }
@@ -186,7 +192,8 @@ api_tag_document(struct api_call *call)
     buf_put_text(headers, "ETag: \"");
     buf_put(headers, hex, sizeof(hex));
     /* Whoever keeps it asks each time whether it is still so. */
-    buf_put_text(headers, "\"\r\nCache-Control: no-cache\r\n");
+    buf_put_text(headers, call->api->is_private ? "\"\r\nCache-Control: private, no-cache\r\n"
+                                                : "\"\r\nCache-Control: no-cache\r\n");
     if (api_tag_matches(call->request->if_none_match, tag, API_TAG_WEAK)) {
         answer->status = 304;
     }

@@ -3,7 +3,7 @@
  * api_headers.c - header fields that any answer may get, whatever its handler: the one place for
  * them. Called when the answer's status and body are final.
  */
-#include "api_call.h"
+#include "api_access.h"
 
 /* The client's own id comes back when it is a plain token; anything else is ignored. */
 static void
@@ -27,5 +27,11 @@ api_answer_headers(struct api_call *call)
     echo_request_id(call);
     if (call->timing.is_wanted) {
         api_timing_put(call);
+    }
+    if (call->take.limit != 0 || call->is_tls) {
+        api_access_put(call);
+    }
+    if (call->api->has_cors) {
+        api_cors_put(call);
     }
 }

@@ -24,14 +24,17 @@ struct api_later {
     uint64_t deadline_mono_ns;
     const struct api_route *route;
     enum api_form form;
+    const struct api_key *key;
+    struct api_take take;
+    bool is_tls;
     enum http_method method;
     enum http_flags flags;
     uint8_t minor;
     struct api_timing timing;
     bool is_borrowed; /* its memory is an arena's */
     uint32_t kept_len[KEPT];
-    uint32_t parameter_len, parameter2_len;
-    uint8_t text[]; /* the kept ones in their order, then the parameters */
+    uint32_t parameter_len, parameter2_len, origin_len;
+    uint8_t text[]; /* the kept ones in their order, then the parameters, then the origin */
 };
 
 static const struct bytes *
@@ -75,7 +78,8 @@ ticket_take(struct api_call *call)
 static size_t
 later_bytes(const struct api_call *call)
 {
-    size_t len = sizeof(struct api_later) + call->parameter.len + call->parameter2.len;
+    size_t len =
+        sizeof(struct api_later) + call->parameter.len + call->parameter2.len + call->origin.len;
 
     for (size_t i = 0; i < KEPT; i++) {
         len += kept_of(call->request, i)->len;
@@ -94,19 +98,23 @@ later_fill(struct api_later *later, const struct api_call *call, uint64_t ticket
         .deadline_mono_ns = call->deadline_mono_ns,
         .route = call->route,
         .form = call->form,
+        .key = call->key,
+        .take = call->take,
+        .is_tls = call->is_tls,
         .method = request->method,
         .flags = request->flags,
         .minor = request->minor,
         .timing = call->timing,
         .parameter_len = (uint32_t)call->parameter.len,
         .parameter2_len = (uint32_t)call->parameter2.len,
+        .origin_len = (uint32_t)call->origin.len,
     };
     uint8_t *at = later->text;
     for (size_t i = 0; i < KEPT; i++) {
         later->kept_len[i] = (uint32_t)kept_of(request, i)->len;
         at = text_put(at, *kept_of(request, i));
     }
-    text_put(text_put(at, call->parameter), call->parameter2);
+    text_put(text_put(text_put(at, call->parameter), call->parameter2), call->origin);
 }
 
 struct api_later *
@@ -163,8 +171,13 @@ api_later_begin(struct api *api, const struct api_later *later)
     api->later_call.route = later->route;
     api->later_call.deadline_mono_ns = later->deadline_mono_ns;
     api->later_call.timing = later->timing;
+    api->later_call.key = later->key;
+    api->later_call.take = later->take;
+    api->later_call.is_tls = later->is_tls;
     api->later_call.parameter = bytes_of(at, later->parameter_len);
-    api->later_call.parameter2 = bytes_of(at + later->parameter_len, later->parameter2_len);
+    at += later->parameter_len;
+    api->later_call.parameter2 = bytes_of(at, later->parameter2_len);
+    api->later_call.origin = bytes_of(at + later->parameter2_len, later->origin_len);
     api_call_form_any(&api->later_call, later->form);
     return &api->later_call;
 }

@@ -4,6 +4,7 @@
  * process's view of the cache; what changes something is an order to the keeper, and its answer
  * comes when the order is committed, so that every worker's next GET sees it.
  */
+#include "api_access.h"
 #include "api_fetch.h"
 #include "api_object.h"
 #include "api_order.h"
@@ -51,10 +52,10 @@ name_check(struct api_call *call)
 static unsigned
 write_check(struct api_call *call)
 {
-    if (!call->api->options.conf->cache.is_object_writable) {
+    if (!call->api->options.conf->cache.is_object_writable && !api_access_may_write(call)) {
         return api_refuse_at(call, 403, "not_writable", "cache.object.writable",
-                             "objects are not written over HTTP here; writable = yes in class "
-                             "\"object\" of cache allows it");
+                             "objects are not written over HTTP here without a key of scope write; "
+                             "writable = yes in class \"object\" of cache allows it to everybody");
     }
     return 0;
 }
@@ -148,7 +149,7 @@ object_answer(struct api_call *call, const struct object_found *found)
 
     clock_to_http(object->modified_wall_ms != 0 ? object->modified_wall_ms : found->created_wall_ms,
                   modified);
-    api_put_freshness(answer->headers, &freshness, call->now_wall_ms);
+    api_put_freshness(call, &freshness);
     buf_put_text(answer->headers, "Last-Modified: ");
     buf_put(answer->headers, modified, sizeof(modified));
     buf_put_text(answer->headers, "\r\nAccept-Ranges: none\r\n");
@@ -167,7 +168,7 @@ object_answer(struct api_call *call, const struct object_found *found)
 unsigned
 object_answer_missing(struct api_call *call, const struct api_freshness *freshness)
 {
-    api_put_freshness(call->answer->headers, freshness, call->now_wall_ms);
+    api_put_freshness(call, freshness);
     return api_refuse_at(call, 404, "object_not_found", "name", "there is no object \"%.*s\"",
                          (int)call->parameter.len, (const char *)call->parameter.data);
 }

@@ -332,7 +332,7 @@ finish_pieces(struct api_call *call, const struct predict_answer *answer, bool m
                                       .is_not_to_store = call->wish.is_no_store,
                                       .created_wall_ms = created_of(call, answer)};
 
-    api_put_freshness(call->answer->headers, &freshness, call->now_wall_ms);
+    api_put_freshness(call, &freshness);
     call->is_coded = true;
 }
 
@@ -368,7 +368,7 @@ finish(struct api_call *call, const struct predict_answer *answer, bool may_keep
         .created_wall_ms = created_of(call, answer),
         .expires_wall_ms = may_keep ? expires_of(call, answer) : 0,
     };
-    api_put_freshness(call->answer->headers, &freshness, call->now_wall_ms);
+    api_put_freshness(call, &freshness);
     api_put_coding(call, content.len, coding);
     call->is_coded = true;
     if (may_keep) {

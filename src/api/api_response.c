@@ -292,7 +292,7 @@ answer_from(struct api_call *call, const struct cache_hit *hit, const struct ren
                                       .expires_wall_ms = hit->expires_wall_ms};
     struct stats_slot *stats = call->api->options.slot;
 
-    api_put_freshness(call->answer->headers, &freshness, call->now_wall_ms);
+    api_put_freshness(call, &freshness);
     stats_add(stats, STATS_PREDICT_REQUESTS, 1);
     stats_add(stats, STATS_PREDICT_ROWS, rendered->row_count);
     if (hit->is_stale) {
@@ -318,7 +318,7 @@ api_response_answer(struct api_call *call, const struct api_made *made, enum api
         coding = API_IDENTITY;
         buf_put_bytes(call->answer->body, made->content);
     }
-    api_put_freshness(call->answer->headers, &freshness, call->now_wall_ms);
+    api_put_freshness(call, &freshness);
     api_put_coding(call, made->content.len, coding);
     call->is_coded = true;
     stats_add(stats, STATS_PREDICT_REQUESTS, 1);
@@ -428,7 +428,7 @@ api_response_find_stale(struct api_call *call)
                                           .expires_wall_ms = hit.expires_wall_ms};
         buf_reset(call->answer->body);
         buf_put_bytes(call->answer->body, rendered.body);
-        api_put_freshness(call->answer->headers, &freshness, call->now_wall_ms);
+        api_put_freshness(call, &freshness);
     }
     cache_snapshot_end(api->options.cache);
     return is_found;

@@ -3,6 +3,7 @@
  * api_route.c - one request: its route, the gates before its handler, its handler, what every
  * answer gets; OPTIONS, 404 and 405 where there is none.
  */
+#include "api_access.h"
 #include "api_order.h"
 #include "api_routes.h"
 
@@ -51,6 +52,7 @@ answer_without_route(struct api_call *call, unsigned methods)
     }
     put_allow(call->answer->headers, methods);
     if (request->method == HTTP_OPTIONS) {
+        api_cors_preflight(call, methods);
         return 204;
     }
     return api_refuse_as(call, 405, "method_not_allowed", "%s is not possible at \"%.*s\"",
@@ -122,7 +124,9 @@ path_gates_pass(struct api_call *call)
 static unsigned
 handler_gates_pass(struct api_call *call)
 {
-    return api_limit_enter(call);
+    unsigned status = call->api->access != NULL ? api_access_enter(call) : 0;
+
+    return status != 0 ? status : api_limit_enter(call);
 }
 
 static unsigned
@@ -186,6 +190,10 @@ api_call_init(struct api_call *call, struct api *api, const struct http_request 
     call->request = request;
     call->body = bytes_of(NULL, 0);
     call->answer = answer;
+    call->key = NULL;
+    call->take.limit = 0;
+    call->origin = bytes_of(NULL, 0);
+    call->is_tls = false;
     call->route = NULL;
     call->peer = NULL;
     call->parameter = call->parameter2 = bytes_of(NULL, 0);
@@ -239,6 +247,10 @@ api_handle(void *arg, const struct http_request *request, struct bytes body,
     call.peer = peer;
     if (api->timing_when != API_TIMING_NEVER) {
         api_timing_begin(&call);
+    }
+    call.is_tls = peer->is_tls;
+    if (api->has_cors) {
+        api_cors_enter(&call);
     }
     api->is_handling = true;
     api_route_find(request->method, request->path, &match);
@@ -313,6 +325,12 @@ api_new(const struct api_options *options, struct api **out_api, struct err *err
         api_free(&api);
         return err_set(err, AUGURY_ERR_NOMEM, "no_memory", "no memory to compress with");
     }
+    api->has_cors = options->conf->cors.origins[0] != '\0';
+    api->is_private = options->conf->access.is_required;
+    if (api_access_setup(api) != 0) {
+        api_free(&api);
+        return err_set(err, AUGURY_ERR_NOMEM, "no_memory", "no memory for keys");
+    }
     api->random = (clock_mono_ns() << 1) | 1;
     api->timing_when = api_timing_when(options->conf->http.server_timing);
     api->response_admission = cache_admission_of(options->conf->cache.response_admission);
@@ -345,6 +363,7 @@ api_free(struct api **api)
         arena_fini(&(*api)->arena);
         api_coding_teardown(*api);
         api_body_teardown(*api);
+        api_access_teardown(*api);
         free(*api);
         *api = NULL;
     }

@@ -214,6 +214,25 @@ check_keys(const struct conf *conf, struct conf_errors *errors)
     }
 }
 
+static void
+check_clients(const struct conf *conf, struct conf_errors *errors)
+{
+    struct conf_errors found;
+    struct api_keys *keys = NULL;
+
+    (void)!api_keys_read(conf->access.keys, &keys, &found);
+    for (size_t i = 0; i < found.count; i++) {
+        struct err *err = next(errors);
+        if (err != NULL && i < AUGURY_COUNT(found.list)) {
+            *err = found.list[i];
+            if (err->at[0] == '\0') {
+                (void)err_at(err, "access.keys");
+            }
+        }
+    }
+    api_keys_free(&keys);
+}
+
 void
 check_machine(const struct conf *conf, struct conf_errors *out_errors)
 {
@@ -238,6 +257,7 @@ check_machine(const struct conf *conf, struct conf_errors *out_errors)
     }
     check_child_dir("cache.dir", conf->cache.dir, conf, out_errors);
     check_keys(conf, out_errors);
+    check_clients(conf, out_errors);
     for (uint32_t i = 0; i < conf->listen_count; i++) {
         check_listener(&conf->listen[i], out_errors);
     }

@@ -58,16 +58,18 @@ heritage_setup(struct heritage *heritage, const struct conf *conf, struct err *e
                                         .wake_fds = heritage->worker_wake_fds};
     void *memory = shm_map(cache_board_bytes(&board));
     void *tickets = shm_map(net_tickets_bytes());
+    void *buckets = shm_map(api_buckets_bytes());
     heritage->habits = shm_map(predict_habits_bytes());
     if (heritage->shared == NULL || stats == NULL || memory == NULL || tickets == NULL ||
-        heritage->habits == NULL) {
+        buckets == NULL || heritage->habits == NULL) {
         return err_set(err, AUGURY_ERR_NOMEM, "heritage", "shared memory was refused");
     }
     heritage->stats = stats_attach(stats);
     heritage->cache_board = cache_board_attach(memory, &board);
     heritage->tickets = net_tickets_attach(tickets);
-    if (net_tickets_rotate(heritage->tickets, clock_wall_ms()) != 0) {
-        return err_set(err, AUGURY_ERR_IO, "heritage", "no random bytes for TLS tickets");
+    if (net_tickets_rotate(heritage->tickets, clock_wall_ms()) != 0 ||
+        api_buckets_attach(buckets, &heritage->buckets) != 0) {
+        return err_set(err, AUGURY_ERR_IO, "heritage", "no random bytes");
     }
     return 0;
 }
@@ -103,6 +105,7 @@ heritage_teardown(struct heritage *heritage)
     void *stats = heritage->stats;
     void *tickets = heritage->tickets;
     void *habits = heritage->habits;
+    void *buckets = heritage->buckets;
 
     /* The board's map ends with the process: only cache knows where it begins. */
     close_fd(&heritage->wake_fd);
@@ -116,11 +119,13 @@ heritage_teardown(struct heritage *heritage)
     shm_unmap(&stats, stats_bytes());
     shm_unmap(&tickets, net_tickets_bytes());
     shm_unmap(&habits, predict_habits_bytes());
+    shm_unmap(&buckets, api_buckets_bytes());
     heritage->shared = NULL;
     heritage->stats = NULL;
     heritage->cache_board = NULL;
     heritage->tickets = NULL;
     heritage->habits = NULL;
+    heritage->buckets = NULL;
 }
 
 void

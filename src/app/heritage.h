@@ -9,6 +9,7 @@
 
 #include <sys/types.h>
 
+#include "augury/api_keys.h"
 #include "augury/cache.h"
 #include "augury/conf.h"
 #include "augury/net.h"
@@ -69,6 +70,8 @@ struct heritage {
     struct predict_habits *habits; /* when predictions come back: the supervisor's */
     size_t cache_map_bytes;        /* fixed for the life of the daemon, as is the environment */
     int wake_fd;                   /* eventfd: the cache's rings → supervisor */
+    struct api_buckets *buckets;   /* of clients and their keys */
+    const struct api_keys *keys;   /* of this child's generation; or NULL */
     int worker_wake_fds
         [PROC_SLOTS]; /* eventfd of each slot: another process has something for it */
     int admin_fd;     /* listening UNIX socket */

@@ -7,25 +7,10 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "augury/api.h"
 
 enum { PEM_BYTES_MAX = 1 << 20 };
-
-static int
-read_pem(const char *path, enum api_read_trust trust, struct buf *out_pem, struct err *err)
-{
-    struct stat status;
-
-    int rc = api_read_checked(path, PEM_BYTES_MAX, trust, out_pem, err);
-    if (rc == 0 && trust == API_READ_KEY && stat(path, &status) == 0 &&
-        (status.st_mode & S_IROTH) != 0) {
-        return err_set(err, AUGURY_ERR_INVALID, "secret_readable_by_others",
-                       "%.200s is a private key and open to everybody; chmod o-r it first", path);
-    }
-    return rc;
-}
 
 int
 listener_tls_read(const struct conf_listen *listen, struct listener_tls **out_tls, struct err *err)
@@ -49,12 +34,15 @@ listener_tls_read(const struct conf_listen *listen, struct listener_tls **out_tl
     buf_init(&tls->key, PEM_BYTES_MAX);
     buf_init(&tls->client_ca, PEM_BYTES_MAX);
     tls->is_12_allowed = strcmp(listen->tls_min, "1.2") == 0;
-    int rc = read_pem(listen->tls_certificate, API_READ_TRUSTED, &tls->certificate, err);
+    int rc = api_read_checked(listen->tls_certificate, PEM_BYTES_MAX, API_READ_TRUSTED,
+                              &tls->certificate, err);
     if (rc == 0) {
-        rc = read_pem(listen->tls_key, API_READ_KEY, &tls->key, err);
+        rc =
+            api_read_checked(listen->tls_key, PEM_BYTES_MAX, API_READ_CONFIDENTIAL, &tls->key, err);
     }
     if (rc == 0 && listen->tls_client_ca[0] != '\0') {
-        rc = read_pem(listen->tls_client_ca, API_READ_TRUSTED, &tls->client_ca, err);
+        rc = api_read_checked(listen->tls_client_ca, PEM_BYTES_MAX, API_READ_TRUSTED,
+                              &tls->client_ca, err);
     }
     if (rc == 0) {
         struct net_tls *trial = NULL;

@@ -35,6 +35,7 @@ struct generation {
     uint32_t number;
     unsigned workers;
     struct conf *conf;
+    struct api_keys *keys; /* or NULL */
     struct heritage_listener listeners[CONF_LISTEN_MAX];
     uint32_t listener_count;
     uint64_t deadline_mono_ms; /* while starting */

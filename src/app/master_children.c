@@ -122,12 +122,14 @@ prepare_heritage(struct master *master, const struct child *child)
         heritage->generation = atomic_load(&heritage->shared->board.generation);
         heritage->conf = &heritage->shared->conf;
         heritage->listener_count = 0;
+        heritage->keys = NULL;
         return;
     }
     heritage->generation = generation->number;
     heritage->conf = generation->conf;
     heritage->listener_count = generation->listener_count;
     memcpy(heritage->listeners, generation->listeners, sizeof(heritage->listeners));
+    heritage->keys = generation->keys;
 }
 
 static void

@@ -30,8 +30,36 @@ static void
 generation_forget(struct master *master, struct generation *generation)
 {
     listeners_close(master, generation);
+    api_keys_free(&generation->keys);
     conf_free(&generation->conf);
     *generation = (struct generation){.state = GENERATION_NONE};
+}
+
+/* ---- keys ------------------------------------------------------------------------------------ */
+
+/* Read anew for each generation, as certificates are: workers may not read the file. The first of
+ * its errors is told; `auguryd -t` tells all. */
+static int
+read_keys(struct master *master, struct generation *generation, struct err *err)
+{
+    const struct conf *conf = generation->conf;
+    struct api_buckets *buckets = master->heritage.buckets;
+    struct conf_errors errors;
+    uint64_t now_mono_ns = clock_mono_ns();
+
+    int rc = api_keys_read(conf->access.keys, &generation->keys, &errors);
+    if (rc != 0) {
+        const struct err *first = &errors.list[0];
+        return err_set(err, rc, first->code, "access.keys: %s%s%s", first->at,
+                       first->at[0] != '\0' ? ": " : "", first->reason);
+    }
+    api_keys_fit(generation->keys, buckets, now_mono_ns);
+    api_clients_fit(buckets, api_client_rate(conf), now_mono_ns);
+    if (generation->keys != NULL) {
+        log_event(&master->heritage.log, LOG_LEVEL_INFO, "keys", "count=%zu",
+                  api_keys_count(generation->keys));
+    }
+    return 0;
 }
 
 /* ---- starting -------------------------------------------------------------------------------- */
@@ -61,7 +89,10 @@ generation_make(struct master *master, struct conf *conf, struct generation **ou
         .deadline_mono_ms = clock_mono_ms() + MASTER_START_MAX_MS / 2,
     };
     generation->workers = generation->workers > 64 ? 64 : generation->workers;
-    int rc = listeners_open(master, generation, err);
+    int rc = read_keys(master, generation, err);
+    if (rc == 0) {
+        rc = listeners_open(master, generation, err);
+    }
     if (rc != 0) {
         generation_forget(master, generation);
         return rc;

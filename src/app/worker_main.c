@@ -231,6 +231,8 @@ make_api(struct worker *worker, struct err *err)
         .cache_board = worker->heritage->cache_board,
         .server = &worker->server,
         .loop = worker->loop,
+        .keys = worker->heritage->keys,
+        .buckets = worker->heritage->buckets,
         .wake_fd = worker->heritage->worker_wake_fds[worker->heritage->slot],
     };
     return api_new(&options, &worker->api, err);
@@ -298,6 +300,7 @@ make_server(struct worker *worker, struct err *err)
         .gives_ids = strcmp(worker->heritage->conf->http.request_id, "make") == 0,
         .slow_us = worker->heritage->conf->http.slow_us,
         .share = &worker->heritage->shared->share,
+        .has_nosniff = worker->heritage->conf->access.has_headers,
         .share_slot = worker->heritage->slot,
     };
 

@@ -53,6 +53,8 @@ int cli_admin(const struct cli *cli, const struct cli_command *command, int argc
 /* `cache VERB …`, or one of its verbs alone. */
 int cli_cache(const struct cli *cli, const struct cli_command *command, int argc,
               const char *const *argv);
+int cli_key(const struct cli *cli, const struct cli_command *command, int argc,
+            const char *const *argv);
 int cli_warm(const struct cli *cli, const struct cli_command *command, int argc,
              const char *const *argv);
 /* Whether a daemon listens that this user may ask. Says nothing. */

@@ -78,6 +78,17 @@ static const struct cli_command commands[] = {
      "  --address A        HOST:PORT instead of the first listener without TLS that is "
      "configured\n"
      "  --progress         answers and answers a second on standard error\n"},
+    {"key", cli_key,
+     "key new NAME --scopes LIST [--rate R] [--burst N] [--expires TIME] | key list",
+     "makes keys for clients, and lists those of the file access.keys",
+     "  new prints the key, which is kept nowhere, and its line for the file access.keys.\n"
+     "\n"
+     "  --scopes LIST      what it may do: predict, read and write, with commas between\n"
+     "  --rate R           requests that it may make: 100/s, 600/min, 1000/h or 1000/d\n"
+     "  --burst N          how many of them at once; as many as in a second\n"
+     "  --expires TIME     2027-01-31 or 2027-01-31T12:00:00Z; never\n"
+     "\n"
+     "  list shows names, scopes and rates, no digests.\n"},
     {"reload", cli_admin, "reload",
      "starts new workers with a new configuration and lets the old ones finish", NULL},
     {"stop", cli_admin, "stop [fast]", "ends the daemon, after the requests in flight unless fast",

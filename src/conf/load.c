@@ -424,6 +424,7 @@ check_together(struct load *load)
     const struct conf *conf = &load->loaded->conf;
     const char *at = load->path == NULL ? "configuration" : load->path;
     struct err why;
+    int rc;
 
     if (conf->cache.map_bytes != 0 && conf->cache.map_bytes / 2 < conf->cache.size_bytes) {
         err_set(&why, AUGURY_ERR_INVALID, "map_too_small",
@@ -455,6 +456,11 @@ check_together(struct load *load)
     if (strcmp(conf->cache.dir, conf->models.dir) == 0) {
         err_set(&why, AUGURY_ERR_INVALID, "same_dir", "cache.dir and models.dir must differ");
         fail(load, at, 0, &why);
+    }
+    for (size_t rule = 0; (rc = access_check(conf, rule, &why)) != AUGURY_END; rule++) {
+        if (rc != 0) {
+            fail(load, at, 0, &why);
+        }
     }
     for (uint32_t i = 0; i < conf->listen_count; i++) {
         check_listener(load, i, at);

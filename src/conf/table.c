@@ -272,6 +272,37 @@ const struct conf_option conf_options[] = {
      "Group whose members may flush, purge and reload; empty: nobody beyond root and the daemon's "
      "user."},
 
+    {"access", "keys", CONF_PATH, PLACE(access.keys), "none", 1, 0, "none", NULL,
+     "File of the keys that clients may have, a line each as `augury key new` writes them, read "
+     "anew by a reload; or none."},
+    {"access", "required", CONF_BOOL, PLACE(access.is_required), "no", 0, 1, NULL, NULL,
+     "Whether a request needs a key; health and the list at /api/v1 never do."},
+    {"access", "open", CONF_TEXT, PLACE(access.open), "", 0, 63, NULL, NULL,
+     "Areas that need none either, of predict, objects, models, status, metrics, health, dialects "
+     "and docs."},
+    {"access", "client_rate", CONF_TEXT, PLACE(access.client_rate), "", 0, 23, NULL, NULL,
+     "Requests without a key that one address may make, such as 100/s or 600/min; empty: any."},
+    {"access", "client_burst", CONF_NUMBER, PLACE(access.client_burst), "0", 0, 1000000, NULL, NULL,
+     "How many of them may come at once; 0: as many as in a second of client_rate."},
+    {"access", "headers", CONF_BOOL, PLACE(access.has_headers), "yes", 0, 1, NULL, NULL,
+     "Whether answers say X-Content-Type-Options: nosniff."},
+    {"access", "hsts", CONF_SECONDS, PLACE(access.hsts_s), "0s", 0, 2 * YEAR_S, NULL, NULL,
+     "Time for which browsers are told to come by TLS alone (Strict-Transport-Security), on "
+     "listeners with TLS; 0: they are not told."},
+
+    {"cors", "origins", CONF_TEXT, PLACE(cors.origins), "", 0, 1023, NULL, NULL,
+     "Origins whose pages may read answers, such as \"https://app.example, https://*.example\", or "
+     "*; empty: none."},
+    {"cors", "methods", CONF_TEXT, PLACE(cors.methods), "GET, HEAD, POST, PUT, DELETE", 0, 63, NULL,
+     NULL, "Methods that they may use, as far as a path has them."},
+    {"cors", "headers", CONF_TEXT, PLACE(cors.headers),
+     "Authorization, Content-Type, X-API-Key, X-Request-Id, Cache-Control, If-Match, If-None-Match",
+     0, 511, NULL, NULL, "Header fields that they may send beside those that need no leave."},
+    {"cors", "max_age", CONF_SECONDS, PLACE(cors.max_age_s), "10min", 0, 86400, NULL, NULL,
+     "Time for which a browser need not ask again."},
+    {"cors", "credentials", CONF_BOOL, PLACE(cors.has_credentials), "no", 0, 1, NULL, NULL,
+     "Whether browsers may send cookies and certificates along; not where origins is a star."},
+
     {"log", "file", CONF_PATH, PLACE(log.file), "/var/log/augury/augury.log", 1, 0, "stderr", NULL,
      "Log file, reopened on USR1; or stderr."},
     {"log", "level", CONF_TEXT, PLACE(log.level), "info", 1, 15, "error, warn, info, debug", NULL,

@@ -8,7 +8,7 @@
 #include <string.h>
 
 enum {
-    HEAD_BYTES_MAX = 256
+    HEAD_BYTES_MAX = 320
 }; /* all that is written beside content type, handler's headers and body */
 
 static uint8_t *

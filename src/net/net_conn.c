@@ -121,8 +121,8 @@ conn_answer(struct conn *conn, struct bytes body)
     struct net_peer peer = {.listener = conn->listener->name,
                             .listener_index = conn->listener->index,
                             .client_port = conn->client_port,
-                            .client =
-                                conn->names_clients ? conn_client_behind(conn) : conn->client};
+                            .client = conn->names_clients ? conn_client_behind(conn) : conn->client,
+                            .is_tls = conn->tls != NULL};
     struct net_answer answer = {
         .status = 200,
         .content_type = "application/json",

@@ -34,8 +34,9 @@ write_date(struct net_server *server, uint64_t now_ms)
     char date[CLOCK_HTTP_BYTES];
 
     clock_to_http(wall_ms, date);
-    int len = snprintf(server->lines, sizeof(server->lines), "Date: %.*s\r\nServer: augury\r\n",
-                       CLOCK_HTTP_BYTES, date);
+    int len = snprintf(server->lines, sizeof(server->lines), "Date: %.*s\r\nServer: augury\r\n%s",
+                       CLOCK_HTTP_BYTES, date,
+                       server->has_nosniff ? "X-Content-Type-Options: nosniff\r\n" : "");
     server->lines_len = (uint8_t)len;
     server->wall_offset_ms = wall_ms - now_ms;
     server->date_until_ms = now_ms + 1000 - wall_ms % 1000;
@@ -385,6 +386,7 @@ net_server_new(const struct net_server_options *options, struct net_server **out
     note_init(server);
     server->share = options->share;
     server->share_slot = options->share_slot;
+    server->has_nosniff = options->has_nosniff;
     server->scratch = scratch;
     server->reserve_fd = open_reserve();
     net_list_init(&server->listeners);

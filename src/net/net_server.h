@@ -24,7 +24,7 @@ enum {
     LINGER_BYTES = 64 * 1024 * 1024, /* and what it may still send meanwhile */
     REFUSED_MAX = 64,                /* connections over the limit that may linger at a time */
     DRAIN_IDLE_MS = 1000,
-    SERVER_LINES_MAX = 64,
+    SERVER_LINES_MAX = 128,
     ID_PREFIX_BYTES = 13,
     SOON_HEAD_BYTES = 128, /* of a pipelined request, as a guess */
 };
@@ -129,8 +129,9 @@ struct net_server {
     unsigned turn_count;     /* one in TURN_TIMED_ONE_IN is timed */
     uint64_t wall_offset_ms; /* wall clock less monotonic clock, of this second */
     uint64_t date_until_ms;  /* monotonic: when lines are due again */
+    bool has_nosniff;
     uint8_t lines_len;
-    char lines[SERVER_LINES_MAX + 1]; /* "Date: …\r\nServer: augury\r\n" */
+    char lines[SERVER_LINES_MAX + 1]; /* "Date: …\r\nServer: augury\r\n", and what else all say */
 };
 
 /* First thing of every callback: takes the time and, once a second, writes the date. */

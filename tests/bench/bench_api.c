@@ -17,6 +17,8 @@ enum { ROUND_REQUESTS = 30000, ROUNDS = 7 };
     "\"down\":3,\"ydstogo\":7,\"yardline_100\":45,\"posteam_timeouts_remaining\":3,"               \
     "\"defteam_timeouts_remaining\":2}"
 
+static const char bench_key[] = "aug_HDc2wi6Gnvr2T8Y2TZ6R7ZO8GLl_Fv0Go14AjsmrjnI";
+
 struct bench {
     struct world world;
     struct api *api;
@@ -84,6 +86,40 @@ row_ns(struct bench *bench)
     return best;
 }
 
+/* The interface anew, with keys (NULL: without), and a request as clients send it, with one. */
+static void
+use_keys(struct bench *bench, struct api_options *options, const char *line_end)
+{
+    static const char *const fields[][2] = {
+        {"Host", "127.0.0.1:8080"}, {"User-Agent", "bench/1.0"},
+        {"Accept", "*/*"},          {"Content-Type", "application/json"},
+        {"Content-Length", "250"},  {"X-API-Key", bench_key}};
+    static struct conf_errors errors;
+    static struct api_keys *keys;
+    struct http_request *request = &bench->request;
+    uint8_t sha256[SEAL_SHA256_BYTES];
+    char hex[SEAL_SHA256_HEX_BYTES];
+    char line[256];
+    struct err err = {0};
+
+    WORLD_MUST(seal_sha256(bytes_of_text(bench_key), sha256));
+    hex_encode(bytes_of(sha256, sizeof(sha256)), hex);
+    snprintf(line, sizeof(line), "app %.*s scopes=predict %s\n", (int)sizeof(hex), hex,
+             line_end != NULL ? line_end : "");
+    api_free(&bench->api);
+    api_keys_free(&keys);
+    if (line_end != NULL) {
+        WORLD_MUST(api_keys_parse("bench", bytes_of_text(line), &keys, &errors));
+    }
+    options->keys = keys;
+    WORLD_MUST(api_new(options, &bench->api, &err));
+    request->header_count = AUGURY_COUNT(fields);
+    for (size_t i = 0; i < AUGURY_COUNT(fields); i++) {
+        request->headers[i] =
+            (struct http_header){bytes_of_text(fields[i][0]), bytes_of_text(fields[i][1])};
+    }
+}
+
 int
 main(void)
 {
@@ -118,6 +154,17 @@ main(void)
     double bypass = request_ns(bench, BENCH_ROW ",\"use_cache\":false}");
     printf("api.post_hit\t%.0f\tns\trow_evaluation\t%.0f\t%.2f\n", hit, row, hit / row);
     printf("api.post_bypass\t%.0f\tns\trow_evaluation\t%.0f\t%.2f\n", bypass, row, bypass / row);
+    void *buckets = shm_map(api_buckets_bytes());
+    WORLD_MUST(buckets == NULL ? AUGURY_ERR_NOMEM : api_buckets_attach(buckets, &options.buckets));
+    use_keys(bench, &options, "");
+    double keyed = request_ns(bench, BENCH_ROW "}");
+    use_keys(bench, &options, "rate=1000000/s burst=1000000");
+    double rated = request_ns(bench, BENCH_ROW "}");
+    use_keys(bench, &options, NULL);
+    double again = request_ns(bench, BENCH_ROW "}");
+    hit = again < hit ? again : hit;
+    printf("api.post_hit_key\t%.0f\tns\tapi.post_hit\t%.0f\t%.2f\n", keyed, hit, keyed / hit);
+    printf("api.post_hit_key_rate\t%.0f\tns\tapi.post_hit\t%.0f\t%.2f\n", rated, hit, rated / hit);
     AUGURY_ASSERT(world_count(&bench->world, STATS_CACHE_HITS_PREDICTION) >=
                   ROUND_REQUESTS * ROUNDS);
 

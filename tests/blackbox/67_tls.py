@@ -238,7 +238,7 @@ def test_the_check_names_what_is_wrong(daemon):
             (f'tls_certificate = "{daemon.dir}/server.pem"\n tls_key = "{daemon.dir}/other.key"',
              "mismatch"),
             (f'tls_certificate = "{daemon.dir}/server.key"\n tls_key = "{daemon.dir}/server.key"', "the certificate"),
-            (f'tls_certificate = "{daemon.dir}/server.pem"\n tls_key = "{daemon.dir}/server.pem"', "private key"),
+            (f'tls_certificate = "{daemon.dir}/server.pem"\n tls_key = "{daemon.dir}/server.pem"', "chmod o-r"),
             (f'tls_certificate = "{daemon.dir}/nothing.pem"\n tls_key = "{daemon.dir}/server.key"', "nothing.pem"),
             (f'tls_certificate = "{daemon.dir}/server.pem"\n tls_key = "{daemon.dir}/server.key"\n tls_min = "1.1"',
              "1.2, 1.3")):

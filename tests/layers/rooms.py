@@ -18,7 +18,7 @@ ROOMS = {
     "net": (2, ["net.h", "http.h"], ["event2/", "event.h", "openssl/core_names.h", "openssl/err.h", "openssl/rand.h", "openssl/ssl.h"]),
     "client": (3, ["client.h"], []),
     "predict": (3, ["predict.h"], []),
-    "api": (4, ["api.h"], []),
+    "api": (4, ["api.h", "api_keys.h"], []),
     "app": (5, [], []),
     "cli": (5, [], []),
 }

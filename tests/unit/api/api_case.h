@@ -22,6 +22,10 @@ struct fake {
     enum http_method method;
     const char *path, *query, *type, *accept, *cache_control, *id, *encoding;
     const char *accept_encoding, *none_match;
+    const struct http_header *fields; /* those that have no member of their own */
+    size_t field_count;
+    struct ip_address client;
+    bool is_tls;
     struct bytes body;
     bool has_next; /* the turn goes on with another request */
 };
@@ -45,7 +49,7 @@ static struct reply
 send_request(struct fake fake)
 {
     static struct http_request request;
-    struct net_peer peer = {.listener = "test"};
+    struct net_peer peer = {.listener = "test", .client = fake.client, .is_tls = fake.is_tls};
     struct net_answer answer = {.status = 200, .headers = &headers, .body = &body};
 
     request.method = fake.method;
@@ -59,6 +63,10 @@ send_request(struct fake fake)
     request.cache_control = text_or_none(fake.cache_control);
     request.request_id = text_or_none(fake.id);
     request.content_encoding = text_or_none(fake.encoding);
+    request.header_count = fake.field_count;
+    for (size_t i = 0; i < fake.field_count; i++) {
+        request.headers[i] = fake.fields[i];
+    }
     buf_reset(&headers);
     buf_reset(&body);
     api_handle(api, &request, fake.body, &peer, &answer);

@@ -522,9 +522,96 @@ steps_are_read_checked_and_written_back(void)
     }
 }
 
+static void
+rates_are_times_between_requests(void)
+{
+    static const struct {
+        const char *text;
+        uint64_t interval_ns;
+        uint32_t burst;
+    } good[] = {{"1/s", 1000000000, 1},       {"3/s", 333333334, 2},      {"100/s", 10000000, 100},
+                {"1000000/s", 1000, 1000000}, {"600/min", 100000000, 10}, {"7/min", 8571428572, 1},
+                {"1000/h", 3600000000, 1},    {"1/d", 86400000000000, 1}};
+    static const char *const bad[] = {"",    "5",    "/s",   "0/s",     "1000001/s", "5/S",
+                                      "5/w", "-5/s", "5 /s", "5/s now", "0x5/s",     "5.5/s"};
+    struct err err;
+    uint64_t interval_ns = 0;
+
+    for (size_t i = 0; i < AUGURY_COUNT(good); i++) {
+        uint32_t burst = 0;
+        CHECK_INT(conf_read_rate("rate", good[i].text, &interval_ns, &err), 0);
+        CHECK_INT(interval_ns, good[i].interval_ns);
+        CHECK_INT(conf_read_burst("burst", interval_ns, &burst, &err), 0);
+        CHECK_INT(burst, good[i].burst);
+    }
+    for (size_t i = 0; i < AUGURY_COUNT(bad); i++) {
+        CHECK_INT(conf_read_rate("rate", bad[i], &interval_ns, &err), AUGURY_ERR_INVALID);
+        CHECK_CONTAINS(err.reason, "rate: expected a rate");
+    }
+    uint32_t burst = 366;
+    CHECK_INT(conf_read_burst("burst", 86400 * UINT64_C(1000000000), &burst, &err),
+              AUGURY_ERR_INVALID);
+    CHECK_CONTAINS(err.reason, "longer than a year");
+}
+
+/* NULL: it is right. */
+static void
+what_access_and_cors_say_is_checked(void)
+{
+    static const struct {
+        const char *text, *words;
+    } cases[] = {
+        {"access { required = yes }", "needs a file of keys"},
+        {"access { required = yes keys = /k }", NULL},
+        {"access { open = \"metrics, models\" }", NULL},
+        {"access { open = \"metrics, admin\" }", "got \"admin\""},
+        {"access { client_rate = 5 }", "client_rate: expected a rate"},
+        {"access { client_rate = \"5/d\" client_burst = 1000000 }", "longer than a year"},
+        {"access { client_rate = \"5/min\" }", NULL},
+        {"cors { origins = \"*\" }", NULL},
+        {"cors { origins = \"*\" credentials = yes }", "needs origins by name"},
+        {"cors { origins = \"https://a.example\" credentials = yes }", NULL},
+        {"cors { origins = \"*, https://a.example\" }", "stands alone"},
+        {"cors { origins = \"https://a.example https://*.b.example:8443,http://[::1]:80801\" }",
+         "got \"http://[::1]:80801\""},
+        {"cors { origins = \"http://localhost:3000, http://[::1]:3000, app://x, null\" }", NULL},
+        {"cors { origins = \"https://a.example/\" }", "no path"},
+        {"cors { origins = \"https://A.example\" }", "lower case"},
+        {"cors { origins = \"https://a.example:443\" }", "scheme's own"},
+        {"cors { origins = \"http://a.example:80\" }", "scheme's own"},
+        {"cors { origins = \"http://a.example:443\" }", NULL},
+        {"cors { origins = \"a.example\" }", "such as https://app.example"},
+        {"cors { origins = \"https://\" }", "such as https://app.example"},
+        {"cors { origins = \"://a\" }", "such as https://app.example"},
+        {"cors { origins = \"https://*\" }", "such as https://app.example"},
+        {"cors { origins = \"https://a.*.example\" }", "such as https://app.example"},
+        {"cors { origins = \"https://*.*.example\" }", "such as https://app.example"},
+        {"cors { origins = \"https://*.\" }", "such as https://app.example"},
+        {"cors { methods = \"GET, PATCH\" }", "got \"PATCH\""},
+        {"cors { methods = \"get\" }", "got \"get\""},
+        {"cors { headers = \"Content-Type, X:Y\" }", "got \"X:Y\""},
+        {"cors { headers = \"*\" }", "names of header fields"},
+    };
+    struct fixture f;
+
+    for (size_t i = 0; i < AUGURY_COUNT(cases); i++) {
+        CHECK(load(&f, cases[i].text));
+        if (cases[i].words == NULL) {
+            CHECK_INT(f.rc, 0);
+            conf_free(&f.conf);
+            continue;
+        }
+        CHECK_INT(f.rc, AUGURY_ERR_INVALID);
+        CHECK_INT(f.errors.count, 1);
+        CHECK_CONTAINS(f.errors.list[0].reason, cases[i].words);
+    }
+}
+
 int
 main(void)
 {
+    TAP_RUN(rates_are_times_between_requests);
+    TAP_RUN(what_access_and_cors_say_is_checked);
     TAP_RUN(steps_are_read_checked_and_written_back);
     TAP_RUN(without_a_file_the_defaults_are_in_force);
     TAP_RUN(a_file_sets_every_kind_of_value);
