@@ -84,6 +84,31 @@ def test_frames_and_arrays_are_rows(daemon):
     daemon.stop()
 
 
+def test_arrays_come_as_arrays(daemon):
+    try:
+        import numpy
+    except ImportError as missing:
+        raise Skip(f"{missing.name} is not installed") from missing
+    address = serving(daemon)
+    rows, want = table()
+    array = numpy.array(rows, dtype=numpy.float64)
+    with augury.Client(address) as client:
+        got = client.predict_array("nfl-wp", array)
+        equal((str(got.dtype), got.shape), ("float32", (len(rows),)))
+        near(list(got), want, "an array")
+        near(list(client.predict_array("nfl-wp", array[0])), want[:1], "one row")
+        got = client.predict_array("nfl-wp@1", numpy.asfortranarray(array), outputs=["probabilities", "margin"],
+                                   use_cache=False)
+        near(list(got[:, 2]), want, "columns")
+        try:
+            client.predict_array("nfl-wp", array[:, :3])
+            check(False, "three columns were taken")
+        except augury.Refused as error:
+            equal(error.code, "invalid_rows")
+            contains(str(error), "3 columns, expected 11")
+    daemon.stop()
+
+
 def refused(client, *args, **options):
     try:
         client.predict(*args, **options)

@@ -142,6 +142,37 @@ def test_tables_give_the_published_predictions_in_every_form(daemon):
     daemon.stop()
 
 
+HOSTILE = [("text/csv", body) for body in (
+    b"," * 1000000, b"down," * 150000, b"x" * 1000000, b"\n" * 1000000, b'"' * 999999, b'"down"' + b'""' * 400000,
+    b"down\n" + b'"\n' * 300000, b"\0", b"down\n\0\n", b"\xef\xbb\xbf", b"down\r" * 1000, b"down\n" + b"3," * 400000,
+    b"down\n" + b"1\n" * 400000)] + [("application/x-npy", body) for body in (
+        b"\x93NUMPY", b"\x93NUMPY\x02\x00\xff\xff\xff\xff" + b" " * 1000,
+        b"\x93NUMPY\x01\x00\xff\xff" + b"(" * 65535, b"\x93NUMPY\x01\x00\x10\x00" + b"{" * 1000000)] + [
+            ("application/x-ndjson", body) for body in (
+                b"[" * 1000000, b"\n" * 1000000, b"{}\n" * 100000, b"7\n" * 500000, b'{"down":' * 100000, b"\xff\n\xfe\n",
+                b"{}\n[]\n" * 100000, b"[1,2,3,4,5,6,7,8,9,10,11]\n" * 30000 + b"[")]
+
+
+def test_hostile_tables_are_answered_soon_and_forgotten(daemon):
+    daemon.options["workers"] = "1"
+    serving(daemon)
+    send(daemon, b"down\n3\n", Content_Type="text/csv")
+    for kind, body in HOSTILE:
+        for query in ("", "?ignore_unknown=true") if kind == "text/csv" else ("",):
+            status, told, content = send(daemon, body, PREDICT + query, Content_Type=kind)
+            check(status in (200, 400, 413), f"{status} for {body[:40]}")
+            if status != 200:
+                answer = json.loads(content)
+                equal(told["Content-Type"], "application/json")
+                check(answer["code"] and len(answer["error"]) < 400, content[:300])
+    equal(send(daemon, b'{"features":{}}')[0], 200)
+    with open(f"/proc/{list(daemon.children('worker').values())[0]}/status", encoding="ascii") as file:
+        peak = int(next(line for line in file if line.startswith("VmHWM")).split()[1])
+    check(peak < 300000, f"{peak} kB")
+    print(f"# peak {peak} kB")
+    daemon.stop()
+
+
 def test_outputs_are_columns(daemon):
     serving(daemon)
     rows, want = table()
