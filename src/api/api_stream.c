@@ -157,7 +157,8 @@ is_all_in_arena(const struct arena *arena, const struct predict_answer *answer)
 }
 
 /* Whether the rest is worth a stream: what is small, what the cache may keep and what is compressed
- * has to be whole; reasons are views of a model that the next piece may find somewhere else. */
+ * has to be whole, as do answers outside of handlers, between which the registry's snapshot stays
+ * open; reasons are views of a model that the next piece may find somewhere else. */
 static bool
 is_for_stream(const struct api_call *call, const struct predict_answer *answer, size_t next)
 {
@@ -165,8 +166,8 @@ is_for_stream(const struct api_call *call, const struct predict_answer *answer, 
     size_t bytes = call->answer->body->len / (next > 0 ? next : 1) * answer->row_count;
     bool may_be_kept = call->response.has_key && bytes <= CACHE_VALUE_MAX;
 
-    return !may_be_kept && answer->reasons == NULL && is_all_in_arena(&api->arena, answer) &&
-           api_coding_for(call, bytes) == API_IDENTITY &&
+    return api->is_handling && !may_be_kept && answer->reasons == NULL &&
+           is_all_in_arena(&api->arena, answer) && api_coding_for(call, bytes) == API_IDENTITY &&
            api->streamed_bytes + api->arena.used <= API_STREAMED_MAX;
 }
 
