@@ -212,7 +212,7 @@ unsigned api_post_invocations(struct api_call *call);
 unsigned api_get_version(struct api_call *call);
 
 /* The interface as an OpenAPI 3.1 document: api_openapi.c. */
-void api_put_openapi(struct buf *buf);
+void api_put_openapi(struct buf *buf, uint32_t areas);
 
 /* ---- questions of every dialect: api_predict.c ----------------------------------------------- */
 

@@ -242,17 +242,19 @@ is_first_of_pattern(size_t i)
 }
 
 static void
-put_paths(struct buf *buf)
+put_paths(struct buf *buf, uint32_t areas)
 {
     const struct api_route *route;
     const struct api_route *other;
+    const char *separator = "\"";
 
     buf_put_text(buf, "\"paths\":{");
     for (size_t i = 0; (route = api_route_at(i)) != NULL; i++) {
-        if (!is_first_of_pattern(i)) {
+        if ((areas & (1U << route->area)) == 0 || !is_first_of_pattern(i)) {
             continue;
         }
-        buf_put_text(buf, i == 0 ? "\"" : ",\"");
+        buf_put_text(buf, separator);
+        separator = ",\"";
         put_path(buf, route->pattern);
         buf_put_text(buf, "\":{");
         put_operation(buf, route);
@@ -285,7 +287,7 @@ put_components(struct buf *buf)
 }
 
 static void
-put_tags(struct buf *buf)
+put_tags(struct buf *buf, uint32_t areas)
 {
     static const char *const sentences[] = {
         [API_AREA_PREDICT] = "Predictions.",
@@ -298,16 +300,21 @@ put_tags(struct buf *buf)
         [API_AREA_DOCS] = "What there is.",
     };
 
+    const char *separator = "";
+
     buf_put_text(buf, "\"tags\":[");
     for (unsigned area = 0; area < API_AREA_COUNT; area++) {
-        buf_printf(buf, "%s{\"name\":\"%s\",\"description\":\"%s\"}", area == 0 ? "" : ",",
-                   api_area_name((enum api_area)area), sentences[area]);
+        if ((areas & (1U << area)) != 0) {
+            buf_printf(buf, "%s{\"name\":\"%s\",\"description\":\"%s\"}", separator,
+                       api_area_name((enum api_area)area), sentences[area]);
+            separator = ",";
+        }
     }
     buf_put_text(buf, "],");
 }
 
 void
-api_put_openapi(struct buf *buf)
+api_put_openapi(struct buf *buf, uint32_t areas)
 {
     buf_put_text(buf, "{\"openapi\":\"3.1.0\",\"info\":{\"title\":\"augury\",\"version\":\"");
     buf_put_text(buf, PACKAGE_VERSION);
@@ -315,8 +322,8 @@ api_put_openapi(struct buf *buf)
                       "\"description\":\"HEAD is possible wherever GET is. An answer has the form "
                       "that Accept asks for, else that of the request.\","
                       "\"license\":{\"name\":\"MIT\",\"identifier\":\"MIT\"}},");
-    put_tags(buf);
-    put_paths(buf);
+    put_tags(buf, areas);
+    put_paths(buf, areas);
     put_components(buf);
     buf_put_u8(buf, '}');
 }
@@ -325,7 +332,7 @@ unsigned
 api_get_openapi(struct api_call *call)
 {
     api_call_form(call, WIRE_JSON);
-    api_put_openapi(call->answer->body);
+    api_put_openapi(call->answer->body, api_listener_areas(call));
     call->is_tagged = true;
     return 200;
 }

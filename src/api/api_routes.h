@@ -64,6 +64,7 @@ unsigned api_refuse_unknown_route(struct api_call *call);
 
 /* ---- gates: 0, or the status of the refusal that was written --------------------------------- */
 
-/* Whether the listener that the call came by serves an area: api_listener.c. */
+/* What the listener serves that the call came by, 1 << enum api_area: api_listener.c. */
+uint32_t api_listener_areas(const struct api_call *call);
 bool api_listener_serves(const struct api_call *call, enum api_area area);
 unsigned api_listener_allows(struct api_call *call, const struct api_route *route);

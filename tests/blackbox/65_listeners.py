@@ -83,6 +83,9 @@ def test_each_listener_serves_its_routes_and_nothing_tells_of_others(daemon):
     connection = at(daemon, "public")
     paths = [one["path"] for one in json.loads(ask(connection, "/api/v1")[1])["resources"]]
     check("/api/v1/health" in paths and "/metrics" not in paths, f"the list has {paths}")
+    document = json.loads(ask(connection, "/openapi.json")[1])
+    equal(set(document["paths"]) - set(paths), set())
+    equal([tag["name"] for tag in document["tags"]], ["predict", "health", "docs"])
     connection.close()
     daemon.stop()
 
@@ -303,6 +306,29 @@ def test_headers_of_trusted_proxies_alone_name_the_client(daemon):
         while kept.recv(4096):
             pass
     equal(clients(daemon)[-4:], ["203.0.113.0", "203.0.113.1", "203.0.113.2", "127.0.0.1"])
+    daemon.stop()
+
+
+def test_limits_of_one_client_hold_for_clients_and_not_for_their_proxy(daemon):
+    daemon.sections["limits"]["client_connections"] = "2"
+    start(daemon, ("front", 'address = "127.0.0.1:0"\n proxy_protocol = yes\n trusted = "127.0.0.1"'),
+          ("http", 'address = "127.0.0.1:0"\n trusted = "127.0.0.1"'), workers=1)
+    other = FOUR.replace(bytes([203, 0, 113, 7]), bytes([203, 0, 113, 8]))
+    kept = []
+
+    def reach(listener, header):
+        kept.append(socket.create_connection(("127.0.0.1", daemon.port(listener)), timeout=10))
+        kept[-1].sendall(header + MISSING + b"\r\n")
+        return int(kept[-1].recv(4096)[9:12])
+
+    equal([reach("front", FOUR) for _ in range(3)], [404, 404, 429])
+    equal([reach("front", other) for _ in range(3)], [404, 404, 429])
+    equal([reach("http", b"") for _ in range(5)], [404] * 5)
+    for one in kept:
+        one.close()
+    wait_for(lambda: reach("front", FOUR) == 404, "connections that have ended count no more")
+    for one in kept:
+        one.close()
     daemon.stop()
 
 

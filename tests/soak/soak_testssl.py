@@ -23,10 +23,7 @@ NOT_OURS = ("cert_chain_of_trust", "cert_revocation", "cert_caIssuers", "DNS_CAA
 WANTED = {"SSLv2": "OK", "SSLv3": "OK", "TLS1": "INFO", "TLS1_1": "INFO", "TLS1_2": "OK", "TLS1_3": "OK", "FS": "OK"}
 
 
-def findings(daemon, kind):
-    program = shutil.which("testssl") or shutil.which("testssl.sh")
-    if program is None:
-        raise Skip("testssl.sh is not installed")
+def start(daemon, kind):
     key = ["-newkey", "rsa:2048"] if kind == "rsa" else ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
     subprocess.run(["openssl", "req", "-x509", *key, "-nodes", "-keyout", "key", "-out", "pem", "-subj", "/CN=localhost",
                     "-addext", "subjectAltName=DNS:localhost", "-addext", "extendedKeyUsage=serverAuth", "-days", "80"],
@@ -36,24 +33,34 @@ def findings(daemon, kind):
                                       f'"{daemon.dir}/pem"\n tls_key = "{daemon.dir}/key"')
     daemon.conf_text = lambda: text
     daemon.start()
+
+
+def findings(daemon, program):
+    """What is ours to answer for, all that is rated below good, and all there is."""
     path = os.path.join(daemon.dir, "found.json")
+    if os.path.exists(path):
+        os.unlink(path)
     subprocess.run([program, "--quiet", "--color", "0", "--warnings", "off", "--nodns", "none", "--jsonfile", path,
                     f"https://localhost:{daemon.port()}/"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                    stdin=subprocess.DEVNULL, timeout=1800, check=False)
     with open(path, encoding="utf-8") as file:
         found = json.load(file)
-    daemon.stop()
-    return found
+    check(len(found) > 50, f"{len(found)} findings: the run broke off")
+    return [one for one in found if one["severity"] not in GOOD and one["id"].split(" ")[0] not in NOT_OURS], found
 
 
 def look(daemon, kind):
-    found = findings(daemon, kind)
-    check(len(found) > 50, f"{len(found)} findings: the run broke off")
-    bad = [f"{one['severity']} {one['id']}: {one['finding']}" for one in found
-           if one["severity"] not in GOOD and one["id"].split(" ")[0] not in NOT_OURS]
-    equal(bad, [])
+    program = shutil.which("testssl") or shutil.which("testssl.sh")
+    if program is None:
+        raise Skip("testssl.sh is not installed")
+    start(daemon, kind)
+    bad, found = findings(daemon, program)
+    if [one for one in bad if one["severity"] == "WARN"]:  # it could not look, on a busy machine for example
+        bad, found = findings(daemon, program)
+    equal([f"{one['severity']} {one['id']}: {one['finding']}" for one in bad], [])
     ids = {one["id"]: one["severity"] for one in found}
-    equal({name: ids.get(name) for name in WANTED if name in ids}, {name: WANTED[name] for name in WANTED if name in ids})
+    equal({name: ids[name] for name in WANTED if name in ids}, {name: WANTED[name] for name in WANTED if name in ids})
+    daemon.stop()
 
 
 def test_testssl_finds_nothing_with_an_ecdsa_certificate(daemon):

@@ -607,11 +607,61 @@ what_access_and_cors_say_is_checked(void)
     }
 }
 
+static void
+words_rights_and_networks_of_a_listener_are_read_and_written_back(void)
+{
+    static const struct {
+        const char *text, *reason;
+    } bad[] = {
+        {"routes = \"predict, gates\"", "all, or some of predict, objects"},
+        {"routes = \"\"", "all, or some of"},
+        {"routes = \"Predict\"", "all, or some of"},
+        {"mode = 0888", "rights such as 0660"},
+        {"mode = 7777", "rights such as 0660"},
+        {"mode = \"rw\"", "rights such as 0660"},
+        {"trusted = \"10.0.0.1/8\"", "which network is meant"},
+        {"trusted = \"proxy\"", "no network such as"},
+        {"forwarded = both", "x-forwarded-for, forwarded, none"},
+        {"address = \"unix:run\"", "unix:/run"},
+    };
+    struct ip_address client;
+    struct fixture f;
+    struct buf text;
+
+    CHECK(load(&f,
+               "listen \"a\" { address = \"unix:/run/x\" mode = 606 routes = \"docs,health\"\n"
+               "trusted = \"10.0.0.0/8 unix:\" }\nlisten \"b\" { routes = \"health, all\" }\n"));
+    CHECK_INT(f.rc, 0);
+    CHECK_INT(f.conf->listen[0].mode, 0606);
+    CHECK_INT(f.conf->listen[0].routes, (1 << CONF_AREA_DOCS) | (1 << CONF_AREA_HEALTH));
+    CHECK_INT(f.conf->listen[1].routes, (1 << CONF_AREA_COUNT) - 1);
+    CHECK_INT(ip_parse(bytes_of_text("10.1.2.3"), &client), 0);
+    CHECK(ip_networks_contain(&f.conf->listen[0].trusted, &client));
+    CHECK(!ip_networks_contain(&f.conf->listen[1].trusted, &client));
+    buf_init(&text, 1 << 20);
+    conf_put_effective(f.conf, &text);
+    buf_put_u8(&text, 0);
+    CHECK_CONTAINS((const char *)text.data, "mode = \"0606\"");
+    CHECK_CONTAINS((const char *)text.data, "routes = \"health, docs\"");
+    CHECK_CONTAINS((const char *)text.data, "routes = \"all\"");
+    CHECK_CONTAINS((const char *)text.data, "trusted = \"10.0.0.0/8, unix:\"");
+    buf_fini(&text);
+    conf_free(&f.conf);
+    for (size_t i = 0; i < AUGURY_COUNT(bad); i++) {
+        char line[128];
+        snprintf(line, sizeof(line), "listen \"a\" { %s }\n", bad[i].text);
+        CHECK(load(&f, line));
+        CHECK_INT(f.rc, AUGURY_ERR_INVALID);
+        CHECK(has_error(&f, 1, bad[i].reason));
+    }
+}
+
 int
 main(void)
 {
     TAP_RUN(rates_are_times_between_requests);
     TAP_RUN(what_access_and_cors_say_is_checked);
+    TAP_RUN(words_rights_and_networks_of_a_listener_are_read_and_written_back);
     TAP_RUN(steps_are_read_checked_and_written_back);
     TAP_RUN(without_a_file_the_defaults_are_in_force);
     TAP_RUN(a_file_sets_every_kind_of_value);

@@ -297,8 +297,10 @@ run(void *arg)
     return net_loop_run(bench->loop) == 0 ? bench : NULL;
 }
 
+/* like: of the listener, but for descriptor and name. */
 __attribute__((unused)) static bool
-bench_start_shared(struct bench *bench, const struct net_limits *limits, struct net_share *share)
+bench_start_like(struct bench *bench, const struct net_limits *limits, struct net_share *share,
+                 const struct net_listen_options *like)
 {
     char address[64];
     uint64_t port = 0;
@@ -319,13 +321,22 @@ bench_start_shared(struct bench *bench, const struct net_limits *limits, struct 
                                          .on_soon = answer_soon,
                                          .stats = stats_slot(bench->stats, 0),
                                          .share = bench->share};
-    struct net_listen_options listen = {
-        .fd = bench->listen_fd, .name = "public", .tls = bench->tls};
+    struct net_listen_options listen = *like;
+    listen.fd = bench->listen_fd;
+    listen.name = "public";
     return net_server_new(&options, &bench->server, NULL) == 0 &&
            net_server_listen(bench->server, &listen, NULL) == 0 &&
            net_watch_new(bench->loop, bench->command_fds[0], NET_WATCH_READ, on_command, bench,
                          &bench->commands) == 0 &&
            pthread_create(&bench->thread, NULL, run, bench) == 0;
+}
+
+__attribute__((unused)) static bool
+bench_start_shared(struct bench *bench, const struct net_limits *limits, struct net_share *share)
+{
+    static const struct net_listen_options plain = {.index = 0};
+
+    return bench_start_like(bench, limits, share, &plain);
 }
 
 __attribute__((unused)) static bool

@@ -80,9 +80,27 @@ statuses_have_their_registered_phrases(void)
     CHECK_TEXT(http_method_name(HTTP_DELETE), "DELETE");
 }
 
+static void
+an_id_that_is_repeated_is_plain_and_short(void)
+{
+    char longest[130];
+
+    memset(longest, 'x', sizeof(longest));
+    CHECK(http_id_is_plain(bytes_of(longest, 128)));
+    CHECK(!http_id_is_plain(bytes_of(longest, 129)));
+    CHECK(http_id_is_plain(bytes_of_text("0aZ-_.:9")));
+    CHECK(!http_id_is_plain(bytes_of_text("")));
+    CHECK(!http_id_is_plain(bytes_of_text("a b")));
+    CHECK(!http_id_is_plain(bytes_of_text("a\"b")));
+    CHECK(!http_id_is_plain(bytes_of_text("a=b")));
+    CHECK(!http_id_is_plain(bytes_of_text("a\nb")));
+    CHECK(!http_id_is_plain(bytes_of_text("\xc3\xa9")));
+}
+
 int
 main(void)
 {
+    TAP_RUN(an_id_that_is_repeated_is_plain_and_short);
     TAP_RUN(segments_are_decoded_once);
     TAP_RUN(segments_that_could_deceive_are_refused);
     TAP_RUN(decoding_works_in_place);
