@@ -11,32 +11,49 @@ enum { TIMEOUT_MAX_MS = 3600000, FRACTION_DIGITS = 3 };
 
 /* ---- refusals, ready to be sent -------------------------------------------------------------- */
 
+/* The same in both shapes that errors of predictions have. */
 struct refusal {
     unsigned status;
     const char *body;
+    const char *invocations_body; /* MLflow's */
 };
 
+#define REFUSAL(status, word, code, text)                                                          \
+    {                                                                                              \
+        status, "{\"error\":\"" text "\",\"code\":\"" code "\",\"at\":\"\"}",                      \
+            "{\"error_code\":\"" word "\",\"message\":\"" text "\",\"code\":\"" code               \
+            "\",\"at\":\"\"}"                                                                      \
+    }
+
+enum { OVER_TIME = NET_OVER_CLIENT_REQUESTS + 1 };
 static const struct refusal refusals[] = {
-    [NET_OVER_LAG] = {503, "{\"error\":\"there is too much to do; come again in a second\","
-                           "\"code\":\"overloaded\",\"at\":\"\"}"},
-    [NET_OVER_QUEUE] = {503, "{\"error\":\"the request has waited longer for its turn than "
-                             "limits.queue_time\",\"code\":\"overloaded\",\"at\":\"\"}"},
-    [NET_OVER_REQUESTS] = {503, "{\"error\":\"as many requests wait for their answers as "
-                                "limits.requests lets\",\"code\":\"overloaded\",\"at\":\"\"}"},
-    [NET_OVER_CLIENT_REQUESTS] = {429, "{\"error\":\"as many requests of this client wait for "
-                                       "their answers as limits.client_requests lets\","
-                                       "\"code\":\"too_many_requests\",\"at\":\"\"}"},
+    [NET_OVER_LAG] = REFUSAL(503, "TEMPORARILY_UNAVAILABLE", "overloaded",
+                             "there is too much to do; come again in a second"),
+    [NET_OVER_QUEUE] = REFUSAL(503, "TEMPORARILY_UNAVAILABLE", "overloaded",
+                               "the request has waited longer for its turn than limits.queue_time"),
+    [NET_OVER_REQUESTS] =
+        REFUSAL(503, "TEMPORARILY_UNAVAILABLE", "overloaded",
+                "as many requests wait for their answers as limits.requests lets"),
+    [NET_OVER_CLIENT_REQUESTS] =
+        REFUSAL(429, "REQUEST_LIMIT_EXCEEDED", "too_many_requests",
+                "as many requests of this client wait for their answers as "
+                "limits.client_requests lets"),
+    [OVER_TIME] = REFUSAL(504, "DEADLINE_EXCEEDED", "timeout",
+                          "the answer did not come within the time that the request gives it"),
 };
 
 /* Nothing is encoded: a refusal has to cost less than what it saves. */
 static unsigned
-refuse(struct api_call *call, enum net_over over)
+refuse(struct api_call *call, unsigned over)
 {
     const struct refusal *refusal = &refusals[over];
+    bool is_invocation = call->route != NULL && call->route->handler == api_post_invocations;
 
     call->answer->content_type = "application/json";
-    call->answer->ready = bytes_of_text(refusal->body);
-    buf_put_text(call->answer->headers, "Retry-After: 1\r\n");
+    call->answer->ready = bytes_of_text(is_invocation ? refusal->invocations_body : refusal->body);
+    if (over != OVER_TIME) {
+        buf_put_text(call->answer->headers, "Retry-After: 1\r\n");
+    }
     return refusal->status;
 }
 
@@ -153,11 +170,7 @@ unsigned
 api_refuse_late(struct api_call *call)
 {
     stats_add(call->api->options.slot, STATS_HTTP_OVER_DEADLINE, 1);
-    if (api_answer_stale(call)) {
-        return 200;
-    }
-    return api_refuse_as(call, 504, "timeout",
-                         "the answer did not come within the time that the request gives it");
+    return api_answer_stale(call) ? 200 : refuse(call, OVER_TIME);
 }
 
 unsigned
