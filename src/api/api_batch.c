@@ -75,9 +75,10 @@ api_batch_offer(struct api_call *call, const struct api_asked *asked, struct pre
 {
     const struct api_batch *batch = call->api->batch;
 
-    /* What a dialect remembers of its request does not outlive it; who has waited once does not
-     * wait again. */
-    if (batch == NULL || asked->state != NULL || call->flight.is_late || call->peer == NULL ||
+    bool is_keepable = asked->state == NULL || asked->dialect->keep != NULL;
+
+    /* Who has waited once does not wait again. */
+    if (batch == NULL || !is_keepable || call->flight.is_late || call->peer == NULL ||
         call->api->elsewhere != NULL || batch->count == PREDICT_BATCH_QUESTIONS) {
         return NULL;
     }
@@ -86,17 +87,31 @@ api_batch_offer(struct api_call *call, const struct api_asked *asked, struct pre
     return wait;
 }
 
+/* For the window: what is pipelined behind this request can only come when it is handled, and its
+ * own time must not be over first. */
+static bool
+may_wait_longer(const struct api_batch *batch, const struct api_call *call)
+{
+    uint64_t window_ns = (uint64_t)batch->window_us * 1000;
+
+    return batch->window_us > 0 && !net_server_has_behind(*call->api->options.server, call->body) &&
+           (call->deadline_mono_ns == 0 ||
+            clock_mono_ns() + 2 * window_ns < call->deadline_mono_ns);
+}
+
 bool
 api_batch_join(struct api_call *call, const struct api_asked *asked,
                const struct predict_wait *wait)
 {
     struct api_batch *batch = call->api->batch;
     struct waiting *waiting = &batch->list[batch->count];
-    /* What is pipelined behind this request can only come when it is handled. */
-    bool is_soon =
-        batch->window_us == 0 || net_server_has_behind(*call->api->options.server, call->body);
+    bool is_soon = !may_wait_longer(batch, call);
+    void *state = asked->state == NULL ? NULL : asked->dialect->keep(asked->state, &batch->laters);
+    bool is_kept = (state == NULL) == (asked->state == NULL);
     struct api_later *later =
-        api_call_wait(call, &batch->laters, is_soon ? API_UNTIL_TURN_ENDS : API_UNTIL_TOLD);
+        is_kept
+            ? api_call_wait(call, &batch->laters, is_soon ? API_UNTIL_TURN_ENDS : API_UNTIL_TOLD)
+            : NULL;
 
     if (later == NULL) {
         return false;
@@ -112,6 +127,7 @@ api_batch_join(struct api_call *call, const struct api_asked *asked,
         .now_wall_ms = call->now_wall_ms,
         .own_ns = clock_mono_ns() - asked->begin_ns,
     };
+    waiting->asked.state = state;
     call->flight.is_owner = false;
     if (batch->count++ == 0 && !is_soon) {
         window_set(batch, batch->window_us);

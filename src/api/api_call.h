@@ -226,6 +226,9 @@ struct api_dialect {
     bool (*is_repeatable)(const struct api_call *call);
     /* Whether the answer can be put; NULL: any can. */
     int (*check)(struct api_call *call, const struct predict_answer *answer);
+    /* A copy of a state that outlives the request; NULL: no memory. None of it: where there is a
+     * state, its rows wait for no others. */
+    void *(*keep)(const void *state, struct arena *arena);
 };
 /* A handler's all: a rendered answer, or question, rows, answer. decode may clear
  * call->response.has_key: the answer is then not kept. */

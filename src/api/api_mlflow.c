@@ -202,7 +202,7 @@ put(struct api_call *call, const void *state, const struct predict_answer *answe
 unsigned
 api_post_invocations(struct api_call *call)
 {
-    static const struct api_dialect mlflow = {decode, put, refuse, NULL, NULL};
+    static const struct api_dialect mlflow = {decode, put, refuse, .keep = NULL};
 
     api_call_form(call, WIRE_JSON);
     return api_answer_question(call, &mlflow, NULL);

@@ -61,6 +61,33 @@ put(struct api_call *call, const void *state, const struct predict_answer *answe
     oip_put_answer(call, state, answer);
 }
 
+static bool
+keep_text(struct bytes *text, struct arena *arena)
+{
+    char *copy = arena_text(arena, *text);
+
+    *text = bytes_of(copy, text->len);
+    return copy != NULL;
+}
+
+/* What a request says of its answer, with the texts. */
+static void *
+keep(const void *state, struct arena *arena)
+{
+    struct oip_request *copy = arena_alloc(arena, sizeof(*copy));
+    const struct oip_request *request = state;
+
+    if (copy == NULL) {
+        return NULL;
+    }
+    *copy = *request;
+    bool is_whole = keep_text(&copy->id, arena);
+    for (size_t i = 0; is_whole && i < copy->output_count; i++) {
+        is_whole = keep_text(&copy->outputs[i].name, arena);
+    }
+    return is_whole ? copy : NULL;
+}
+
 /* The header says where in the body the document ends. */
 static bool
 is_repeatable(const struct api_call *call)
@@ -71,7 +98,7 @@ is_repeatable(const struct api_call *call)
 unsigned
 api_post_oip_infer(struct api_call *call)
 {
-    static const struct api_dialect oip = {decode, put, api_refuse, is_repeatable, NULL};
+    static const struct api_dialect oip = {decode, put, api_refuse, is_repeatable, .keep = keep};
     struct oip_request request;
 
     api_call_form(call, WIRE_JSON);

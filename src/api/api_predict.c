@@ -556,7 +556,7 @@ check(struct api_call *call, const struct predict_answer *answer)
 unsigned
 api_post_predict(struct api_call *call)
 {
-    static const struct api_dialect native = {decode, put, api_refuse, NULL, check};
+    static const struct api_dialect native = {decode, put, api_refuse, .check = check};
 
     if (call->body_form == API_FORM_NDJSON) {
         return api_post_lines(call);

@@ -52,10 +52,21 @@ put(struct api_call *call, const void *state, const struct predict_answer *answe
     wire_end(&call->writer);
 }
 
+static void *
+keep(const void *state, struct arena *arena)
+{
+    bool *copy = arena_alloc(arena, sizeof(*copy));
+
+    if (copy != NULL) {
+        *copy = *(const bool *)state;
+    }
+    return copy;
+}
+
 unsigned
 api_post_v1_predict(struct api_call *call)
 {
-    static const struct api_dialect v1 = {decode, put, api_refuse, NULL, NULL};
+    static const struct api_dialect v1 = {decode, put, api_refuse, .keep = keep};
     bool is_columnar = false;
 
     api_call_form(call, WIRE_JSON);

@@ -59,6 +59,24 @@ def explained(first, count=1, **options):
     return request_of(first, count, outputs=["margin", "contributions"], **options)
 
 
+def tensor(row):
+    """The same in the Open Inference Protocol, whose answers say what the request called itself and its outputs."""
+    body = json.dumps({"id": f"row {row}", "inputs": [{"name": "rows", "shape": [1, len(ROWS[row])], "datatype": "FP32",
+                                                       "data": [ROWS[row]]}],
+                       "outputs": [{"name": "margin"}, {"name": "treeshap_output"}]}).encode()
+    return (f"POST /v2/models/nfl-wp/infer HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n").encode() + body
+
+
+def check_tensor(answer, row, name):
+    equal(answer.status, 200, f"{name}: {answer.text}")
+    document = json.loads(answer.text)
+    equal(document["id"], f"row {row}", name)
+    equal([output["name"] for output in document["outputs"]], ["margin", "treeshap_output"], name)
+    equal(float32(document["outputs"][0]["data"][0]), float32(MARGINS[row]), name)
+    check(abs(sum(document["outputs"][1]["data"]) - MARGINS[row]) < 1e-3, f"{name}: {document}")
+
+
 def check_rows(answer, first, count, name=""):
     equal(answer.status, 200, f"{name}: {answer.text}")
     predictions = json.loads(answer.text)["predictions"]
@@ -173,7 +191,7 @@ def test_options_errors_and_other_outputs_are_each_clients_own(daemon):
             return (explained(i), explained(i, 2, top_k=2), request_of(i, outputs=["margin"]),
                     request_of(i, outputs=["nonsense"]), request_of(i, path=PATH + "@7"),
                     request_of(i, columns=["down"]), explained(i, accept="text/csv"),
-                    explained(i, accept="application/msgpack"))[i % 8]
+                    explained(i, accept="application/msgpack"), tensor(i))[i % 9]
 
         def turn(number):
             daemon.admin("cache flush")
@@ -181,26 +199,28 @@ def test_options_errors_and_other_outputs_are_each_clients_own(daemon):
             for i, client in enumerate(crowd.clients):
                 answer = client.hear()
                 name = f"round {number}, client {i}"
-                if i % 8 == 0:
+                if i % 9 == 0:
                     check_rows(answer, i, 1, name)
-                elif i % 8 == 1:
+                elif i % 9 == 1:
                     for row, prediction in enumerate(json.loads(answer.text)["predictions"], i):
                         equal(float32(prediction["margin"]), float32(MARGINS[row]), name)
                         equal(len(prediction["contributions"]["top"]), 2, name)
-                elif i % 8 == 2:
+                elif i % 9 == 2:
                     predictions = json.loads(answer.text)["predictions"]
                     equal([list(row) for row in predictions], [["margin"]], name)
                     equal(float32(predictions[0]["margin"]), float32(MARGINS[i]), name)
-                elif i % 8 == 6:
+                elif i % 9 == 8:
+                    check_tensor(answer, i, name)
+                elif i % 9 == 6:
                     equal(answer.getheader("Content-Type").split(";")[0], "text/csv", name)
                     lines = answer.text.decode().split("\r\n" if b"\r\n" in answer.text else "\n")
                     values = dict(zip(lines[0].split(","), lines[1].split(",")))
                     equal(float32(float(values["margin"])), float32(MARGINS[i]), name)
-                elif i % 8 == 7:
+                elif i % 9 == 7:
                     equal(answer.getheader("Content-Type"), "application/msgpack", name)
                     check(b"\xca" + struct.pack(">f", MARGINS[i]) in answer.text, f"{name}: {answer.text}")
                 else:
-                    equal(answer.status, (400, 404, 400)[i % 8 - 3], f"{name}: {answer.text}")
+                    equal(answer.status, (400, 404, 400)[i % 9 - 3], f"{name}: {answer.text}")
 
         before = daemon.metrics()[BATCHED]
         for number in range(ROUNDS):
