@@ -217,6 +217,13 @@ struct conf {
         char server_timing[8]; /* "no", "asked", "yes" */
         uint32_t slow_us;      /* 0: none is slow */
     } http;
+    struct {
+        char origins[1024]; /* separated by spaces or commas; "*": all */
+        uint64_t message_bytes;
+        uint64_t queue_bytes;
+        uint32_t ping_ms;
+        uint32_t pong_ms;
+    } websocket;
 };
 
 /* How an option is written, and what it is kept as. */

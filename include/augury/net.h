@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * net.h - the event loop, listeners, connections, HTTP on them, line servers, watches and timers.
- * Room: net (floor 2, uses base, stats). Libraries: libevent (core) and libssl, here only.
+ * net.h - the event loop, listeners, connections, HTTP and WebSocket on them, line servers, watches
+ * and timers.
+ * Room: net (floor 2, uses base, stats). Libraries: libevent (core), libssl and wslay,
+ * here only.
  * Process: worker, supervisor; made after fork.
  * The master uses net_listener_open() alone, which needs no loop.
  * Logs: connection life at debug, refused accepts at warn.
@@ -87,8 +89,19 @@ void net_tls_free(struct net_tls **tls);
 
 /* ---- HTTP server ---------------------------------------------------------------------------- */
 
+/* Connections that speak WebSocket (RFC 6455). */
+struct net_socket_limits {
+    size_t message_bytes; /* of one message; 1009 */
+    size_t queue_bytes;   /* that wait for a client to take them; 1008 */
+    uint32_t ping_ms;     /* a silent client is asked after it */
+    uint32_t pong_ms;     /* and has so long to answer */
+    /* Origins beside the server's own, separated by spaces or commas; "*": all; NULL: none. */
+    const char *origins;
+};
+
 struct net_limits {
     struct http_limits http;
+    struct net_socket_limits sockets;
     uint32_t header_timeout_ms, body_timeout_ms, send_timeout_ms, keepalive_timeout_ms,
         answer_timeout_ms; /* absolute deadlines, on a timer wheel */
     uint32_t connections;
@@ -217,6 +230,44 @@ enum net_over {
 enum net_over net_server_admit(struct net_server *server);
 /* Since when the request at hand waits for its turn, as far as is known for sure. */
 uint64_t net_server_due_mono_ns(const struct net_server *server);
+
+/* ---- WebSocket: connections that stop speaking HTTP ------------------------------------------ */
+
+enum net_message_kind { NET_MESSAGE_TEXT, NET_MESSAGE_BINARY };
+enum net_close { /* RFC 6455 7.4.1 */
+                 NET_CLOSE_NORMAL = 1000,
+                 NET_CLOSE_GOING_AWAY = 1001,
+                 NET_CLOSE_PROTOCOL = 1002,
+                 NET_CLOSE_NONE = 1005, /* a Close without a code */
+                 NET_CLOSE_NOT_UTF8 = 1007,
+                 NET_CLOSE_POLICY = 1008,
+                 NET_CLOSE_TOO_LARGE = 1009,
+                 NET_CLOSE_FAILURE = 1011,
+};
+
+struct net_socket;
+/* Neither may free the server. */
+struct net_socket_ops {
+    /* A whole message, borrowed during the call; text is UTF-8. Several may come within a turn;
+     * on_turn_end of the server follows them. */
+    void (*on_message)(void *state, struct net_socket *socket, enum net_message_kind kind,
+                       struct bytes message);
+    /* The connection is over, and socket with it: state may be freed. Never from within
+     * net_socket_send() or net_socket_close(). */
+    void (*on_close)(void *state);
+};
+/* Within a handler: takes the connection over when its request is a handshake as it must be, of an
+ * origin that may ask. 0: the handler answers with status 101, and ops has the word from then on.
+ * AUGURY_ERR_INVALID: *out_refusal says with what it should answer; answer->headers has what goes
+ * with that, and state is not taken. AUGURY_ERR_NOMEM. */
+AUGURY_MUST_USE int net_socket_accept(struct net_server *server, const struct net_socket_ops *ops,
+                                      void *state, struct net_answer *answer,
+                                      struct http_refusal *out_refusal);
+/* One message, copied. In on_message it goes out with the turn; else it is queued, and a client
+ * that does not take it in time or lets the queue grow over its limit is cut off. */
+void net_socket_send(struct net_socket *socket, enum net_message_kind kind, struct bytes message);
+/* Says Close with that code; what comes afterwards is dropped. */
+void net_socket_close(struct net_socket *socket, enum net_close code, const char *reason);
 
 size_t net_server_connections(const struct net_server *server);
 uint64_t net_server_now_wall_ms(const struct net_server *server); /* cached per turn */

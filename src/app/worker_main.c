@@ -272,7 +272,8 @@ listen_on(struct worker *worker, uint32_t number, struct err *err)
 static int
 make_server(struct worker *worker, struct err *err)
 {
-    const struct conf_limits *limits = &worker->heritage->conf->limits;
+    const struct conf *conf = worker->heritage->conf;
+    const struct conf_limits *limits = &conf->limits;
     struct net_server_options options = {
         .loop = worker->loop,
         .limits = {.http = {.head_bytes = (size_t)limits->head_bytes,
@@ -290,7 +291,12 @@ make_server(struct worker *worker, struct err *err)
                    .client_requests = limits->client_requests,
                    .buffered_bytes = limits->buffered_bytes,
                    .queue_time_ms = limits->queue_time_ms,
-                   .target_lag_ms = limits->target_lag_ms},
+                   .target_lag_ms = limits->target_lag_ms,
+                   .sockets = {.message_bytes = (size_t)conf->websocket.message_bytes,
+                               .queue_bytes = (size_t)conf->websocket.queue_bytes,
+                               .ping_ms = conf->websocket.ping_ms,
+                               .pong_ms = conf->websocket.pong_ms,
+                               .origins = conf->websocket.origins}},
         .handler = api_handle,
         .handler_arg = worker->api,
         .on_turn_end = api_turn_end,

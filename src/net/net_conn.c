@@ -142,9 +142,11 @@ conn_answer(struct conn *conn, struct bytes body)
     server->handler(server->handler_arg, request, body, &peer, &answer);
     server->asking = NULL;
     conn->has_answered = true;
-    if (conn->state != CONN_LATER) {
+    if (conn->state < CONN_LATER) {
         note_answer_if(server, &server->asked, &answer);
         conn_put_next(conn, &server->out, &answer, later_flags_of(request));
+    } else if (conn->state == CONN_SOCKET) {
+        socket_begin(conn, &answer);
     }
 }
 
@@ -306,6 +308,7 @@ conn_step(struct conn *conn, struct bytes input, size_t *out_used)
     case CONN_CHUNKS: return conn_step_chunks(conn, input, out_used);
     case CONN_LATER:
     case CONN_STREAM:
+    case CONN_SOCKET:
     case CONN_LINGER:
     case CONN_PROXY: break;
     }
@@ -313,8 +316,8 @@ conn_step(struct conn *conn, struct bytes input, size_t *out_used)
     return AUGURY_ERR_STATE;
 }
 
-/* Keeps what the turn did not use: a part of a request, or whole ones beyond its share. */
-static int
+/* A part of a request, or whole ones beyond the turn's share. */
+int
 conn_keep(struct conn *conn, struct bytes input, size_t used)
 {
     size_t keep = input.len - used;
@@ -378,6 +381,10 @@ conn_process(struct conn *conn, struct bytes input)
     size_t used = 0;
     int rc = 0;
 
+    if (conn->state == CONN_SOCKET) {
+        socket_process(conn, input);
+        return;
+    }
     buf_reset(&server->out);
     conn->has_answered = false;
     server->input = input;
@@ -599,6 +606,10 @@ conn_expire(struct net_server *server, struct net_deadline *deadline)
         later_expire(server, (uint32_t)conn->seen);
         return;
     }
+    if (conn->state == CONN_SOCKET) {
+        socket_expire(conn);
+        return;
+    }
     if (conn->wait != WAIT_HEAD && conn->wait != WAIT_BODY) {
         conn_close(conn);
         return;
@@ -645,6 +656,9 @@ conn_drain_all(struct net_server *server, uint32_t idle_ms)
     for (; link != &server->connections; link = link->next) {
         struct conn *conn = conn_cast(NET_LIST_OWNER(link, struct conn, all));
         bool is_idle = conn->wait == WAIT_IDLE || conn->wait == WAIT_FIRST;
+        if (conn->state == CONN_SOCKET) {
+            socket_drain(conn);
+        }
         if (is_idle && conn->deadline.at_ms > until_ms) {
             net_wheel_set(&server->wheel, &conn->deadline, until_ms);
         }

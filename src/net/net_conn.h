@@ -14,13 +14,24 @@ enum conn_state {
     CONN_HEAD,   /* in: a part of a head, or nothing */
     CONN_BODY,   /* in: the head and a part of its body, of need bytes together */
     CONN_CHUNKS, /* in: the head, of need bytes; what has been decoded is in chunked */
+    /* These answer no request: */
     CONN_LATER,  /* in: what follows the request whose answer is to come */
     CONN_STREAM, /* in: what follows the request whose answer is being made and sent in pieces */
+    CONN_SOCKET, /* speaks WebSocket; in: frames that no turn got to */
     CONN_LINGER, /* all is sent and the sending side shut; what comes is dropped */
     CONN_PROXY,  /* in: a part of the header by which a proxy names its client */
 };
 
-enum conn_wait { WAIT_FIRST, WAIT_IDLE, WAIT_HEAD, WAIT_BODY, WAIT_ANSWER, WAIT_SEND, WAIT_LINGER };
+enum conn_wait {
+    WAIT_FIRST,
+    WAIT_IDLE,
+    WAIT_HEAD,
+    WAIT_BODY,
+    WAIT_ANSWER,
+    WAIT_SEND,
+    WAIT_LINGER,
+    WAIT_SOCKET /* the socket knows for what */
+};
 
 /* A chunked body that did not arrive in one read. */
 struct chunked {
@@ -43,6 +54,7 @@ struct conn {
     size_t need;     /* CONN_LINGER: bytes dropped */
     struct chunked *chunked;
     struct conn_stream *stream; /* of CONN_STREAM: net_stream.c */
+    struct net_socket *socket;  /* or NULL: it speaks HTTP */
     struct tls_session *tls;    /* or NULL: plain */
     uint8_t state;              /* enum conn_state */
     uint8_t wait;               /* enum conn_wait: which deadline runs */
@@ -75,6 +87,8 @@ void conn_linger(struct conn *conn);
 /* Something comes while an answer is to come, and stays where it is; a reset ends the wait. The end
  * of what the client sends does not: it may well wait for its answer. */
 void conn_peek(struct conn *conn);
+/* Keeps what a turn did not use of its input. */
+AUGURY_MUST_USE int conn_keep(struct conn *conn, struct bytes input, size_t used);
 /* Sends the turn's output, or a late answer. False: the connection is gone. Afterwards conn->out
  * has what was not taken. */
 bool conn_send(struct conn *conn, struct buf *out);
@@ -114,6 +128,23 @@ AUGURY_MUST_USE int stream_whole(struct net_answer *answer);
 void stream_soon(struct conn *conn);
 void stream_next(struct conn *conn);
 void stream_end(struct conn *conn);
+
+/* The next turn goes on with the connection. */
+void conn_call_next_turn(struct conn *conn);
+
+/* ---- net_websocket.c: a connection with a socket --------------------------------------------- */
+
+/* The handler has taken it over: the answer with status 101 goes to server->out. */
+void socket_begin(struct conn *conn, const struct net_answer *answer);
+/* One turn over what has been read. */
+void socket_process(struct conn *conn, struct bytes input);
+/* All is sent. */
+void socket_go_on(struct conn *conn);
+void socket_expire(struct conn *conn);
+/* Says that the server goes away; the connection stays until that is sent. */
+void socket_drain(struct conn *conn);
+/* The end of conn->socket, if there is one. */
+void socket_free(struct conn *conn);
 
 /* The socket can do what conn_arm() waits for: net_conn.c. */
 void conn_event(evutil_socket_t fd, short what, void *arg);

@@ -41,6 +41,7 @@ conn_close(struct conn *conn)
         later_release(server, (uint32_t)conn->seen);
     }
     stream_end(conn);
+    socket_free(conn);
     if (conn->armed != 0) {
         event_del(&conn->event);
     }
@@ -191,11 +192,17 @@ conn_join_ready(struct conn *conn)
 }
 
 void
-conn_mark_ready(struct conn *conn)
+conn_call_next_turn(struct conn *conn)
 {
     conn_arm(conn, 0);
-    conn_wait(conn, WAIT_HEAD, conn->server->limits.header_timeout_ms);
     conn_join_ready(conn);
+}
+
+void
+conn_mark_ready(struct conn *conn)
+{
+    conn_wait(conn, WAIT_HEAD, conn->server->limits.header_timeout_ms);
+    conn_call_next_turn(conn);
 }
 
 void
@@ -205,9 +212,8 @@ conn_expect_input(struct conn *conn)
         conn_arm(conn, EV_READ);
         return;
     }
-    conn_arm(conn, 0);
     conn->reads_next = true;
-    conn_join_ready(conn);
+    conn_call_next_turn(conn);
 }
 
 void
@@ -226,6 +232,8 @@ conn_go_on(struct conn *conn)
         conn_wait(conn, WAIT_ANSWER, until_ms > now_ms ? (uint32_t)(until_ms - now_ms) : 0);
     } else if (conn->is_closing) {
         conn_finish(conn);
+    } else if (conn->state == CONN_SOCKET) {
+        socket_go_on(conn);
     } else if (conn->in.len > 0) {
         conn->seen = 0;
         conn_mark_ready(conn); /* a whole request may wait in what has been read */

@@ -6,6 +6,7 @@
  * (net_share.c).
  */
 #include "net_server.h"
+#include "net_frames.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -442,6 +443,7 @@ net_server_free(struct net_server **server_ref)
     buf_fini(&server->late_body);
     buf_fini(&server->held_answers);
     buf_fini(&server->held_out);
+    frames_free(&server->frames);
     free(server->held);
     laters_fini(server);
     limiter_fini(server);

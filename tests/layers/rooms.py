@@ -15,7 +15,7 @@ ROOMS = {
     "seal": (1, ["seal.h"], ["openssl/bio.h", "openssl/crypto.h", "openssl/evp.h", "openssl/pem.h", "openssl/x509.h"]),
     "model": (2, ["model.h", "registry.h"], []),
     "cache": (2, ["cache.h", "cache_size.h", "cache_redis.h"], ["hiredis/"]),
-    "net": (2, ["net.h", "http.h"], ["event2/", "event.h", "openssl/core_names.h", "openssl/err.h", "openssl/rand.h", "openssl/ssl.h"]),
+    "net": (2, ["net.h", "http.h"], ["event2/", "event.h", "openssl/core_names.h", "openssl/err.h", "openssl/rand.h", "openssl/sha.h", "openssl/ssl.h", "wslay/"]),
     "client": (3, ["client.h"], []),
     "predict": (3, ["predict.h"], []),
     "api": (4, ["api.h", "api_keys.h"], []),

@@ -44,7 +44,9 @@ struct bench {
     uint64_t soon_tickets[LATE_MAX]; /* of requests for /soon, of this turn */
     unsigned soon_count;
     atomic_bool is_paused;
-    unsigned coming; /* as net_server_coming() said to the last of them */
+    unsigned coming;                      /* as net_server_coming() said to the last of them */
+    struct net_socket *sockets[LATE_MAX]; /* that /socket has opened and that are not closed */
+    atomic_uint socket_count, closed_count;
     uint32_t drain_limit_ms;
     bool is_drained;
     atomic_uint streams_open;
@@ -68,6 +70,11 @@ static const struct net_limits usual = {
     .keepalive_timeout_ms = 3000,
     .answer_timeout_ms = 3000,
     .connections = 2000,
+    .sockets = {.message_bytes = 1 << 20,
+                .queue_bytes = 1 << 20,
+                .ping_ms = 60000,
+                .pong_ms = 3000,
+                .origins = "http://friend.example"},
 };
 
 static uint8_t
@@ -191,6 +198,81 @@ answer_soon(void *arg)
     bench->soon_count = 0;
 }
 
+/* ---- sockets: what comes goes back, but for a few words -------------------------------------- */
+
+struct bench_socket {
+    struct bench *bench;
+    struct net_socket *socket;
+};
+
+static void
+on_socket_message(void *state, struct net_socket *socket, enum net_message_kind kind,
+                  struct bytes message)
+{
+    struct bench_socket *own = state;
+
+    if (own->socket == NULL) { /* the first one: pushes go here */
+        own->socket = socket;
+        own->bench->sockets[own->bench->socket_count] = socket;
+        own->bench->socket_count++;
+    }
+    if (bytes_equal_text(message, "close")) {
+        net_socket_send(socket, NET_MESSAGE_TEXT, bytes_of_text("goodbye"));
+        net_socket_close(socket, NET_CLOSE_NORMAL, "as you wish");
+        net_socket_send(socket, NET_MESSAGE_TEXT, bytes_of_text("never sent"));
+    } else if (bytes_equal_text(message, "twice")) {
+        net_socket_send(socket, NET_MESSAGE_TEXT, bytes_of_text("one"));
+        net_socket_send(socket, NET_MESSAGE_BINARY, bytes_of_text("two"));
+    } else {
+        net_socket_send(socket, kind, message);
+    }
+}
+
+static void
+on_socket_close(void *state)
+{
+    struct bench_socket *own = state;
+
+    for (unsigned i = 0; own->socket != NULL && i < own->bench->socket_count; i++) {
+        if (own->bench->sockets[i] == own->socket) {
+            own->bench->sockets[i] = NULL;
+        }
+    }
+    own->bench->closed_count++;
+    free(own);
+}
+
+static void
+accept_socket(struct bench *bench, struct net_answer *answer)
+{
+    static const struct net_socket_ops ops = {on_socket_message, on_socket_close};
+    struct bench_socket *own = calloc(1, sizeof(*own));
+    struct http_refusal refusal = {.status = 503, .code = "no_memory"};
+
+    own->bench = bench;
+    if (net_socket_accept(bench->server, &ops, own, answer, &refusal) == 0) {
+        answer->status = 101;
+        return;
+    }
+    free(own);
+    answer->status = refusal.status;
+    buf_put_text(answer->body, refusal.code);
+}
+
+/* To all that have said something: 100 KiB of text. */
+static void
+push(struct bench *bench)
+{
+    static char text[100 * 1024];
+
+    memset(text, 'p', sizeof(text));
+    for (unsigned i = 0; i < bench->socket_count; i++) {
+        if (bench->sockets[i] != NULL) {
+            net_socket_send(bench->sockets[i], NET_MESSAGE_TEXT, bytes_of(text, sizeof(text)));
+        }
+    }
+}
+
 /* Fixed routes, so that each test sees one thing. */
 static void
 handle(void *arg, const struct http_request *request, struct bytes body,
@@ -219,6 +301,8 @@ handle(void *arg, const struct http_request *request, struct bytes body,
         buf_printf(answer->body, "%d", (int)net_server_admit(bench->server));
     } else if (bytes_equal_text(request->path, "/slow")) {
         poll(NULL, 0, 300);
+    } else if (bytes_equal_text(request->path, "/socket")) {
+        accept_socket(bench, answer);
     } else if (bytes_equal_text(request->path, "/release")) {
         buf_put_text(answer->body, "released");
         answer_late(bench);
@@ -284,6 +368,8 @@ on_command(void *arg, int fd, enum net_watch_what what)
         bench->is_paused = true;
         (void)poll(&wait, 1, PATIENCE_MS);
         bench->is_paused = false;
+    } else if (command == 'm') {
+        push(bench);
     } else {
         net_loop_stop(bench->loop);
     }
