@@ -142,6 +142,10 @@ struct api {
     char object_type[128];           /* content type of the object that is being answered */
     struct api_batch *batch;         /* or NULL: no row waits for another; api_batch.c */
     struct api_elsewhere *elsewhere; /* what the call at hand has been put off for, or NULL */
+    /* Of the message at hand: api_socket.c. */
+    struct http_request socket_request;
+    struct buf socket_headers, socket_body;
+    unsigned events_open; /* api_events.c */
     /* A late answer on its way; api_later_begin() to api_later_end(). */
     struct http_request later_request;
     struct api_call later_call;
@@ -193,6 +197,8 @@ unsigned api_get_model(struct api_call *call);
 unsigned api_get_health(struct api_call *call);
 unsigned api_get_status(struct api_call *call);
 unsigned api_get_performance(struct api_call *call);
+unsigned api_get_events(struct api_call *call);
+unsigned api_get_predict_stream(struct api_call *call);
 unsigned api_get_metrics(struct api_call *call);
 unsigned api_get_object(struct api_call *call);
 unsigned api_put_object(struct api_call *call);
@@ -263,6 +269,12 @@ struct api_later *api_call_wait(struct api_call *call, struct arena *arena, enum
 struct api_call *api_later_begin(struct api *api, const struct api_later *later);
 void api_later_end(struct api *api, struct api_later **later, unsigned status); /* frees it */
 void api_later_free(struct api_later **later);
+
+/* ---- sockets: api_socket.c ------------------------------------------------------------------- */
+
+/* Answers the handshake of a WebSocket; the status. state is from malloc(), or NULL when that
+ * failed; it is the socket's from then on, or freed. */
+unsigned api_socket_accept(struct api_call *call, const struct net_socket_ops *ops, void *state);
 
 /* ---- costly answers, made once for all processes: api_flight.c ------------------------------- */
 

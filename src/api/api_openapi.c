@@ -7,6 +7,7 @@
 #include "api_openapi.h"
 #include "api_routes.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* What the table does not say of a handler. */
@@ -38,6 +39,7 @@ static const struct described handlers[] = {
     {api_get_model, NULL, "Model", "200", "if_none_match", "Error"},
     {api_get_status, NULL, "Status", "200", "", "Error"},
     {api_get_performance, NULL, "Performance", "200", "", "Error"},
+    {api_get_predict_stream, NULL, NULL, "101 426", "", "Error"},
     {api_get_index, NULL, "Index", "200", "", "Error"},
     {api_get_openapi, NULL, NULL, "200", "if_none_match", "Error"},
     {api_get_oip_server, NULL, "OipServer", "200", "", "Error"},
@@ -183,6 +185,12 @@ put_content(struct buf *buf, unsigned wanted, const char *schema)
     buf_put_u8(buf, '}');
 }
 
+static const char *
+status_text(const char *digits)
+{
+    return http_status_text((unsigned)strtoul(digits, NULL, 10));
+}
+
 static void
 put_responses(struct buf *buf, const struct api_route *route, const struct described *described)
 {
@@ -191,7 +199,9 @@ put_responses(struct buf *buf, const struct api_route *route, const struct descr
         size_t len = strcspn(at, " ");
         bool has_content = strncmp(at, "200", len) == 0;
         buf_printf(buf, "\"%.*s\":{\"description\":\"%s\"", (int)len, at,
-                   has_content ? "The answer." : "Done.");
+                   has_content    ? "The answer."
+                   : at[0] == '2' ? "Done."
+                                  : status_text(at));
         if (has_content) {
             buf_put_u8(buf, ',');
             put_content(buf, route->forms, described->answer);

@@ -10,7 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ARENA_KEEP_BYTES = 256 * 1024, DECODED_KEEP_BYTES = 1024 * 1024 };
+enum {
+    ARENA_KEEP_BYTES = 256 * 1024,
+    DECODED_KEEP_BYTES = 1024 * 1024,
+    SOCKET_HEADERS_MAX = 64 * 1024,
+    SOCKET_BODY_MAX = 64 * 1024 * 1024, /* a larger answer to a message is an error */
+};
 
 /* ---- without a route ------------------------------------------------------------------------- */
 
@@ -321,6 +326,10 @@ api_new(const struct api_options *options, struct api **out_api, struct err *err
         return err_set(err, AUGURY_ERR_NOMEM, "no_memory", "no memory for requests");
     }
     api->options = *options;
+    buf_init(&api->socket_headers, SOCKET_HEADERS_MAX);
+    buf_init(&api->socket_body, SOCKET_BODY_MAX);
+    buf_init(&api->socket_headers, SOCKET_HEADERS_MAX);
+    buf_init(&api->socket_body, SOCKET_BODY_MAX);
     if (api_coding_setup(api) != 0 || api_body_setup(api) != 0) {
         api_free(&api);
         return err_set(err, AUGURY_ERR_NOMEM, "no_memory", "no memory to compress with");
@@ -360,6 +369,10 @@ api_free(struct api **api)
         api_flights_fini(*api);
         api_fetches_fini(*api);
         api_orders_drop(*api);
+        buf_fini(&(*api)->socket_headers);
+        buf_fini(&(*api)->socket_body);
+        buf_fini(&(*api)->socket_headers);
+        buf_fini(&(*api)->socket_body);
         arena_fini(&(*api)->arena);
         api_coding_teardown(*api);
         api_body_teardown(*api);
