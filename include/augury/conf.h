@@ -224,6 +224,10 @@ struct conf {
         uint32_t ping_ms;
         uint32_t pong_ms;
     } websocket;
+    struct {
+        uint32_t every_s;
+        uint32_t streams; /* of one worker */
+    } events;
 };
 
 /* How an option is written, and what it is kept as. */

@@ -130,6 +130,8 @@ struct net_answer {
     int (*more)(void *more_arg, struct buf *piece);
     void (*on_end)(void *more_arg);
     void *more_arg;
+    /* 0, or how long after one piece the next is asked for; a drain then ends the answer. */
+    uint32_t more_every_ms;
 };
 
 struct net_peer {

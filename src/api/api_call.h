@@ -18,6 +18,7 @@ enum api_form {
     API_FORM_NDJSON = 1 << 4,
     API_FORM_TEXT = 1 << 5,
     API_FORM_BYTES = 1 << 6, /* any type */
+    API_FORM_EVENTS = 1 << 7,
 };
 
 /* What a request's Cache-Control and X-Allow-Stale want (RFC 9111 5.2.1, RFC 5861 4). */
@@ -145,7 +146,7 @@ struct api {
     /* Of the message at hand: api_socket.c. */
     struct http_request socket_request;
     struct buf socket_headers, socket_body;
-    unsigned events_open; /* api_events.c */
+    uint32_t event_streams; /* api_events.c */
     /* A late answer on its way; api_later_begin() to api_later_end(). */
     struct http_request later_request;
     struct api_call later_call;
@@ -197,6 +198,7 @@ unsigned api_get_model(struct api_call *call);
 unsigned api_get_health(struct api_call *call);
 unsigned api_get_status(struct api_call *call);
 unsigned api_get_performance(struct api_call *call);
+unsigned api_get_events(struct api_call *call);
 unsigned api_get_events(struct api_call *call);
 unsigned api_get_predict_stream(struct api_call *call);
 unsigned api_get_metrics(struct api_call *call);

@@ -39,6 +39,7 @@ static const struct described handlers[] = {
     {api_get_model, NULL, "Model", "200", "if_none_match", "Error"},
     {api_get_status, NULL, "Status", "200", "", "Error"},
     {api_get_performance, NULL, "Performance", "200", "", "Error"},
+    {api_get_events, NULL, NULL, "200", "every", "Error"},
     {api_get_predict_stream, NULL, NULL, "101 426", "", "Error"},
     {api_get_index, NULL, "Index", "200", "", "Error"},
     {api_get_openapi, NULL, NULL, "200", "if_none_match", "Error"},
@@ -63,6 +64,7 @@ static const struct {
     {API_FORM_NDJSON, "application/x-ndjson", false},
     {API_FORM_TEXT, "text/plain", false},
     {API_FORM_BYTES, "application/octet-stream", false},
+    {API_FORM_EVENTS, "text/event-stream", false},
 };
 
 /* A row that says nothing of its bodies is described all the same, and a test tells. */

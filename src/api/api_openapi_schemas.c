@@ -189,6 +189,8 @@ static const struct openapi_component parameters[] = {
     {"version", IN_PATH("version", "A number or a label.")},
     {"label", IN_PATH("label", "A label.")},
     {"name", IN_PATH("name", "An object: segments with / between them.")},
+    {"every", "{'name':'every','in':'query','description':'Time between two events: 5s, 1min.',"
+              "'schema':{'type':'string'}}"},
     {"ttl", "{'name':'ttl','in':'query','description':'How long the object lives: 90s, 5min, 2h, "
             "1d.','schema':" TEXT "}"},
     {"if_match", IN_HEADER("If-Match", "Only if the object is one of these.", TEXT)},

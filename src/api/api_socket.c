@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * api_socket.c - GET /api/v1/predict/{model}/stream, upgraded to WebSocket: each message is what the
- * body of a POST to /api/v1/predict/{model} would be, text as JSON and binary as MessagePack, and
- * gets one message of the same kind. It is answered as that POST is, from the same caches; a label
- * is looked up for each message, so that `model use` shows at once. An error is a message too, and
- * the socket goes on.
+ * api_socket.c - GET /api/v1/predict/{model}/stream, upgraded to WebSocket: each message is what
+ * the body of a POST to /api/v1/predict/{model} would be, text as JSON and binary as MessagePack,
+ * and gets one message of the same kind. It is answered as that POST is, from the same caches; a
+ * label is looked up for each message, so that `model use` shows at once. An error is a message
+ * too, and the socket goes on.
  * A message is answered within its turn: it waits for no other process and not for Redis.
  */
 #include "api_call.h"

@@ -222,7 +222,7 @@ add_section(cfg_opt_t *opts, size_t n, const char *name, cfg_opt_t *subopts)
     opts[n + 1] = (cfg_opt_t)CFG_END();
 }
 
-enum { SECTIONS_MAX = 16 };
+enum { SECTIONS_MAX = 32 };
 
 struct grammar {
     cfg_opt_t root[OPTS_MAX];

@@ -386,16 +386,22 @@ const struct conf_option conf_options[] = {
     {"websocket", "origins", CONF_TEXT, PLACE(websocket.origins), "", 0, 1023, NULL, NULL,
      "Origins beside the server's own whose pages may open WebSockets, separated by spaces, or * "
      "for any."},
-    {"websocket", "max_message", CONF_SIZE, PLACE(websocket.message_bytes), "1MiB", 1 * KIB, 1 * GIB,
-     NULL, NULL,
+    {"websocket", "max_message", CONF_SIZE, PLACE(websocket.message_bytes), "1MiB", 1 * KIB,
+     1 * GIB, NULL, NULL,
      "Bytes of one WebSocket message, all its frames together; a larger one ends with code 1009."},
     {"websocket", "send_queue", CONF_SIZE, PLACE(websocket.queue_bytes), "4MiB", 64 * KIB, 1 * GIB,
      NULL, NULL,
      "Bytes that wait for one client to take them; beyond it the client is cut off."},
     {"websocket", "ping", CONF_MS, PLACE(websocket.ping_ms), "30s", 1000, 86400000, NULL, NULL,
      "Silence after which a WebSocket's client is pinged."},
-    {"websocket", "pong_timeout", CONF_MS, PLACE(websocket.pong_ms), "10s", 100, 3600000, NULL, NULL,
+    {"websocket", "pong_timeout", CONF_MS, PLACE(websocket.pong_ms), "10s", 100, 3600000, NULL,
+     NULL,
      "Time for the answer to a ping."},
+
+    {"events", "every", CONF_SECONDS, PLACE(events.every_s), "1s", 1, 3600, NULL, NULL,
+     "Time between two events of /api/v1/performance/events, unless ?every= says otherwise."},
+    {"events", "streams", CONF_NUMBER, PLACE(events.streams), "64", 0, 100000, NULL, NULL,
+     "Clients of one worker that may listen to events at a time."},
 };
 /* clang-format on */
 

@@ -610,6 +610,13 @@ conn_expire(struct net_server *server, struct net_deadline *deadline)
         socket_expire(conn);
         return;
     }
+    if (conn->wait == WAIT_STREAM) {
+        stream_next(conn);
+        return;
+    }
+    if (conn->state == CONN_STREAM) {
+        stats_add(server->stats, STATS_HTTP_STREAMS_CUT, 1); /* the client did not take it */
+    }
     if (conn->wait != WAIT_HEAD && conn->wait != WAIT_BODY) {
         conn_close(conn);
         return;
@@ -655,7 +662,8 @@ conn_drain_all(struct net_server *server, uint32_t idle_ms)
 
     for (; link != &server->connections; link = link->next) {
         struct conn *conn = conn_cast(NET_LIST_OWNER(link, struct conn, all));
-        bool is_idle = conn->wait == WAIT_IDLE || conn->wait == WAIT_FIRST;
+        bool is_idle =
+            conn->wait == WAIT_IDLE || conn->wait == WAIT_FIRST || conn->wait == WAIT_STREAM;
         if (conn->state == CONN_SOCKET) {
             socket_drain(conn);
         }

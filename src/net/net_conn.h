@@ -30,7 +30,8 @@ enum conn_wait {
     WAIT_ANSWER,
     WAIT_SEND,
     WAIT_LINGER,
-    WAIT_SOCKET /* the socket knows for what */
+    WAIT_STREAM, /* for the time of the next piece */
+    WAIT_SOCKET  /* the socket knows for what */
 };
 
 /* A chunked body that did not arrive in one read. */

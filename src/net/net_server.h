@@ -105,7 +105,7 @@ struct net_server {
     bool gives_ids;
     uint64_t id_count;
     char id_text[ID_PREFIX_BYTES + U64_TEXT_MAX + 1];
-    uint64_t slow_ns; /* 0: the log does not tell of slow requests */
+    uint64_t slow_ns;      /* 0: the log does not tell of slow requests */
     struct conn *heard;    /* whose messages a turn goes through, or NULL */
     struct frames *frames; /* spare decoder of messages, or NULL */
     size_t socket_count;

@@ -3,7 +3,8 @@
  * net_stream.c - answers whose body comes in pieces. A piece is asked for when the one before it
  * has left for the socket, and one a turn of the loop, so that neither a client that reads slowly
  * nor a long answer takes more memory, or more of the others' time, than a piece. HTTP/1.1 gets
- * them in chunked coding, HTTP/1.0 until the connection closes (RFC 9112 6.3).
+ * them in chunked coding, HTTP/1.0 until the connection closes (RFC 9112 6.3). An answer that has
+ * its pieces at intervals (server-sent events) waits for each on the wheel, and ends with a drain.
  * Invariants: (1) what a stream holds is given back once: behind its last piece, or with its
  * connection; (2) a piece is made outside of handlers.
  */
@@ -17,6 +18,7 @@ struct conn_stream {
     int (*more)(void *arg, struct buf *piece);
     void (*on_end)(void *arg);
     void *arg;
+    uint32_t every_ms; /* 0: as the client takes it */
     bool is_chunked;
 };
 
@@ -67,6 +69,7 @@ stream_begin(struct conn *conn, struct net_answer *answer, unsigned flags)
     *stream = (struct conn_stream){.more = answer->more,
                                    .on_end = answer->on_end,
                                    .arg = answer->more_arg,
+                                   .every_ms = answer->more_every_ms,
                                    .is_chunked = (flags & ANSWER_CHUNKED) != 0};
     answer->more = NULL;
     conn->stream = stream;
@@ -87,7 +90,7 @@ stream_end(struct conn *conn)
 int
 stream_whole(struct net_answer *answer)
 {
-    int rc = 0;
+    int rc = answer->more_every_ms > 0 ? AUGURY_END : 0; /* that one has no end: its begin is it */
 
     while (rc == 0 && buf_finish(answer->body) == 0) {
         rc = answer->more(answer->more_arg, answer->body);
@@ -100,6 +103,10 @@ void
 stream_soon(struct conn *conn)
 {
     conn_arm(conn, 0);
+    if (conn->stream->every_ms > 0) {
+        conn_wait(conn, WAIT_STREAM, conn->stream->every_ms);
+        return;
+    }
     conn_wait(conn, WAIT_SEND, conn->server->limits.send_timeout_ms);
     if (!net_list_is_linked(&conn->ready)) {
         net_list_add(&conn->server->ready, &conn->ready);
@@ -116,7 +123,8 @@ stream_next(struct conn *conn)
 
     buf_reset(&server->out);
     buf_reset(piece);
-    int rc = conn->stream->more(conn->stream->arg, piece);
+    bool is_over = conn->stream->every_ms > 0 && server->is_draining;
+    int rc = is_over ? AUGURY_END : conn->stream->more(conn->stream->arg, piece);
     if (server->on_turn_end != NULL) {
         server->on_turn_end(server->handler_arg);
     }

@@ -130,6 +130,8 @@ def test_every_operation_answers_as_described(daemon):
     serving(daemon)
     document = document_of(daemon)
     for path, method, operation in sorted(operations(document), key=lambda one: METHODS.index(one[1]) != 2):
+        if "text/event-stream" in operation["responses"].get("200", {}).get("content", {}):
+            continue  # it has no end
         name, body = body_of(document, operation)
         if name is not None:
             valid(document, name, BODIES[name], f"the request of {path}")
