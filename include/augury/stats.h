@@ -67,3 +67,42 @@ void stats_summarise(const struct stats *stats, enum stats_id id,
 /* Prometheus text format 0.0.4 of everything: HELP, TYPE, samples; histograms with cumulative
  * buckets. */
 void stats_put_prometheus(const struct stats *stats, struct buf *buf);
+
+/* ---- figures of single models ---------------------------------------------------------------- */
+
+/* A slot has room for so many models at once; one more takes the place of the one that was asked
+ * for longest ago, whose figures begin at zero again. */
+enum { STATS_MODELS = 64 };
+
+enum stats_model_id {
+    STATS_MODEL_LAST_WALL_MS, /* when it answered last */
+    STATS_MODEL_SUCCESSES,
+    STATS_MODEL_SUCCESS_NS,
+    STATS_MODEL_HITS, /* answered from the cache alone */
+    STATS_MODEL_HIT_NS,
+    STATS_MODEL_FAILURES,
+    STATS_MODEL_FAILURE_NS,
+    STATS_MODEL_MISSES, /* looked up, and something had to be computed */
+    STATS_MODEL_MISS_NS,
+    STATS_MODEL_ROWS,       /* evaluated */
+    STATS_MODEL_EXECUTIONS, /* requests with rows that were evaluated */
+    STATS_MODEL_INPUT_NS,
+    STATS_MODEL_INFER_NS,
+    STATS_MODEL_OUTPUT_NS,
+    STATS_MODEL_ID_COUNT
+};
+
+/* What stands for a version of a model; never 0. */
+uint32_t stats_model_key(struct bytes name, uint32_t version);
+struct stats_model; /* one writer's */
+/* Of that key, begun when there are none yet. NULL: slot is NULL, or the key 0. */
+struct stats_model *stats_model_of(struct stats_slot *slot, uint32_t key);
+void stats_model_add(struct stats_model *model, enum stats_model_id id, uint64_t n);
+/* STATS_MODEL_LAST_WALL_MS, which only grows. */
+void stats_model_use(struct stats_model *model, uint64_t now_wall_ms);
+
+struct stats_model_figures {
+    uint64_t values[STATS_MODEL_ID_COUNT]; /* over all slots; of the time, the latest */
+};
+void stats_model_gather(const struct stats *stats, uint32_t key,
+                        struct stats_model_figures *out_figures);

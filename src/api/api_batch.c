@@ -128,6 +128,7 @@ api_batch_join(struct api_call *call, const struct api_asked *asked,
         .own_ns = clock_mono_ns() - asked->begin_ns,
     };
     waiting->asked.state = state;
+    waiting->asked.decoded_ns = 0; /* most of what follows is not this request's */
     call->flight.is_owner = false;
     if (batch->count++ == 0 && !is_soon) {
         window_set(batch, batch->window_us);

@@ -12,6 +12,7 @@ struct api_asked {
     const struct api_dialect *dialect;
     void *state;
     uint64_t begin_ns;
+    uint64_t decoded_ns; /* 0: not looked at */
     bool may_keep;
 };
 

@@ -38,6 +38,8 @@ struct api_response {
     bool is_due;        /* an answer is there, but was to be made anew */
     uint64_t change_id; /* of the registry that the key stands for */
     uint64_t stamp;     /* of the cache, from before anything was read */
+    /* When the lookup began; 0: it is not timed. */
+    uint64_t sampled_ns;
     size_t key_len;
     char key[CACHE_KEY_TEXT_MAX];
 };
@@ -78,6 +80,7 @@ struct api_call {
     const struct net_peer *peer;   /* NULL once the call has been put off */
     struct bytes parameter;        /* what stands for {…} in the route's pattern, decoded */
     struct bytes parameter2;       /* the same of a second one, or empty */
+    uint32_t model_key;            /* stats_model_key() of what answers; 0: not known yet */
     enum api_form body_form;
     enum wire_format body_format; /* of a document: that of body_form */
     enum api_form form;           /* of the answer */
@@ -130,6 +133,8 @@ struct api {
     struct api_odds odds[API_ODDS];
     uint64_t random; /* for early refreshes; never 0 */
     enum api_timing_when timing_when;
+    /* To time some requests: api_figures.c. */
+    unsigned looked_count, decoded_count;
     struct wire_gzip *gzip;
     struct buf coded; /* what was compressed last */
     struct wire_inflater *inflater;
@@ -196,6 +201,7 @@ unsigned api_post_predict(struct api_call *call);
 unsigned api_get_models(struct api_call *call);
 unsigned api_get_model(struct api_call *call);
 unsigned api_get_health(struct api_call *call);
+unsigned api_get_live(struct api_call *call);
 unsigned api_get_status(struct api_call *call);
 unsigned api_get_performance(struct api_call *call);
 unsigned api_get_events(struct api_call *call);
@@ -214,6 +220,9 @@ unsigned api_get_oip_model(struct api_call *call);
 unsigned api_get_oip_model_ready(struct api_call *call);
 unsigned api_post_oip_infer(struct api_call *call);
 unsigned api_post_oip_index(struct api_call *call);
+unsigned api_post_oip_load(struct api_call *call);
+unsigned api_post_oip_unload(struct api_call *call);
+unsigned api_get_oip_stats(struct api_call *call);
 unsigned api_get_v1_model(struct api_call *call);
 unsigned api_post_v1_predict(struct api_call *call);
 unsigned api_post_invocations(struct api_call *call);
@@ -254,6 +263,22 @@ void api_question_table(const struct api_call *call, enum api_form form,
                         struct predict_question *question);
 /* application/x-ndjson: api_lines.c. */
 unsigned api_post_lines(struct api_call *call);
+
+/* ---- what is counted of each model: api_figures.c -------------------------------------------- */
+
+/* Whether this one is one of the few that are timed; counts it. */
+bool api_figures_is_sample(unsigned *count);
+/* A rendered answer, or another process's. sampled_ns: when it began, or 0. */
+void api_figures_hit(struct api_call *call, uint32_t model_key, uint64_t sampled_ns);
+struct api_times {
+    uint64_t begin_ns, end_ns;
+    uint64_t decoded_ns, asked_ns; /* 0: not looked at */
+};
+void api_figures_answered(struct api_call *call, const struct predict_answer *answer,
+                          const struct api_times *times);
+/* No snapshot of the registry is open. */
+void api_figures_refused(struct api_call *call, const struct predict_question *question,
+                         uint64_t took_ns);
 
 /* ---- answers that come later: api_later.c ---------------------------------------------------- */
 
@@ -457,7 +482,8 @@ struct api_made {
     uint64_t expires_wall_ms; /* of the part that ends first */
     uint32_t row_count;
     uint32_t cost_us;
-    uint16_t tag; /* what it was made from: cache_tag() */
+    uint32_t model_key; /* stats_model_key() */
+    uint16_t tag;       /* what it was made from: cache_tag() */
 };
 /* False: it will not be found. */
 bool api_response_keep(struct api_call *call, const struct api_made *made);

@@ -21,7 +21,7 @@ enum {
     LEASE_COSTS = 4,                     /* an owner gets so many times the estimate */
     GIVE_UP_MS = 1000,                   /* after the lease */
     PARKED_BYTES_MAX = 16 * 1024 * 1024, /* of a worker: beyond it nobody waits */
-    MAIL_HEADER = 28,                    /* created, expires, tag, u32 rows; then the content */
+    MAIL_HEADER = 32, /* created, expires, tag, u32 rows, u32 model; then the content */
 };
 
 struct api_parked {
@@ -55,6 +55,7 @@ answer_from_mail(struct api_call *call, struct bytes mail)
                             .expires_wall_ms = le64_get(mail.data + 8),
                             .content_tag = le64_get(mail.data + 16),
                             .row_count = le32_get(mail.data + 24),
+                            .model_key = le32_get(mail.data + 28),
                             .content = bytes_of(mail.data + MAIL_HEADER, mail.len - MAIL_HEADER)};
     stats_add(call->api->options.slot, STATS_PREDICT_COALESCED, 1);
     api_response_answer(call, &made, API_CACHE_COALESCED);
@@ -75,6 +76,7 @@ mail_of(const struct api_call *call, const struct api_made *made)
     le64_put(mail + 8, made->expires_wall_ms);
     le64_put(mail + 16, made->content_tag);
     le32_put(mail + 24, made->row_count);
+    le32_put(mail + 28, made->model_key);
     memcpy(mail + MAIL_HEADER, made->content.data, made->content.len);
     return bytes_of(mail, len);
 }

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * api_health.c - GET /api/v1/health, /health and /ping: 200 when this worker can answer a
- * prediction, 503 with reasons when it cannot. That it answers at all says that its loop turns;
- * what can be wrong beyond that is the model environment. The body has both members that clients of
- * other servers look for: "live" and "ready". Warnings do not make a worker unhealthy: with its
- * cache or its supervisor gone, or one of its models damaged, it still answers.
+ * api_health.c - GET /api/v1/health, /health, /ping and /v2/health/ready: 200 when this worker can
+ * answer a prediction, 503 with reasons when it cannot. That it answers at all says that its loop
+ * turns; what can be wrong beyond that is the model environment. The body has both members that
+ * clients of other servers look for: "live" and "ready"; /v2/health/live says the first alone.
+ * Warnings do not make a worker unhealthy: with its cache or its supervisor gone, or one of its
+ * models damaged, it still answers.
  */
 #include "api_call.h"
 
@@ -104,4 +105,15 @@ api_get_health(struct api_call *call)
     buf_put_text(call->answer->headers, is_ready ? "Cache-Control: no-store\r\n"
                                                  : "Cache-Control: no-store\r\nRetry-After: 1\r\n");
     return is_ready ? 200 : 503;
+}
+
+unsigned
+api_get_live(struct api_call *call)
+{
+    wire_object(&call->writer, 1);
+    wire_key(&call->writer, "live");
+    wire_put_bool(&call->writer, true);
+    wire_end(&call->writer);
+    buf_put_text(call->answer->headers, "Cache-Control: no-store\r\n");
+    return 200;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * api_oip.c - the calls of the Open Inference Protocol, v2 (REST), with the model repository's
- * index: what KServe, MLServer and Triton clients speak. Their answers are JSON whatever Accept
- * says; errors are {"error": …} with our code and place beside it.
+ * api_oip.c - the calls of the Open Inference Protocol, v2 (REST): what KServe, MLServer and Triton
+ * clients speak. Their answers are JSON whatever Accept says; errors are {"error": …} with our code
+ * and place beside it.
  */
 #include "api_oip.h"
 
@@ -10,8 +10,8 @@
 
 /* ---- the model asked for --------------------------------------------------------------------- */
 
-static void
-split_model(const struct api_call *call, struct bytes *out_name, struct bytes *out_selector)
+void
+oip_split_model(const struct api_call *call, struct bytes *out_name, struct bytes *out_selector)
 {
     api_split_name(call->parameter, out_name, out_selector);
     if (call->parameter2.len > 0) {
@@ -30,7 +30,7 @@ model_begin(struct api_call *call, const struct registry_model **out_found)
         return err_set(&call->err, rc, "registry_unreadable",
                        "the model environment cannot be read: %s", augury_strerror(rc));
     }
-    split_model(call, &name, &selector);
+    oip_split_model(call, &name, &selector);
     rc = registry_find(registry, name, selector, out_found, &call->err);
     if (rc != 0) {
         registry_snapshot_end(registry);
@@ -45,7 +45,7 @@ decode(struct api_call *call, void *state, struct predict_question *question)
 {
     struct oip_request *request = state;
 
-    split_model(call, &question->model, &question->selector);
+    oip_split_model(call, &question->model, &question->selector);
     int rc = oip_decode(call, request, question);
     for (size_t i = 0; rc == 0 && i < request->output_count; i++) {
         if (request->outputs[i].is_binary) {
@@ -110,8 +110,8 @@ api_post_oip_infer(struct api_call *call)
 unsigned
 api_get_oip_server(struct api_call *call)
 {
-    static const char *const extensions[] = {"binary_tensor_data", "model_repository",
-                                             "parameters"};
+    static const char *const extensions[] = {"binary_tensor_data", "model_repository", "parameters",
+                                             "statistics"};
     struct wire_writer *writer = &call->writer;
 
     api_call_form(call, WIRE_JSON);
@@ -248,6 +248,31 @@ api_get_oip_model(struct api_call *call)
     return 200;
 }
 
+/* A damaged version is there, and cannot answer: its clients are told to come again, not that they
+ * have made a mistake. */
+static unsigned
+answer_not_ready(struct api_call *call)
+{
+    struct wire_writer *writer = &call->writer;
+    struct bytes name, selector;
+
+    oip_split_model(call, &name, &selector);
+    wire_object(writer, 5);
+    wire_key(writer, "name");
+    wire_put_string(writer, name);
+    wire_key(writer, "ready");
+    wire_put_bool(writer, false);
+    wire_key(writer, "error");
+    wire_put_text(writer, call->err.reason);
+    wire_key(writer, "code");
+    wire_put_text(writer, call->err.code);
+    wire_key(writer, "at");
+    wire_put_text(writer, call->err.at);
+    wire_end(writer);
+    buf_put_text(call->answer->headers, "Retry-After: 1\r\n");
+    return 503;
+}
+
 unsigned
 api_get_oip_model_ready(struct api_call *call)
 {
@@ -255,6 +280,9 @@ api_get_oip_model_ready(struct api_call *call)
 
     api_call_form(call, WIRE_JSON);
     int rc = model_begin(call, &found);
+    if (rc == AUGURY_ERR_CORRUPT) {
+        return answer_not_ready(call);
+    }
     if (rc != 0) {
         return api_refuse(call, rc);
     }
@@ -306,93 +334,6 @@ api_get_oip_models(struct api_call *call)
     }
     wire_end(writer);
     wire_end(writer);
-    registry_snapshot_end(registry);
-    return 200;
-}
-
-/* {"ready": true} leaves out what is not. */
-static int
-index_wish(struct api_call *call, bool *out_ready_alone)
-{
-    struct wire_limits limits = {.depth = call->api->options.conf->limits.json_depth,
-                                 .values = call->body.len + 1};
-    struct wire_value document;
-
-    *out_ready_alone = false;
-    if (call->body.len == 0) {
-        return 0;
-    }
-    int rc = wire_decode(WIRE_JSON, call->body, &limits, &call->api->arena, &document, &call->err);
-    const struct wire_value *ready = rc == 0 ? wire_member(&document, "ready") : NULL;
-    if (rc == 0 && ready != NULL && ready->type != WIRE_BOOL) {
-        err_set(&call->err, AUGURY_ERR_INVALID, "invalid_request",
-                "ready: expected true or false, got %s", wire_type_name(ready));
-        return err_at(&call->err, "ready");
-    }
-    *out_ready_alone = ready != NULL && ready->as.boolean;
-    return rc;
-}
-
-static void
-put_index_entry(struct wire_writer *writer, const struct registry_entry *entry, bool is_ready)
-{
-    wire_object(writer, 4);
-    wire_key(writer, "name");
-    wire_put_text(writer, entry->name);
-    wire_key(writer, "version");
-    api_put_version(writer, entry->version);
-    wire_key(writer, "state");
-    wire_put_text(writer, is_ready ? "READY" : "UNAVAILABLE");
-    wire_key(writer, "reason");
-    wire_put_text(writer, is_ready ? "" : "the stored version is damaged");
-    wire_end(writer);
-}
-
-static void
-put_index(struct api_call *call, struct registry *registry, bool is_ready_alone)
-{
-    const struct registry_model *found;
-    struct err damage;
-    uint32_t count = 0;
-
-    for (int pass = 0; pass < 2; pass++) {
-        int rc = registry_each(registry, 0, &found, &damage);
-        for (size_t i = 0; rc != AUGURY_END; rc = registry_each(registry, ++i, &found, &damage)) {
-            if (rc != 0 && is_ready_alone) {
-                continue;
-            }
-            if (pass == 0) {
-                count++;
-            } else {
-                put_index_entry(&call->writer, registry_entry_at(registry, i), rc == 0);
-            }
-        }
-        if (pass == 0) {
-            wire_array(&call->writer, count);
-        }
-    }
-    wire_end(&call->writer);
-}
-
-unsigned
-api_post_oip_index(struct api_call *call)
-{
-    struct registry *registry = call->api->options.predict->registry;
-    bool is_ready_alone;
-
-    api_call_form(call, WIRE_JSON);
-    int rc = index_wish(call, &is_ready_alone);
-    if (rc == 0) {
-        rc = registry_snapshot_begin(registry);
-        if (rc != 0) {
-            err_set(&call->err, rc, "registry_unreadable",
-                    "the model environment cannot be read: %s", augury_strerror(rc));
-        }
-    }
-    if (rc != 0) {
-        return api_refuse(call, rc);
-    }
-    put_index(call, registry, is_ready_alone);
     registry_snapshot_end(registry);
     return 200;
 }

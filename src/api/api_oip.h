@@ -21,6 +21,9 @@ struct oip_request {
     size_t output_count;
 };
 
+/* What the path names: the selector is a version or label, or empty. */
+void oip_split_model(const struct api_call *call, struct bytes *out_name,
+                     struct bytes *out_selector);
 /* The document (or all of a raw request) and its tensors as a question; it lives in the call's
  * arena. */
 AUGURY_MUST_USE int oip_decode(struct api_call *call, struct oip_request *out_request,

@@ -77,6 +77,7 @@ static const struct openapi_component schemas[] = {
     {"Health", OBJECT("'status','live','ready','reasons','warnings'",
                       "'status':{'enum':['ready','not ready']},'live':" FLAG ",'ready':" FLAG
                       ",'reasons':" LIST_OF(TEXT) ",'warnings':" LIST_OF(TEXT))},
+    {"Live", OBJECT("'live'", "'live':" FLAG)},
     {"Status", OBJECT("'name','version','started','uptime_s','workers_wanted','workers_ready',"
                       "'processes'",
                       "'name':" TEXT ",'version':" TEXT ",'started':" TEXT ",'uptime_s':" COUNT
@@ -143,6 +144,21 @@ static const struct openapi_component schemas[] = {
     {"OipIndexEntry", OBJECT("'name','version','state','reason'",
                              "'name':" TEXT ",'version':" TEXT
                              ",'state':{'enum':['READY','UNAVAILABLE']},'reason':" TEXT)},
+    {"OipLoadRequest", "{'type':'object','properties':{'parameters':" ANY_OBJECT "}}"},
+    {"OipLoaded", OBJECT("'name','load'", "'name':" TEXT ",'load':" FLAG)},
+    {"OipDuration", OBJECT("'count','ns'", "'count':" COUNT ",'ns':" COUNT)},
+    {"OipDurations",
+     "{'type':'object','required':['success','fail','queue','compute_input','compute_infer',"
+     "'compute_output','cache_hit','cache_miss'],'additionalProperties':" REF("OipDuration") "}"},
+    {"OipModelStatistics",
+     OBJECT("'name','version','last_inference','inference_count','execution_count',"
+            "'inference_stats','batch_stats'",
+            "'name':" TEXT ",'version':" TEXT ",'last_inference':" COUNT ",'inference_count':" COUNT
+            ",'execution_count':" COUNT ",'inference_stats':" REF(
+                "OipDurations") ",'response_stats':" ANY_OBJECT
+                                ",'batch_stats':" LIST_OF(ANY_OBJECT) ",'memory_usage':" LIST_OF(
+                                    ANY_OBJECT))},
+    {"OipStatistics", OBJECT("'model_stats'", "'model_stats':" LIST_OF(REF("OipModelStatistics")))},
     {"OipIndex", LIST_OF(REF("OipIndexEntry"))},
 
     /* TensorFlow Serving and KServe v1. */

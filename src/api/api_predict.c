@@ -376,6 +376,7 @@ finish(struct api_call *call, const struct predict_answer *answer, bool may_keep
         made.expires_wall_ms = freshness.expires_wall_ms;
         made.cost_us = (uint32_t)(call->took_ns / 1000);
         made.tag = cache_tag(bytes_of_text(answer->model->entry.name));
+        made.model_key = call->model_key;
         api_flight_end(call, &made, api_response_keep(call, &made));
     }
 }
@@ -449,9 +450,16 @@ api_question_finish(struct api_call *call, const struct api_asked *asked,
     if (rc != 0) {
         return asked->dialect->refuse(call, rc);
     }
+    const struct registry_entry *entry = &answer->model->entry;
+    struct api_times times = {.begin_ns = asked->begin_ns,
+                              .decoded_ns = asked->decoded_ns,
+                              .asked_ns = asked->decoded_ns != 0 ? clock_mono_ns() : 0};
+    call->model_key = stats_model_key(bytes_of_text(entry->name), entry->version);
     asked->dialect->put(call, asked->state, answer);
     finish(call, answer, asked->may_keep, asked->begin_ns);
     api_timing_mark(call, API_PHASE_ENCODE);
+    times.end_ns = call->took_ns != 0 ? asked->begin_ns + call->took_ns : clock_mono_ns();
+    api_figures_answered(call, answer, &times);
     return 200;
 }
 
@@ -517,9 +525,11 @@ api_answer_question(struct api_call *call, const struct api_dialect *dialect, vo
     int rc = dialect->decode(call, state, &question);
     api_timing_mark(call, API_PHASE_PARSE);
     if (rc == 0) {
+        bool is_sample = api_figures_is_sample(&call->api->decoded_count);
         const struct api_asked asked = {.dialect = dialect,
                                         .state = state,
                                         .begin_ns = begin_ns,
+                                        .decoded_ns = is_sample ? clock_mono_ns() : 0,
                                         .may_keep = (question.flags & PREDICT_USE_CACHE) != 0};
         status = answer_decoded(call, &asked, &question);
     } else {
@@ -530,8 +540,11 @@ api_answer_question(struct api_call *call, const struct api_dialect *dialect, vo
         api_flight_end(call, NULL, false); /* it may own what is to be made anew */
     }
     if (status != API_LATER) {
-        stats_observe(api->slot, STATS_PREDICT_SECONDS,
-                      call->took_ns != 0 ? call->took_ns : clock_mono_ns() - begin_ns);
+        uint64_t took_ns = call->took_ns != 0 ? call->took_ns : clock_mono_ns() - begin_ns;
+        stats_observe(api->slot, STATS_PREDICT_SECONDS, took_ns);
+        if (status >= 400) {
+            api_figures_refused(call, &question, took_ns);
+        }
     }
     return status;
 }

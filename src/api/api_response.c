@@ -17,9 +17,9 @@
 
 #include <string.h>
 
-/* Before the body, little-endian: format 2, form, coding, 0, u32 rows, u64 tag
+/* Before the body, little-endian: format 3, form, coding, 0, u32 rows, u64 tag, u32 model, u32 0
  * (docs/formats.md). */
-enum { RESPONSE_FORMAT = 2, RESPONSE_HEADER = 16 };
+enum { RESPONSE_FORMAT = 3, RESPONSE_HEADER = 24 };
 
 static const char key_prefix[] = "response:";
 static const char twin_suffix[] = ":gzip"; /* of the key of the compressed form */
@@ -161,6 +161,7 @@ struct rendered {
     enum api_coding coding;
     uint64_t tag;
     uint32_t row_count;
+    uint32_t model_key;
 };
 
 static struct bytes
@@ -185,6 +186,7 @@ value_read(const struct api_call *call, struct bytes value, enum api_coding codi
         .coding = coding,
         .tag = le64_get(value.data + 8),
         .row_count = le32_get(value.data + 4),
+        .model_key = le32_get(value.data + 16),
     };
     return true;
 }
@@ -205,6 +207,8 @@ keep(struct api_call *call, struct cache_item *item, const struct rendered *rend
     value[3] = 0;
     le32_put(value + 4, rendered->row_count);
     le64_put(value + 8, rendered->tag);
+    le32_put(value + 16, rendered->model_key);
+    le32_put(value + 20, 0);
     memcpy(value + RESPONSE_HEADER, rendered->body.data, rendered->body.len);
     item->class = CACHE_RESPONSE;
     /* What is looked for without much hope is kept when it has come twice. */
@@ -298,6 +302,7 @@ answer_from(struct api_call *call, const struct cache_hit *hit, const struct ren
     if (hit->is_stale) {
         stats_add(stats, STATS_PREDICT_STALE, 1);
     }
+    api_figures_hit(call, rendered->model_key, call->response.sampled_ns);
 }
 
 void
@@ -323,6 +328,7 @@ api_response_answer(struct api_call *call, const struct api_made *made, enum api
     call->is_coded = true;
     stats_add(stats, STATS_PREDICT_REQUESTS, 1);
     stats_add(stats, STATS_PREDICT_ROWS, made->row_count);
+    api_figures_hit(call, made->model_key, 0);
 }
 
 /* Made anew by this request before its time is over, so that the many that come after it need not
@@ -474,6 +480,7 @@ api_response_find(struct api_call *call)
         api_turn_end(api);
         return false;
     }
+    call->response.sampled_ns = api_figures_is_sample(&api->looked_count) ? clock_mono_ns() : 0;
     call->response.stamp = cache_stamp(api->options.cache);
     if (api_turn_begin(api)) {
         key_make(call);
@@ -503,7 +510,8 @@ api_response_keep(struct api_call *call, const struct api_made *made)
     struct rendered rendered = {.body = made->content,
                                 .coding = API_IDENTITY,
                                 .tag = made->content_tag,
-                                .row_count = made->row_count};
+                                .row_count = made->row_count,
+                                .model_key = made->model_key};
 
     if (!call->response.has_key || change_id != call->response.change_id) {
         return false;

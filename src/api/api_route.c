@@ -202,6 +202,8 @@ api_call_init(struct api_call *call, struct api *api, const struct http_request 
     call->route = NULL;
     call->peer = NULL;
     call->parameter = call->parameter2 = bytes_of(NULL, 0);
+    api_call_body_form(call, API_FORM_JSON);
+    call->model_key = 0;
     call->response.has_key = call->response.is_unlikely = false;
     call->flight.is_owner = false;
     call->flight.is_late = false;

@@ -73,42 +73,51 @@ api_post_v1_predict(struct api_call *call)
     return api_answer_question(call, &v1, &is_columnar);
 }
 
+/* A damaged version has ended, in that protocol's words. */
 static void
-put_version_status(struct wire_writer *writer, const struct registry_entry *entry)
+put_version_status(struct wire_writer *writer, const struct registry_entry *entry, bool is_ready)
 {
     wire_object(writer, 3);
     wire_key(writer, "version");
     api_put_version(writer, entry->version);
     wire_key(writer, "state");
-    wire_put_text(writer, "AVAILABLE");
+    wire_put_text(writer, is_ready ? "AVAILABLE" : "END");
     wire_key(writer, "status");
     wire_object(writer, 2);
     wire_key(writer, "error_code");
-    wire_put_text(writer, "OK");
+    wire_put_text(writer, is_ready ? "OK" : "DATA_LOSS");
     wire_key(writer, "error_message");
-    wire_put_text(writer, "");
+    wire_put_text(writer, is_ready ? "" : "the stored version is damaged");
     wire_end(writer);
     wire_end(writer);
 }
 
-/* Of one version when one is asked for, else of all; the highest first. */
-static void
-put_statuses(struct wire_writer *writer, const struct registry *registry,
-             const struct registry_model *found, bool is_one)
+/* Of the version found alone, or of all of its name. */
+static bool
+is_shown(const struct registry_entry *entry, const struct registry_entry *found, bool is_one)
 {
+    return strcmp(entry->name, found->name) == 0 && (!is_one || entry->version == found->version);
+}
+
+/* *out_is_ready: whether the version found can answer. */
+static void
+put_statuses(struct wire_writer *writer, struct registry *registry,
+             const struct registry_entry *found, bool is_one, bool *out_is_ready)
+{
+    const struct registry_model *model;
     const struct registry_entry *entry;
+    struct err damage;
     uint32_t count = 0;
 
     for (size_t i = 0; (entry = registry_entry_at(registry, i)) != NULL; i++) {
-        count += strcmp(entry->name, found->entry.name) == 0 ? 1 : 0;
+        count += is_shown(entry, found, is_one) ? 1 : 0;
     }
-    wire_array(writer, is_one ? 1 : count);
-    if (is_one) {
-        put_version_status(writer, &found->entry);
-    }
-    for (size_t i = 0; !is_one && (entry = registry_entry_at(registry, i)) != NULL; i++) {
-        if (strcmp(entry->name, found->entry.name) == 0) {
-            put_version_status(writer, entry);
+    wire_array(writer, count);
+    for (size_t i = 0; (entry = registry_entry_at(registry, i)) != NULL; i++) {
+        if (is_shown(entry, found, is_one)) {
+            bool is_ready = registry_each(registry, i, &model, &damage) == 0;
+            put_version_status(writer, entry, is_ready);
+            *out_is_ready = entry->version == found->version ? is_ready : *out_is_ready;
         }
     }
     wire_end(writer);
@@ -119,8 +128,9 @@ api_get_v1_model(struct api_call *call)
 {
     struct registry *registry = call->api->options.predict->registry;
     struct wire_writer *writer = &call->writer;
-    const struct registry_model *found;
+    const struct registry_entry *found;
     struct bytes name, selector;
+    bool is_ready = true;
 
     api_call_form(call, WIRE_JSON);
     split_model(call, &name, &selector);
@@ -130,18 +140,18 @@ api_get_v1_model(struct api_call *call)
                 augury_strerror(rc));
         return api_refuse(call, rc);
     }
-    rc = registry_find(registry, name, selector, &found, &call->err);
+    rc = registry_find_entry(registry, name, selector, &found, &call->err);
     if (rc == 0) {
         wire_object(writer, 3);
         wire_key(writer, "name");
-        wire_put_text(writer, found->entry.name);
-        wire_key(writer, "ready");
-        wire_put_bool(writer, true);
+        wire_put_text(writer, found->name);
         wire_key(writer, "model_version_status");
-        put_statuses(writer, registry, found, selector.len > 0);
+        put_statuses(writer, registry, found, selector.len > 0, &is_ready);
+        wire_key(writer, "ready");
+        wire_put_bool(writer, is_ready);
         wire_end(writer);
     }
-    unsigned status = rc == 0 ? 200 : api_refuse(call, rc);
+    unsigned status = rc != 0 ? api_refuse(call, rc) : is_ready ? 200 : 503;
     registry_snapshot_end(registry);
     return status;
 }

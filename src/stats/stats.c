@@ -12,6 +12,7 @@
 #include <stdatomic.h>
 
 #include "buckets.h"
+#include "models.h"
 
 enum { CACHE_LINE = 64, STATS_MAGIC = 0x53544154 };
 
@@ -34,6 +35,7 @@ struct histogram {
 struct stats_slot {
     _Alignas(CACHE_LINE) _Atomic uint64_t values[STATS_COUNT]; /* of a histogram: how many */
     _Alignas(CACHE_LINE) struct histogram histograms[HISTOGRAM_COUNT];
+    struct stats_models models;
 };
 
 struct stats {
@@ -223,4 +225,24 @@ stats_summarise(const struct stats *stats, enum stats_id id, struct stats_summar
     out_summary->p95_ns = percentile(&total, 95);
     out_summary->p99_ns = percentile(&total, 99);
     out_summary->max_ns = edge_of_rank(&total, total.count);
+}
+
+/* ---- models ---------------------------------------------------------------------------------- */
+
+struct stats_model *
+stats_model_of(struct stats_slot *slot, uint32_t key)
+{
+    return slot == NULL || key == 0 ? NULL : stats_models_find(&slot->models, key);
+}
+
+void
+stats_model_gather(const struct stats *stats, uint32_t key, struct stats_model_figures *out_figures)
+{
+    *out_figures = (struct stats_model_figures){.values = {0}};
+    for (unsigned slot = 0; slot < STATS_SLOTS; slot++) {
+        /* A slot without predictions has none of models: its pages stay untouched. */
+        if (stats_of_slot(stats, slot, STATS_PREDICT_REQUESTS) > 0) {
+            stats_models_sum(&stats->slots[slot].models, key, out_figures);
+        }
+    }
 }

@@ -88,6 +88,11 @@ def test_one_damaged_version_leaves_the_others_as_they_are(daemon):
     equal((status, [row["version"] for row in json.loads(body)["versions"]]), (200, ["1", "2"]))
     status, body = daemon.get("/api/v1/health", connection=connection)
     equal((status, json.loads(body)["ready"]), (200, True))
+    for path in ("/v2/models/mixed/versions/2/ready", "/v1/models/mixed/versions/2"):
+        status, body = daemon.get(path, connection=connection)
+        equal((status, json.loads(body)["ready"]), (503, False), path)
+    status, body = daemon.get("/v1/models/mixed", connection=connection)
+    equal((status, [row["state"] for row in json.loads(body)["model_version_status"]]), (200, ["AVAILABLE", "END"]))
     connection.close()
     contains(refused(daemon, "model", "verify"), "mixed@2")
     contains(refused(daemon, "model", "use", "mixed@2"), "mixed@2")

@@ -134,8 +134,9 @@ def test_documents_have_what_clients_look_for(daemon):
     for path in ("/v2", "/v2/"):
         server = get(path)
         equal((server["name"], "binary_tensor_data" in server["extensions"]), ("augury", True))
-    for path in ("/v2/health/live", "/v2/health/ready"):
-        equal((get(path)["live"], get(path)["ready"]), (True, True))
+    equal(get("/v2/health/live"), {"live": True})
+    ready = get("/v2/health/ready")
+    equal((ready["live"], ready["ready"]), (True, True))
     model = get("/v2/models/nfl-wp")
     equal((model["name"], model["versions"]), ("nfl-wp", ["1"]))
     equal(model["inputs"], [{"name": "input-0", "datatype": "FP32", "shape": [-1, 11]}])
@@ -151,6 +152,61 @@ def test_documents_have_what_clients_look_for(daemon):
     status, _, content = send(daemon, "GET", "/version")
     equal(status, 200)
     check(content.decode()[0].isdigit(), content)
+    daemon.stop()
+
+
+def test_statistics_count_what_was_answered(daemon):
+    serving(daemon, ("card", CARD))
+    rows, _ = table()
+
+    def figures(path):
+        status, _, content = send(daemon, "GET", path)
+        equal(status, 200, path)
+        return {(one["name"], one["version"]): one for one in json.loads(content)["model_stats"]}
+
+    for row in rows[:10] + 5 * rows[:2]:
+        ask(daemon, "/v2/models/nfl-wp/infer", {"inputs": [tensor([row], data=row)]})
+        ask(daemon, "/v1/models/nfl-wp:predict", {"instances": [row]})
+        ask(daemon, "/models/nfl-wp/invocations", {"inputs": [row]})
+    for document in ({}, {"inputs": [tensor([[0]], data=[0])]}):
+        equal(send(daemon, "POST", "/v2/models/nfl-wp/infer", document)[0], 400)
+    every = figures("/v2/models/stats")
+    equal(sorted(every), [("card", "1"), ("nfl-wp", "1")])
+    one = figures("/v2/models/nfl-wp/stats")
+    equal(one, {("nfl-wp", "1"): every["nfl-wp", "1"]})
+    equal(figures("/v2/models/nfl-wp/versions/stable/stats"), one)
+    one = one["nfl-wp", "1"]
+    counts = {name: duration["count"] for name, duration in one["inference_stats"].items()}
+    equal((counts["success"], counts["queue"], counts["fail"]), (60, 60, 2))
+    equal(counts["cache_hit"] + one["execution_count"], 60)
+    equal({counts[f"compute_{part}"] for part in ("input", "infer", "output")}, {one["execution_count"]})
+    equal(one["inference_count"], one["execution_count"], "one row a request")
+    check(one["inference_count"] >= 10, "ten rows were new")
+    for part in ("success", "fail", "compute_input", "compute_infer", "compute_output"):
+        check(one["inference_stats"][part]["ns"] > 0, f"{part} takes time")
+    check(one["last_inference"] > 1.6e12, "milliseconds since 1970")
+    check(one["memory_usage"][0]["byte_size"] > 10000, one["memory_usage"])
+    equal(every["card", "1"]["inference_stats"]["success"], {"count": 0, "ns": 0})
+    equal(send(daemon, "GET", "/v2/models/nobody/stats")[0], 404)
+    check("statistics" in json.loads(send(daemon, "GET", "/v2")[2])["extensions"], "not announced")
+    daemon.stop()
+
+
+def test_loading_asks_and_unloading_is_refused(daemon):
+    serving(daemon)
+    path = "/v2/repository/models/nfl-wp/"
+    for body in (None, {}, {"parameters": {}}):
+        status, _, content = send(daemon, "POST", path + "load", body)
+        equal((status, json.loads(content)), (200, {"name": "nfl-wp", "load": True}))
+    for target, body, want in ((path + "load", {"parameters": {"config": "{}"}}, (400, "unsupported_parameter")),
+                               (path + "load", b"{", (400, "invalid_json")),
+                               (path + "unload", {"parameters": {"unload_dependents": True}}, (403, "not_writable")),
+                               (path.replace("nfl-wp", "none") + "load", None, (404, "model_not_found")),
+                               (path.replace("nfl-wp", "none") + "unload", None, (404, "model_not_found"))):
+        status, _, content = send(daemon, "POST", target, body)
+        answer = json.loads(content)
+        equal((status, answer["code"], isinstance(answer["error"], str)), (*want, True), target)
+    equal(send(daemon, "GET", "/v2/models/nfl-wp/ready")[0], 200)
     daemon.stop()
 
 
