@@ -8,32 +8,38 @@
         answer.values()                                                          # [0.731, ...]
         answer.cache                                                             # "HIT", "MISS", "BYPASS"
         client.predict_array("nfl-wp", array)                                    # numpy in, numpy out
+        client.put_object("players/12.json", {"name": "Tom"}, ttl=3600)         # bytes, text or a document
+        client.get_object("players/12.json").value                               # {"name": "Tom"}, or None for no object
 
 A Client may be shared by threads: each request takes a kept-alive connection out of a pool and puts it back. A request
-that a connection lost before its answer began is sent once more on a new one (a prediction changes nothing).
+that a connection lost before its answer began is sent once more on a new one (it changes nothing, or the same); one with
+a condition is not, as the first might have met it.
 Rows: a dict is one row; a list of dicts several; a pandas DataFrame, a two-dimensional numpy array or a list of lists is
 columns and data. A one-dimensional array or a flat list of numbers is one row in the order of the model's features.
 NaN, None and pandas' NA are missing values.
 """
 from __future__ import annotations
 
+import base64
+import dataclasses
 import http.client
 import io
 import json
 import socket
 import threading
 import urllib.parse
-from typing import Any, Iterator, Mapping, Optional, Sequence, Union
+from typing import Any, Dict, Iterable, Iterator, Mapping, Optional, Sequence, Tuple, Union
 
 try:
     import msgpack
 except ImportError:  # JSON does as well
     msgpack = None
 
-__all__ = ["Client", "Predictions", "AuguryError", "Refused", "Unreachable"]
+__all__ = ["Client", "Predictions", "Object", "AuguryError", "Refused", "Unreachable"]
 
 JSON, MSGPACK, NPY = "application/json", "application/msgpack", "application/x-npy"
 KEEP_CONNECTIONS = 32
+NAMES_A_REQUEST = 1000  # of get_objects(): what the server takes at most
 
 
 class AuguryError(Exception):
@@ -86,6 +92,25 @@ class Predictions(Sequence):
 
     def __repr__(self) -> str:
         return f"Predictions({self.model}@{self.version}, {len(self.rows)} rows, cache={self.cache})"
+
+
+@dataclasses.dataclass(frozen=True)
+class Object:
+    """An object of the server's. value: the document of what is JSON, the text of what is text/…, else bytes."""
+
+    name: str
+    value: Any
+    content_type: str
+    etag: str
+    age: int  # seconds since it was put or read
+
+    @staticmethod
+    def kind(content_type: str) -> str:
+        """What its value is: "json", "text" or "bytes"."""
+        plain = content_type.partition(";")[0].strip().lower()
+        if plain == JSON or plain.endswith("+json"):
+            return "json"
+        return "text" if plain.startswith("text/") else "bytes"
 
 
 Rows = Union[Mapping[str, Any], Sequence[Any], Any]
@@ -187,8 +212,70 @@ class Client:
         if request_id is not None:
             headers["X-Request-Id"] = request_id
         path = "/api/v1/predict/" + urllib.parse.quote(model, safe="@") + ("?" + query if query else "")
-        content = self._exchange("POST", path, file.getvalue(), headers)[0]
+        status, answer, content = self._send("POST", path, file.getvalue(), headers)
+        self._check(status, answer, content)
         return numpy.load(io.BytesIO(content), allow_pickle=False)
+
+    # ---- objects ----------------------------------------------------------------------------------------------
+
+    def get_object(self, name: str) -> Optional[Object]:
+        """The object of that name; None: there is none."""
+        status, answer, content = self._send("GET", self._object_path(name), None, {})
+        if status == 404 and self._code(answer, content) == "object_not_found":
+            return None
+        self._check(status, answer, content)
+        form = answer.get("Content-Type", "")
+        try:
+            value = {"json": json.loads, "text": bytes.decode, "bytes": bytes}[Object.kind(form)](content)
+        except ValueError:  # its type says more than it holds
+            value = content
+        return Object(name, value, form, answer.get("ETag", ""), int(answer.get("Age", "0")))
+
+    def get_objects(self, names: Iterable[str]) -> Dict[str, Object]:
+        """Those of many objects that there are, by name; asked for a thousand at a time."""
+        names = list(names)
+        found: Dict[str, Object] = {}
+        for begin in range(0, len(names), NAMES_A_REQUEST):
+            question = {"names": names[begin:begin + NAMES_A_REQUEST]}
+            document, _ = self._exchange("POST", "/api/v1/objects/mget", question)
+            for name, one in document["objects"].items():
+                form, value = one.get("content_type", ""), one["value"]
+                if isinstance(value, str) and Object.kind(form) == "bytes":
+                    value = base64.b64decode(value)
+                found[name] = Object(name, value, form, one["etag"], int(one.get("age", 0)))
+        return found
+
+    def put_object(self, name: str, value: Any, *, content_type: Optional[str] = None, ttl: Optional[float] = None,
+                   if_match: Optional[str] = None, only_new: bool = False) -> str:
+        """Puts bytes or text as they are, anything else as JSON; returns the ETag. content_type: without one, the
+        extension of the name says it of bytes. ttl: seconds that it lives. if_match: the ETag that it has to have
+        now; only_new: it must not be there. Refused with status 412 when that is otherwise."""
+        if isinstance(value, (bytes, bytearray, memoryview)):
+            body = bytes(value)
+        elif isinstance(value, str):
+            body, content_type = value.encode(), content_type or "text/plain; charset=utf-8"
+        else:
+            body = json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+            content_type = content_type or JSON
+        headers = {"Content-Type": content_type, "If-Match": if_match, "If-None-Match": "*" if only_new else None}
+        query = "" if ttl is None else f"?ttl={max(1, round(ttl))}s"
+        status, answer, content = self._send("PUT", self._object_path(name) + query, body,
+                                             {key: text for key, text in headers.items() if text is not None})
+        self._check(status, answer, content)
+        return answer.get("ETag", "")
+
+    def delete_object(self, name: str, *, if_match: Optional[str] = None) -> bool:
+        """Whether there was one. if_match: as of put_object()."""
+        headers = {} if if_match is None else {"If-Match": if_match}
+        status, answer, content = self._send("DELETE", self._object_path(name), None, headers)
+        if status == 404 and self._code(answer, content) == "object_not_found":
+            return False
+        self._check(status, answer, content)
+        return True
+
+    @staticmethod
+    def _object_path(name: str) -> str:
+        return "/api/v1/objects/" + urllib.parse.quote(name, safe="/:~")
 
     # ---- what the server says of itself -----------------------------------------------------------------------
 
@@ -210,7 +297,8 @@ class Client:
 
     def health(self) -> dict:
         """The health document, of an unhealthy server too: {"status", "reasons"…}."""
-        status, _, document = self._send("GET", "/api/v1/health", None, {})
+        status, answer, content = self._send("GET", "/api/v1/health", None, {})
+        document = self._decode(answer.get("Content-Type", ""), content)
         if not isinstance(document, dict):
             raise Refused(status, document)
         return document
@@ -238,10 +326,10 @@ class Client:
     def __exit__(self, *_: Any) -> None:
         self.close()
 
-    def _connection(self):
+    def _connection(self, is_new: bool):
         """A connection, and whether it was used before."""
         with self._lock:
-            if self._idle:
+            if self._idle and not is_new:
                 return self._idle.pop(), True
         if self._path is not None:
             return _UnixConnection(self._path, self._timeout), False
@@ -256,8 +344,6 @@ class Client:
         connection.close()
 
     def _encode(self, document: Any) -> bytes:
-        if isinstance(document, bytes):  # encoded by who asks, who says its type
-            return document
         if self._form == MSGPACK:
             return msgpack.packb(document)
         return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
@@ -267,8 +353,6 @@ class Client:
         try:
             if form.startswith(MSGPACK) and msgpack is not None:
                 return msgpack.unpackb(body, strict_map_key=False)
-            if form.startswith(NPY):
-                return body
             return json.loads(body) if form.startswith(JSON) else body.decode()
         except ValueError:
             return None
@@ -280,15 +364,13 @@ class Client:
         answer = connection.getresponse()
         return answer, answer.read()
 
-    def _send(self, method: str, path: str, question: Any, headers: Mapping[str, str]):
-        """Status, headers and document of the answer."""
+    def _send(self, method: str, path: str, body: Optional[bytes],
+              headers: Mapping[str, str]) -> Tuple[int, Mapping[str, str], bytes]:
+        """Status, headers and content of the answer."""
         whole = {**self._headers, "Accept": self._form, **headers}
-        body = None
-        if question is not None:
-            body = self._encode(question)
-            whole["Content-Type"] = headers.get("Content-Type", self._form)
+        is_conditional = "If-Match" in headers or "If-None-Match" in headers
         while True:
-            connection, was_used = self._connection()
+            connection, was_used = self._connection(is_conditional)
             try:
                 answer, content = self._once(connection, method, path, body, whole)
             except (OSError, http.client.HTTPException) as error:
@@ -301,14 +383,28 @@ class Client:
                 connection.close()
             else:
                 self._keep(connection)
-            return answer.status, answer.headers, self._decode(answer.headers.get("Content-Type", ""), content)
+            return answer.status, answer.headers, content
 
-    def _exchange(self, method: str, path: str, question: Any = None, headers: Optional[Mapping[str, str]] = None):
-        status, answer, document = self._send(method, path, question, headers or {})
+    def _check(self, status: int, answer: Mapping[str, str], content: bytes) -> None:
         if status >= 400:
             wait = answer.get("Retry-After", "")
-            raise Refused(status, document, float(wait) if wait.isdigit() else None)
-        return document, answer
+            raise Refused(status, self._decode(answer.get("Content-Type", ""), content),
+                          float(wait) if wait.isdigit() else None)
+
+    def _code(self, answer: Mapping[str, str], content: bytes) -> Optional[str]:
+        document = self._decode(answer.get("Content-Type", ""), content)
+        return document.get("code") if isinstance(document, dict) else None
+
+    def _exchange(self, method: str, path: str, question: Any = None, headers: Optional[Mapping[str, str]] = None):
+        """Document and headers of an answer; Refused for an error."""
+        whole = dict(headers or {})
+        body = None
+        if question is not None:
+            body = self._encode(question)
+            whole["Content-Type"] = self._form
+        status, answer, content = self._send(method, path, body, whole)
+        self._check(status, answer, content)
+        return self._decode(answer.get("Content-Type", ""), content), answer
 
 
 class _UnixConnection(http.client.HTTPConnection):

@@ -143,6 +143,67 @@ def test_errors_say_what_where_and_which(daemon):
     daemon.stop()
 
 
+def writable(daemon):
+    plain = daemon.conf_text
+    daemon.conf_text = lambda: plain().replace("size = 16MiB", 'size = 16MiB\n class "object" { writable = yes }')
+
+
+def refusal(call, *args, **options):
+    try:
+        call(*args, **options)
+    except augury.Refused as error:
+        return error.status, error.code
+    return None
+
+
+def test_objects_come_back_as_what_they_are(daemon):
+    writable(daemon)
+    daemon.start()
+    document, text, raw = {"name": "Ü", "list": [1, None]}, "plain Ü", bytes(range(256))
+    for encoding in ENCODINGS:
+        with augury.Client(f"127.0.0.1:{daemon.port()}", encoding=encoding) as client:
+            client.delete_object("a/doc")
+            equal((client.get_object("a/doc"), client.delete_object("a/doc")), (None, False))
+            tags = {name: client.put_object(name, value, ttl=100) for name, value in
+                    (("a/doc", document), ("a/text", text), ("a/raw.bin", raw))}
+            many = client.get_objects([*tags, "a/none"])
+            equal(sorted(many), sorted(tags))
+            for name, value in (("a/doc", document), ("a/text", text), ("a/raw.bin", raw)):
+                one = client.get_object(name)
+                equal((one.name, one.value, one.etag), (name, value, tags[name]), encoding)
+                equal((many[name].value, many[name].etag), (value, tags[name]), encoding)
+                check(0 <= one.age < 100, one.age)
+            equal(one.content_type, "application/octet-stream")
+            equal(many["a/doc"].content_type, "application/json")
+            equal(client.delete_object("a/raw.bin"), True)
+            equal(client.get_object("a/raw.bin"), None)
+            equal(len(client.get_objects(["a/doc"] + [f"no/{i}" for i in range(1500)])), 1)
+    daemon.stop()
+
+
+def test_conditions_on_objects_are_kept(daemon):
+    writable(daemon)
+    daemon.start()
+    with augury.Client(f"127.0.0.1:{daemon.port()}") as client:
+        tag = client.put_object("one", b"1", only_new=True)
+        equal(refusal(client.put_object, "one", b"2", only_new=True), (412, "condition_failed"))
+        other = client.put_object("one", b"2", if_match=tag)
+        equal(refusal(client.put_object, "one", b"3", if_match=tag), (412, "condition_failed"))
+        equal(refusal(client.delete_object, "one", if_match=tag), (412, "condition_failed"))
+        equal(client.get_object("one").value, b"2")
+        equal(client.delete_object("one", if_match=other), True)
+        equal(refusal(client.get_object, "a//b"), (400, "invalid_name"))
+    daemon.stop()
+
+
+def test_objects_are_not_written_where_that_is_not_allowed(daemon):
+    daemon.start()
+    with augury.Client(f"127.0.0.1:{daemon.port()}") as client:
+        equal(refusal(client.put_object, "one", b"1"), (403, "not_writable"))
+        equal(refusal(client.delete_object, "one"), (403, "not_writable"))
+    daemon.stop()
+
+
 def test_threads_share_a_client_and_keep_connections(daemon):
     address = serving(daemon)
     rows, want = table()
