@@ -10,7 +10,7 @@
 
 #include "augury/base.h"
 
-enum { CONF_LISTEN_MAX = 8, CONF_OBJECT_MAX = 16, CONF_PATH_BYTES = 256 };
+enum { CONF_LISTEN_MAX = 8, CONF_OBJECT_MAX = 16, CONF_DIALECT_MAX = 16, CONF_PATH_BYTES = 256 };
 
 /* Where an effective value came from; shown by -T. */
 enum conf_origin {
@@ -60,6 +60,13 @@ struct conf_object {
     uint32_t negative_ttl_s; /* how long "there is no such file" holds */
     char content_type[104];  /* "auto": by the name's extension */
     uint64_t max_bytes;      /* of a file */
+};
+
+/* What clients of other servers call a model's tensors. */
+struct conf_dialect {
+    char name[64]; /* of the model */
+    char input[64];
+    char output[64];
 };
 
 /* Classes of cache entries, in the order of enum cache_class. */
@@ -172,6 +179,8 @@ struct conf {
     } disk;
     struct conf_object objects[CONF_OBJECT_MAX];
     uint32_t object_count;
+    struct conf_dialect dialects[CONF_DIALECT_MAX];
+    uint32_t dialect_count;
     struct {
         char address[CONF_PATH_BYTES]; /* empty: the tier is off */
         char user[64];
@@ -253,7 +262,8 @@ struct conf_option {
     const char *section; /* "" top level, "cache", "cache.prediction", "listen" */
     const char *name;
     enum conf_type type;
-    /* In struct conf; in struct conf_listen for section "listen", in conf_object for "object". */
+    /* In struct conf; in struct conf_listen for section "listen", in conf_object for "object",
+     * in conf_dialect for "dialect". */
     size_t offset;
     size_t size;
     const char *default_text;
@@ -299,7 +309,7 @@ bool conf_list_next(const char **list, struct bytes *out_word);
 bool conf_list_has(const char *list, struct bytes word);
 
 /* The text of an option's value, as the file would have it ("256MiB", "10s"); base: struct conf,
- * conf_listen or conf_object. */
+ * conf_listen, conf_object or conf_dialect. */
 void conf_put_value(const struct conf_option *option, const void *base, struct buf *buf);
 /* "cache.size" → its row; AUGURY_NOT_FOUND. */
 AUGURY_MUST_USE int conf_option_find(const char *path, const struct conf_option **out_option);

@@ -161,13 +161,13 @@ has_texts(const struct model *model)
 
 /* Numbers alone are one tensor; with texts among them each feature is one. */
 static void
-put_inputs(struct wire_writer *writer, const struct model *model)
+put_inputs(struct wire_writer *writer, const struct model *model, const char *name)
 {
     enum tensor_type number = model->number == MODEL_FLOAT32 ? TENSOR_FP32 : TENSOR_FP64;
 
     if (!has_texts(model)) {
         wire_array(writer, 1);
-        put_tensor_head(writer, bytes_of_text("input-0"), number, model->feature_count);
+        put_tensor_head(writer, bytes_of_text(name), number, model->feature_count);
         wire_end(writer);
         return;
     }
@@ -180,16 +180,20 @@ put_inputs(struct wire_writer *writer, const struct model *model)
 }
 
 static void
-put_outputs(struct wire_writer *writer, const struct model *model)
+put_outputs(struct api_call *call, const struct registry_model *found)
 {
+    const struct conf *conf = call->api->options.conf;
+    const struct model *model = &found->model;
+    struct wire_writer *writer = &call->writer;
     unsigned outputs = predict_outputs_of(model) & ~(unsigned)PREDICT_REASONS;
 
     wire_array(writer, (uint32_t)__builtin_popcount(outputs));
     for (unsigned bit = 1; bit <= outputs; bit <<= 1) {
         enum predict_outputs output = (enum predict_outputs)bit;
         if ((outputs & bit) != 0) {
-            put_tensor_head(writer, bytes_of_text(oip_output_name(output)),
-                            oip_output_type(model, output), oip_output_width(model, output));
+            const char *name = oip_output_name(conf, bytes_of_text(found->entry.name), output);
+            put_tensor_head(writer, bytes_of_text(name), oip_output_type(model, output),
+                            oip_output_width(model, output));
         }
     }
     wire_end(writer);
@@ -233,9 +237,10 @@ api_get_oip_model(struct api_call *call)
     wire_key(writer, "platform");
     wire_put_text(writer, "augury");
     wire_key(writer, "inputs");
-    put_inputs(writer, &found->model);
+    put_inputs(writer, &found->model,
+               oip_input_name(call->api->options.conf, bytes_of_text(found->entry.name)));
     wire_key(writer, "outputs");
-    put_outputs(writer, &found->model);
+    put_outputs(call, found);
     wire_key(writer, "properties");
     wire_object(writer, 2);
     wire_key(writer, "objective");

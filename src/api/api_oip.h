@@ -31,10 +31,14 @@ AUGURY_MUST_USE int oip_decode(struct api_call *call, struct oip_request *out_re
 /* The answer, with the tensors behind the document that were asked for as binary. */
 void oip_put_answer(struct api_call *call, const struct oip_request *request,
                     const struct predict_answer *answer);
-/* Which output of ours a name means: "predict", "output__0", "margin", …; AUGURY_NOT_FOUND. */
-AUGURY_MUST_USE int oip_output_find(struct bytes name, enum predict_outputs *out_output);
+/* Which output of a model a name means: "predict", "output__0", "margin", …; AUGURY_NOT_FOUND. */
+AUGURY_MUST_USE int oip_output_find(const struct conf *conf, struct bytes model, struct bytes name,
+                                    enum predict_outputs *out_output);
 /* Type and values a row of an output. */
 enum tensor_type oip_output_type(const struct model *model, enum predict_outputs output);
 uint32_t oip_output_width(const struct model *model, enum predict_outputs output);
-bool oip_output_is_tensor(enum predict_outputs output);   /* numbers or texts of one shape */
-const char *oip_output_name(enum predict_outputs output); /* as metadata calls it */
+bool oip_output_is_tensor(enum predict_outputs output); /* numbers or texts of one shape */
+/* As metadata calls them. */
+const char *oip_input_name(const struct conf *conf, struct bytes model);
+const char *oip_output_name(const struct conf *conf, struct bytes model,
+                            enum predict_outputs output);

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * api_oip_answer.c - an answer as tensors: values row by row in JSON, or their bytes behind the
- * document. Names: what other servers of this protocol call the same thing is understood too and
- * echoed.
+ * document.
  */
 #include "api_oip.h"
 
@@ -10,49 +9,6 @@
 #include <string.h>
 
 /* ---- outputs --------------------------------------------------------------------------------- */
-
-/* The first name of an output is the one that metadata shows. */
-static const struct {
-    const char *name;
-    enum predict_outputs output;
-} names[] = {
-    {"predict", PREDICT_PREDICTION},
-    {"prediction", PREDICT_PREDICTION},
-    {"output__0", PREDICT_PREDICTION},
-    {"output-0", PREDICT_PREDICTION},
-    {"predict_proba", PREDICT_PROBABILITIES},
-    {"probabilities", PREDICT_PROBABILITIES},
-    {"margin", PREDICT_MARGIN},
-    {"class", PREDICT_CLASS},
-    {"leaf", PREDICT_LEAF},
-    {"interval", PREDICT_INTERVAL},
-    {"contributions", PREDICT_CONTRIBUTIONS},
-    {"treeshap_output", PREDICT_CONTRIBUTIONS},
-    {"spread", PREDICT_SPREAD},
-};
-
-int
-oip_output_find(struct bytes name, enum predict_outputs *out_output)
-{
-    for (size_t i = 0; i < AUGURY_COUNT(names); i++) {
-        if (bytes_equal_text(name, names[i].name)) {
-            *out_output = names[i].output;
-            return 0;
-        }
-    }
-    return AUGURY_NOT_FOUND;
-}
-
-const char *
-oip_output_name(enum predict_outputs output)
-{
-    for (size_t i = 0; i < AUGURY_COUNT(names); i++) {
-        if (names[i].output == output) {
-            return names[i].name;
-        }
-    }
-    return predict_output_name(output);
-}
 
 bool
 oip_output_is_tensor(enum predict_outputs output)

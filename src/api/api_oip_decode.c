@@ -13,7 +13,8 @@ enum { INPUTS_MAX = 65536 };
 
 struct decoding {
     struct api_call *call;
-    struct bytes raw; /* behind the document; what tensors have not taken yet */
+    struct bytes model; /* its name */
+    struct bytes raw;   /* behind the document; what tensors have not taken yet */
     const struct wire_value *document;
     struct tensor *tensors;
     size_t tensor_count;
@@ -136,6 +137,13 @@ inputs_read(struct decoding *decoding)
 
 /* ---- outputs --------------------------------------------------------------------------------- */
 
+static struct bytes
+prediction_name(const struct decoding *decoding)
+{
+    return bytes_of_text(
+        oip_output_name(decoding->call->api->options.conf, decoding->model, PREDICT_PREDICTION));
+}
+
 static int
 output_add(struct decoding *decoding, struct oip_request *request, const struct wire_value *wish,
            uint32_t number)
@@ -151,7 +159,9 @@ output_add(struct decoding *decoding, struct oip_request *request, const struct 
         return err_at(err, "outputs[%u].name", number);
     }
     output.name = wire_string(name);
-    if (oip_output_find(output.name, &output.output) != 0 || !oip_output_is_tensor(output.output)) {
+    if (oip_output_find(decoding->call->api->options.conf, decoding->model, output.name,
+                        &output.output) != 0 ||
+        !oip_output_is_tensor(output.output)) {
         err_set(err, AUGURY_ERR_UNSUPPORTED, "no_such_output",
                 "there is no output \"%.*s\"; the model's metadata lists them",
                 (int)(output.name.len < 64 ? output.name.len : 64), (const char *)output.name.data);
@@ -190,7 +200,7 @@ outputs_read(struct decoding *decoding, struct oip_request *request)
     }
     if (rc == 0 && request->output_count == 0) {
         request->outputs[request->output_count++] =
-            (struct oip_output){.name = bytes_of_text(oip_output_name(PREDICT_PREDICTION)),
+            (struct oip_output){.name = prediction_name(decoding),
                                 .output = PREDICT_PREDICTION,
                                 .is_binary = decoding->wants_binary};
     }
@@ -315,10 +325,8 @@ table_of_raw(struct decoding *decoding, struct predict_question *question,
     if (rc != 0) {
         return rc;
     }
-    request->outputs[0] =
-        (struct oip_output){.name = bytes_of_text(oip_output_name(PREDICT_PREDICTION)),
-                            .output = PREDICT_PREDICTION,
-                            .is_binary = true};
+    request->outputs[0] = (struct oip_output){
+        .name = prediction_name(decoding), .output = PREDICT_PREDICTION, .is_binary = true};
     request->output_count = 1;
     return table_of_one(decoding, tensor, question);
 }
@@ -342,7 +350,7 @@ int
 oip_decode(struct api_call *call, struct oip_request *out_request,
            struct predict_question *out_question)
 {
-    struct decoding decoding = {.call = call};
+    struct decoding decoding = {.call = call, .model = out_question->model};
     struct wire_value document;
     size_t len = 0;
 

@@ -57,10 +57,15 @@ static struct digest
 print_of_options(const struct api *api)
 {
     const struct predict_context *predict = api->options.predict;
+    const struct conf *conf = api->options.conf;
     uint32_t options[] = {RESPONSE_FORMAT, predict->decimals, predict->rows_max,
-                          api->options.conf->limits.json_depth};
+                          conf->limits.json_depth};
+    uint8_t parts[sizeof(options) + sizeof(struct digest)];
 
-    return digest_of(bytes_of(options, sizeof(options)));
+    memcpy(parts, options, sizeof(options));
+    put_digest(parts + sizeof(options),
+               digest_of(bytes_of(conf->dialects, conf->dialect_count * sizeof(*conf->dialects))));
+    return digest_of(bytes_of(parts, sizeof(parts)));
 }
 
 /* After a commit in the registry; the turn's snapshot of it is open. */

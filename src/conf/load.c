@@ -268,7 +268,8 @@ load_environment(struct load *load, char *const *environment)
     for (size_t i = 0; i < conf_option_count; i++) {
         char own[128];
         char at[160];
-        if (strcmp(conf_options[i].section, "object") == 0) {
+        if (strcmp(conf_options[i].section, "object") == 0 ||
+            strcmp(conf_options[i].section, "dialect") == 0) {
             continue; /* a variable cannot say which one */
         }
         environment_name(&conf_options[i], own, sizeof(own));

@@ -29,7 +29,7 @@ struct settings {
 void parse_file(const char *path, struct settings *settings, struct conf_errors *errors);
 void settings_fini(struct settings *settings);
 
-enum { TITLED_COUNT = 2, TITLED_MAX = 16 };
+enum { TITLED_COUNT = 3, TITLED_MAX = 16 };
 
 struct origin {
     enum conf_origin from;

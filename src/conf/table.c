@@ -18,6 +18,8 @@
     offsetof(struct conf_listen, member), sizeof(((struct conf_listen *)0)->member)
 #define OBJECT(member)                                                                             \
     offsetof(struct conf_object, member), sizeof(((struct conf_object *)0)->member)
+#define DIALECT(member)                                                                            \
+    offsetof(struct conf_dialect, member), sizeof(((struct conf_dialect *)0)->member)
 
 enum { YEAR_S = 31536000 };
 
@@ -196,6 +198,11 @@ const struct conf_option conf_options[] = {
      "Content type of the files; auto: by the name's extension."},
     {"object", "max_bytes", CONF_SIZE, OBJECT(max_bytes), "256KiB", 1, 1 * MIB, NULL, NULL,
      "Largest file that becomes an object; must fit half of cache.ring."},
+
+    {"dialect", "input", CONF_TEXT, DIALECT(input), "input-0", 1, 63, NULL, NULL,
+     "What the Open Inference Protocol calls the tensor of rows of the model of this title."},
+    {"dialect", "output", CONF_TEXT, DIALECT(output), "predict", 1, 63, NULL, NULL,
+     "What it calls the prediction, beside its other names."},
 
     {"disk", "enabled", CONF_BOOL, PLACE(disk.is_enabled), "no", 0, 1, NULL, NULL,
      "Whether entries are kept on disk too, below memory, so that memory is filled from there "

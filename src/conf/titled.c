@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* titled.c - sections that can be there several times, each under a title: listeners, and where
- * objects come from. */
+/* titled.c - sections that can be there several times, each under a title: listeners, where objects
+ * come from, and names of models' tensors. */
 #include "private.h"
 
 #include <stdio.h>
@@ -12,11 +12,15 @@ static const struct titled kinds[TITLED_COUNT] = {
      sizeof(struct conf_listen), ITEM_NAME(conf_listen), CONF_LISTEN_MAX},
     {"object", "players", offsetof(struct conf, objects), offsetof(struct conf, object_count),
      sizeof(struct conf_object), ITEM_NAME(conf_object), CONF_OBJECT_MAX},
+    {"dialect", "fraud", offsetof(struct conf, dialects), offsetof(struct conf, dialect_count),
+     sizeof(struct conf_dialect), ITEM_NAME(conf_dialect), CONF_DIALECT_MAX},
 };
 
-_Static_assert((int)CONF_LISTEN_MAX <= (int)TITLED_MAX && (int)CONF_OBJECT_MAX <= (int)TITLED_MAX,
+_Static_assert((int)CONF_LISTEN_MAX <= (int)TITLED_MAX && (int)CONF_OBJECT_MAX <= (int)TITLED_MAX &&
+                   (int)CONF_DIALECT_MAX <= (int)TITLED_MAX,
                "every item has its origins");
-_Static_assert(offsetof(struct conf_listen, name) == 0 && offsetof(struct conf_object, name) == 0,
+_Static_assert(offsetof(struct conf_listen, name) == 0 && offsetof(struct conf_object, name) == 0 &&
+                   offsetof(struct conf_dialect, name) == 0,
                "an item begins with its name");
 
 const struct titled *

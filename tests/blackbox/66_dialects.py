@@ -210,6 +210,25 @@ def test_loading_asks_and_unloading_is_refused(daemon):
     daemon.stop()
 
 
+def test_tensors_have_the_names_that_are_configured(daemon):
+    plain = daemon.conf_text
+    daemon.conf_text = lambda: plain() + 'dialect "nfl-wp" { input = "float_input" output = "score" }\n'
+    serving(daemon, ("card", CARD))
+    rows, want = table()
+    model = json.loads(send(daemon, "GET", "/v2/models/nfl-wp")[2])
+    equal((model["inputs"][0]["name"], model["outputs"][0]["name"]), ("float_input", "score"))
+    for outputs, name in (([], "score"), ([{"name": "score"}], "score"), ([{"name": "output__0"}], "output__0")):
+        body = {"inputs": [tensor(rows, data=rows)], "outputs": outputs}
+        output = ask(daemon, "/v2/models/nfl-wp/infer", body)["outputs"][0]
+        equal(output["name"], name)
+        near(output["data"], want, name)
+    status, _, content = send(daemon, "POST", "/v2/models/card/infer", {
+        "inputs": [{"name": "x", "shape": [3], "datatype": "FP32", "data": [1, 1, 1]}], "outputs": [{"name": "score"}]})
+    equal((status, json.loads(content)["code"]), (400, "no_such_output"))
+    equal(json.loads(send(daemon, "GET", "/v2/models/card")[2])["outputs"][0]["name"], "predict")
+    daemon.stop()
+
+
 def test_params_choose_outputs(daemon):
     serving(daemon)
     rows, want = table()

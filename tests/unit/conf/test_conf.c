@@ -300,6 +300,23 @@ put_text(const struct conf *conf, struct buf *buf)
 }
 
 static void
+names_of_tensors_are_sections_under_a_model(void)
+{
+    struct fixture f;
+
+    CHECK(load_with(&f, "dialect \"fraud\" { output = score }\n", "dialect.other.input=x", NULL));
+    CHECK_INT(f.rc, 0);
+    CHECK_INT(f.conf->dialect_count, 2);
+    CHECK_TEXT(f.conf->dialects[0].name, "fraud");
+    CHECK_TEXT(f.conf->dialects[0].input, "input-0");
+    CHECK_TEXT(f.conf->dialects[0].output, "score");
+    CHECK_TEXT(f.conf->dialects[1].name, "other");
+    CHECK_TEXT(f.conf->dialects[1].input, "x");
+    CHECK_TEXT(f.conf->dialects[1].output, "predict");
+    conf_free(&f.conf);
+}
+
+static void
 objects_are_sections_under_a_name(void)
 {
     struct fixture f;
@@ -677,6 +694,7 @@ main(void)
     TAP_RUN(an_override_reaches_a_listener_by_name);
     TAP_RUN(objects_are_sections_under_a_name);
     TAP_RUN(a_class_that_lives_no_time_is_told_how_it_is_switched_off);
+    TAP_RUN(names_of_tensors_are_sections_under_a_model);
     TAP_RUN(an_object_section_that_cannot_be_is_refused);
     TAP_RUN(a_time_is_read_as_the_file_has_it);
     TAP_RUN(the_effective_configuration_shows_origins_and_reads_back_the_same);
