@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * api_mlflow.c - MLflow's scoring protocol: POST /invocations with one of its four JSON forms of a
- * table, its errors, /version. The model is named in the path (/models/{model}/invocations); the
- * bare path answers where there is one model alone.
+ * table, or CSV with names of features in its first line; its errors, /version. The model is named
+ * in the path (/models/{model}/invocations); the bare path answers where there is one model alone.
  */
 #include "api_tables.h"
 
@@ -19,11 +19,11 @@ static const struct {
     {504, "DEADLINE_EXCEEDED"},
 };
 
+/* The refusal that has been written, in MLflow's shape. */
 static unsigned
-refuse(struct api_call *call, int rc)
+reshape(struct api_call *call, unsigned status)
 {
     struct wire_writer *writer = &call->writer;
-    unsigned status = api_refuse(call, rc);
     const char *word = "BAD_REQUEST";
 
     for (size_t i = 0; i < AUGURY_COUNT(words); i++) {
@@ -42,6 +42,12 @@ refuse(struct api_call *call, int rc)
     wire_put_text(writer, call->err.at);
     wire_end(writer);
     return status;
+}
+
+static unsigned
+refuse(struct api_call *call, int rc)
+{
+    return reshape(call, api_refuse(call, rc));
 }
 
 /* ---- the four forms -------------------------------------------------------------------------- */
@@ -147,6 +153,18 @@ table_read(struct api_call *call, struct predict_question *question)
     return rc == 0 ? params_read(call, wire_member(&document, "params"), question) : rc;
 }
 
+/* Options stand in the query, as a table has no room for them. */
+static int
+csv_read(struct api_call *call, struct predict_question *question)
+{
+    if (call->body.len == 0) {
+        return err_set(&call->err, AUGURY_ERR_INVALID, "invalid_request",
+                       "the body is empty; expected names of features, then rows");
+    }
+    api_question_table(call, API_FORM_CSV, question);
+    return api_question_query(call, question);
+}
+
 /* ---- the model ------------------------------------------------------------------------------- */
 
 /* The only name that there is. */
@@ -186,6 +204,9 @@ decode(struct api_call *call, void *state, struct predict_question *question)
     (void)state;
     api_split_name(call->parameter, &question->model, &question->selector);
     int rc = call->parameter.len == 0 ? only_model(call, &question->model) : 0;
+    if (rc == 0 && call->body_form == API_FORM_CSV) {
+        return csv_read(call, question);
+    }
     return rc == 0 ? table_read(call, question) : rc;
 }
 
@@ -199,12 +220,39 @@ put(struct api_call *call, const void *state, const struct predict_answer *answe
     wire_end(&call->writer);
 }
 
+/* JSON is also what has no type, or what curl sends unasked. False: another type. */
+static bool
+body_form_find(const struct http_request *request, enum api_form *out_form)
+{
+    static const char *const json[] = {"", "application/json", "application/x-www-form-urlencoded",
+                                       "text/plain", "text/json"};
+    struct bytes parameters;
+    struct bytes type = api_cut(request->content_type, ';', &parameters);
+
+    for (size_t i = 0; i < AUGURY_COUNT(json); i++) {
+        if (bytes_equal_nocase(type, json[i])) {
+            *out_form = API_FORM_JSON;
+            return true;
+        }
+    }
+    *out_form = API_FORM_CSV;
+    return bytes_equal_nocase(type, "text/csv");
+}
+
 unsigned
 api_post_invocations(struct api_call *call)
 {
     static const struct api_dialect mlflow = {decode, put, refuse, .keep = NULL};
 
+    enum api_form form;
+
     api_call_form(call, WIRE_JSON);
+    if (!body_form_find(call->request, &form)) {
+        buf_put_text(call->answer->headers, "Accept: application/json, text/csv\r\n");
+        return reshape(call, api_refuse_as(call, 415, "unsupported_type",
+                                           "a body is application/json or text/csv"));
+    }
+    api_call_body_form(call, form);
     return api_answer_question(call, &mlflow, NULL);
 }
 

@@ -197,6 +197,13 @@ status_text(const char *digits)
     return http_status_text((unsigned)strtoul(digits, NULL, 10));
 }
 
+/* MLflow's clients may ask with CSV, and are answered with JSON. */
+static unsigned
+answer_forms_of(const struct api_route *route)
+{
+    return route->handler == api_post_invocations ? API_FORM_JSON : route->forms;
+}
+
 static void
 put_responses(struct buf *buf, const struct api_route *route, const struct described *described)
 {
@@ -210,7 +217,7 @@ put_responses(struct buf *buf, const struct api_route *route, const struct descr
                                   : status_text(at));
         if (has_content) {
             buf_put_u8(buf, ',');
-            put_content(buf, route->forms, described->answer);
+            put_content(buf, answer_forms_of(route), described->answer);
         }
         buf_put_text(buf, "},");
         at += len + strspn(at + len, " ");

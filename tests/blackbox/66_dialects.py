@@ -67,6 +67,8 @@ def test_every_protocol_gives_the_published_predictions(daemon):
                            ("/models/nfl-wp/invocations", {"inputs": by_name})):
         near(ask(daemon, path, document)["predictions"], want, path)
     near(ask(daemon, "/v1/models/nfl-wp:predict", {"inputs": by_name})["outputs"], want, "columns of v1")
+    lines = [",".join(NAMES)] + [",".join("" if cell is None else repr(cell) for cell in row) for row in rows]
+    near(ask(daemon, "/invocations", "\n".join(lines).encode(), {"Content-Type": "text/csv"})["predictions"], want, "csv")
     daemon.stop()
 
 

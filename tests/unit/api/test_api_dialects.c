@@ -317,6 +317,47 @@ refusals_are_documents_that_tell_no_secrets(void)
     }
 }
 
+/* ---- MLflow's CSV ---------------------------------------------------------------------------- */
+
+static struct reply
+post_csv(const char *type, const char *query, const char *text)
+{
+    return send_request((struct fake){.method = HTTP_POST,
+                                      .path = MLFLOW,
+                                      .query = query,
+                                      .type = type,
+                                      .body = bytes_of_text(text)});
+}
+
+static void
+a_table_in_csv_is_answered_as_one_in_json(void)
+{
+    struct reply reply = post_csv("text/csv", "", "b,a\r\n0,1\r\n0,0\r\n0,\r\n");
+
+    CHECK_INT(reply.status, 200);
+    CHECK_TEXT(reply.body, "{\"predictions\":[2.0,1.0,2.0]}");
+    reply = post_csv("text/csv; charset=utf-8", "outputs=prediction,leaf", "\"a\",\"b\"\n0,0\n");
+    CHECK_TEXT(reply.body, "{\"predictions\":[{\"prediction\":1.0,\"leaf\":[1]}]}");
+}
+
+static void
+what_is_neither_json_nor_csv_is_refused_in_that_protocols_shape(void)
+{
+    struct reply reply = post_csv("application/xml", "", "<a/>");
+    CHECK_INT(reply.status, 415);
+    CHECK_CONTAINS(reply.body, "{\"error_code\":\"BAD_REQUEST\",\"message\":");
+    CHECK_CONTAINS(reply.body, "\"code\":\"unsupported_type\"");
+    CHECK_CONTAINS(reply.headers, "Accept: application/json, text/csv\r\n");
+    reply = post_csv("text/csv", "", "");
+    CHECK_INT(reply.status, 400);
+    reply = post_csv("text/csv", "", "a,c\n0,0\n");
+    CHECK_INT(reply.status, 400);
+    CHECK_CONTAINS(reply.body, "{\"error_code\":\"BAD_REQUEST\",\"message\":");
+    CHECK_CONTAINS(reply.body, "\"code\":\"unknown_feature\"");
+    reply = post_csv("text/csv", "", "a,b\n0,x\n");
+    CHECK_INT(reply.status, 400);
+}
+
 /* ---- documents ------------------------------------------------------------------------------- */
 
 static void
@@ -372,6 +413,8 @@ main(void)
     TAP_RUN(a_raw_request_is_one_row);
     TAP_RUN(wrong_lengths_are_refused);
     TAP_RUN(refusals_are_documents_that_tell_no_secrets);
+    TAP_RUN(a_table_in_csv_is_answered_as_one_in_json);
+    TAP_RUN(what_is_neither_json_nor_csv_is_refused_in_that_protocols_shape);
     TAP_RUN(documents_are_those_of_the_protocols);
     tear_down();
     return tap_done();
