@@ -228,6 +228,17 @@ put_responses(struct buf *buf, const struct api_route *route, const struct descr
     buf_printf(buf, "\"default\":{\"$ref\":\"#/components/responses/%s\"}}", described->refusal);
 }
 
+/* Where keys are asked for at all: {} says that it may be without. */
+static void
+put_security(struct buf *buf, enum api_scope scope)
+{
+    const char *name = api_scope_name(scope);
+
+    if (scope != API_SCOPE_NONE) {
+        buf_printf(buf, "\"security\":[{},{\"bearer\":[\"%s\"]},{\"key\":[\"%s\"]}],", name, name);
+    }
+}
+
 static void
 put_operation(struct buf *buf, const struct api_route *route)
 {
@@ -249,6 +260,7 @@ put_operation(struct buf *buf, const struct api_route *route)
         put_content(buf, route->forms, described->request);
         buf_put_text(buf, "},");
     }
+    put_security(buf, route->scope);
     put_responses(buf, route, described);
     buf_put_u8(buf, '}');
 }

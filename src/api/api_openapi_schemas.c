@@ -233,10 +233,19 @@ static const struct openapi_component responses[] = {
     {"Health", ANSWER_OF("This worker cannot answer now.", "Health")},
 };
 
+/* ---- keys ------------------------------------------------------------------------------------ */
+
+static const struct openapi_component keys[] = {
+    {"bearer",
+     "{'type':'http','scheme':'bearer','description':'A key, where keys are asked for.'}"},
+    {"key", "{'type':'apiKey','in':'header','name':'X-API-Key','description':'The same.'}"},
+};
+
 static const struct openapi_components components[] = {
     {"schemas", schemas, AUGURY_COUNT(schemas)},
     {"parameters", parameters, AUGURY_COUNT(parameters)},
     {"responses", responses, AUGURY_COUNT(responses)},
+    {"securitySchemes", keys, AUGURY_COUNT(keys)},
 };
 
 const struct openapi_components *

@@ -127,6 +127,19 @@ api_area_name(enum api_area area)
     return names[area];
 }
 
+const char *
+api_scope_name(enum api_scope scope)
+{
+    static const char *const names[] = {
+        [API_SCOPE_NONE] = "",
+        [API_SCOPE_PREDICT] = "predict",
+        [API_SCOPE_READ] = "read",
+        [API_SCOPE_WRITE] = "write",
+    };
+
+    return names[scope];
+}
+
 const struct api_route *
 api_route_at(size_t i)
 {

@@ -25,6 +25,7 @@ const char *api_area_name(enum api_area area); /* "predict", … */
 
 /* What a client has to be allowed to do. */
 enum api_scope { API_SCOPE_NONE, API_SCOPE_PREDICT, API_SCOPE_READ, API_SCOPE_WRITE };
+const char *api_scope_name(enum api_scope scope); /* "predict", …; of none "" */
 
 enum api_trait {
     API_TRAIT_QUESTION = 1 << 0,  /* api_answer_question(): shares the snapshots of its turn */

@@ -116,6 +116,10 @@ def test_the_document_is_whole(daemon):
         equal({parameter["name"] for parameter in named if parameter["in"] == "path"},
               set(re.findall(r"\{(\w+)\}", path)), path)
         check(set(operation["tags"]) <= tags, f"{path}: {operation['tags']}")
+        for scheme, roles in (pair for one in operation.get("security", []) for pair in one.items()):
+            check(scheme in document["components"]["securitySchemes"], scheme)
+            check(set(roles) <= {"predict", "read", "write"}, f"{path}: {roles}")
+        equal("security" in operation, not {"health", "docs"} & set(operation["tags"]) and path not in ("/v2", "/v2/"), path)
         answer = operation["responses"].get("200", {}).get("content", {})
         if "application/json" in answer and path != "/openapi.json":
             check("schema" in answer["application/json"], f"{method} {path} is not described")

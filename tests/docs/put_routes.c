@@ -1,16 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* put_routes.c - prints the table of routes as markdown, for check_docs.py. */
 #include <stdio.h>
-#include <string.h>
 
 #include "../../src/api/api_routes.h"
-
-static const char *const scopes[] = {
-    [API_SCOPE_NONE] = "",
-    [API_SCOPE_PREDICT] = "predict",
-    [API_SCOPE_READ] = "read",
-    [API_SCOPE_WRITE] = "write",
-};
 
 int
 main(void)
@@ -20,7 +12,7 @@ main(void)
     printf("| method | path | area | right | what |\n|---|---|---|---|---|\n");
     for (size_t i = 0; (route = api_route_at(i)) != NULL; i++) {
         printf("| %s | `%s` | %s | %s | %s |\n", http_method_name(route->method), route->pattern,
-               api_area_name(route->area), scopes[route->scope], route->sentence);
+               api_area_name(route->area), api_scope_name(route->scope), route->sentence);
     }
     return 0;
 }
