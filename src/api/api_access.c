@@ -350,3 +350,20 @@ api_access_teardown(struct api *api)
         api->access = NULL;
     }
 }
+
+unsigned
+api_access_again(struct api_call *call)
+{
+    const struct api_key *key = call->key;
+
+    if (key == NULL) {
+        return take_of_client(call);
+    }
+    if (api_key_is_expired(key, call->now_wall_ms)) {
+        return refuse_key(call, STATS_ACCESS_EXPIRED);
+    }
+    count(call, STATS_ACCESS_KEYED);
+    return key->rate.interval_ns != 0
+               ? take(call, api_bucket_of_key(call->api->access->buckets, key), key->rate)
+               : 0;
+}

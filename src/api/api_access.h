@@ -13,6 +13,9 @@ void api_access_teardown(struct api *api);
 /* Before a handler, where api->access is not NULL. 0, or the status of the refusal that was
  * written: 401, 403, 429. */
 unsigned api_access_enter(struct api_call *call);
+/* The same for what comes later over the connection that an allowed request opened: call->key is
+ * that request's, and what the key may do has been looked at. */
+unsigned api_access_again(struct api_call *call);
 /* Whether a key says that its client may change things; without one the configuration decides. */
 bool api_access_may_write(const struct api_call *call);
 /* What is left of a rate, and Strict-Transport-Security. */

@@ -5,9 +5,10 @@
  * and gets one message of the same kind. It is answered as that POST is, from the same caches; a
  * label is looked up for each message, so that `model use` shows at once. An error is a message
  * too, and the socket goes on.
+ * Each counts for the rate of the key that the socket was opened with, or of the client's address.
  * A message is answered within its turn: it waits for no other process and not for Redis.
  */
-#include "api_call.h"
+#include "api_access.h"
 
 #include <stddef.h>
 #include <stdlib.h>
@@ -20,6 +21,8 @@ static const char suffix[] = "/stream"; /* of the path, behind that of the POST 
 struct api_socket {
     uint32_t magic;
     struct api *api;
+    const struct api_key *key; /* that it was opened with, or NULL */
+    struct ip_address client;
     uint32_t path_len, model_len;
     uint8_t text[]; /* the path of the POST as it was sent, then the parameter */
 };
@@ -57,6 +60,7 @@ message_answer(const struct api_socket *own, struct bytes message, enum wire_for
 {
     struct api *api = own->api;
     struct http_request *request = &api->socket_request;
+    const struct net_peer peer = {.listener = "", .client = own->client};
     struct api_call call;
 
     memset(request, 0, offsetof(struct http_request, headers));
@@ -70,9 +74,12 @@ message_answer(const struct api_socket *own, struct bytes message, enum wire_for
     call.body = message;
     call.parameter = bytes_of(own->text + own->path_len, own->model_len);
     call.handler = api_post_predict;
+    call.peer = &peer;
+    call.key = own->key;
     call.flight.is_late = true; /* it waits for nobody */
     api->is_handling = true;
-    unsigned status = api_post_predict(&call);
+    unsigned status = api->access != NULL ? api_access_again(&call) : 0;
+    status = status != 0 ? status : api_post_predict(&call);
     AUGURY_ASSERT(status != API_LATER);
     answer_put_rest(answer);
     api->is_handling = false;
@@ -132,6 +139,8 @@ api_get_predict_stream(struct api_call *call)
     if (own != NULL) {
         *own = (struct api_socket){.magic = SOCKET_MAGIC,
                                    .api = call->api,
+                                   .key = call->key,
+                                   .client = call->peer->client,
                                    .path_len = (uint32_t)path.len,
                                    .model_len = (uint32_t)model.len};
         memcpy(own->text, path.data, path.len);

@@ -147,6 +147,33 @@ def test_a_label_moves_under_an_open_socket(daemon):
     daemon.stop()
 
 
+def test_messages_count_for_the_rate_of_the_key(daemon):
+    path = os.path.join(daemon.dir, "api_keys")
+    done = subprocess.run([os.path.join(BUILD, "augury"), "-j", "key", "new", "site", "--scopes", "predict", "--rate", "1/s",
+                           "--burst", "4"], capture_output=True, text=True, timeout=30, check=False)
+    equal((done.returncode, done.stderr), (0, ""))
+    made = json.loads(done.stdout)
+    with open(path, "w", encoding="ascii") as file:
+        file.write(made["line"] + "\n")
+    os.chmod(path, 0o600)
+    daemon.sections["access"] = {"keys": f'"{path}"', "required": "yes"}
+    serving(daemon)
+    rows, _ = table()
+    equal(Client(daemon).status, 401)
+    client = Client(daemon, headers=["Authorization: Bearer " + made["key"]])
+    equal(client.status, 101)
+    answers = []
+    for _ in range(20):
+        client.say(json.dumps({"data": rows[:1]}))
+        answers.append(json.loads(client.hear()[1]))
+    limited = [answer for answer in answers if answer.get("code") == "rate_limited"]
+    check("predictions" in answers[0], f"{answers[0]}")
+    check(limited, "twenty messages at once passed a rate of one a second")
+    check(len(limited) < 20, "no message was answered")
+    client.close()
+    daemon.stop()
+
+
 def test_handshakes_that_are_none_are_refused(daemon):
     daemon.sections["websocket"] = {"origins": '"https://friend.example"'}
     serving(daemon)
