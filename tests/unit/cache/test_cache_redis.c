@@ -10,6 +10,7 @@ struct world {
     struct case_loop loop;
     struct cache_redis *redis;
     struct stats_slot *stats;
+    uint32_t timeout_ms;
 };
 
 /* What a lookup was told. */
@@ -76,7 +77,7 @@ world_client(struct world *w, const char *address, const char *password_file)
                    .user = "",
                    .password_file = password_file,
                    .prefix = "test:",
-                   .timeout_ms = 50,
+                   .timeout_ms = w->timeout_ms,
                    .connect_timeout_ms = 500,
                    .queue_bytes = 4 << 20},
         .loop = {.arg = &w->loop, .watch = case_watch, .timer = case_timer},
@@ -98,7 +99,7 @@ world_client(struct world *w, const char *address, const char *password_file)
 static bool
 world_begin(struct world *w)
 {
-    *w = (struct world){0};
+    *w = (struct world){.timeout_ms = 1000}; /* a busy machine answers late */
     if (!case_begin(&w->c, 64 << 20, 4 << 20)) {
         return false;
     }
@@ -489,6 +490,7 @@ a_stopped_server_costs_its_timeouts_and_is_used_again_when_it_goes_on(void)
         world_end(&w);
         SKIP("no redis-server");
     }
+    w.timeout_ms = 50;
     CHECK(world_client(&w, server.address, ""));
     CHECK(wait_up(&w, true, 5000));
     kill(server.pid, SIGSTOP);
@@ -501,7 +503,7 @@ a_stopped_server_costs_its_timeouts_and_is_used_again_when_it_goes_on(void)
         CHECK_INT(told[i].rc[0], AUGURY_ERR_TIMEOUT);
     }
     CHECK(clock_mono_ms() - begin >= 50);
-    CHECK(clock_mono_ms() - begin < 1000);
+    CHECK(clock_mono_ms() - begin < 3000);
     CHECK(wait_up(&w, false, 1000));
     CHECK_INT(counted(&w, STATS_REDIS_OPENED), 1);
     CHECK_INT(counted(&w, STATS_REDIS_TIMEOUTS), 3);
