@@ -80,7 +80,7 @@ proxy_apply(struct conn *conn, const struct http_proxy *proxy)
     }
     log_event(conn->server->log, LOG_LEVEL_DEBUG, "proxy_header", "fd=%d client=%s port=%u",
               conn->fd, ip_to_text(&conn->client, room), conn->client_port);
-    buf_fini(&conn->in);
+    conn_input_drop(conn);
     conn->state = CONN_HEAD;
     if (!conn_count_client(conn)) {
         conn_refuse_client(conn);
@@ -91,12 +91,12 @@ void
 conn_read_proxy(struct conn *conn)
 {
     struct net_server *server = conn->server;
-    size_t have = conn->in.len; /* less than a whole header */
+    size_t have = conn->io->in.len; /* less than a whole header */
     struct http_proxy proxy;
     size_t used = 0;
 
     if (have > 0) {
-        memcpy(server->scratch, conn->in.data, have);
+        memcpy(server->scratch, conn->io->in.data, have);
     }
     ssize_t n = recv(conn->fd, server->scratch + have, HTTP_PROXY_MAX - have, MSG_PEEK);
     if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
@@ -122,8 +122,12 @@ conn_read_proxy(struct conn *conn)
         proxy_apply(conn, &proxy);
         return;
     }
-    buf_put(&conn->in, server->scratch + have, take);
-    if (buf_finish(&conn->in) != 0) {
+    if (conn_io_take(conn) != 0) {
+        conn_close(conn);
+        return;
+    }
+    buf_put(&conn->io->in, server->scratch + have, take);
+    if (buf_finish(&conn->io->in) != 0) {
         conn_close(conn);
     }
 }

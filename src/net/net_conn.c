@@ -2,11 +2,11 @@
 /*
  * net_conn.c - one HTTP connection: read, decode, answer, send, wait, close. A turn reads once into
  * the server's scratch memory, answers every whole request in it into the server's output, and
- * sends that with one system call. What is left of an incomplete request is kept in conn->in, what
- * the socket did not take in conn->out: an idle connection owns neither. A request whose answer
- * comes later (net_later.c) ends the turn; what follows it waits in conn->in.
+ * sends that with one system call. What is left of an incomplete request is kept in io->in, what
+ * the socket did not take in io->out: an idle connection owns neither. A request whose answer
+ * comes later (net_later.c) ends the turn; what follows it waits in io->in.
  * Invariants:
- * 1. While conn->out has bytes, an answer is to come, or the connection is on the ready list,
+ * 1. While io->out has bytes, an answer is to come, or the connection is on the ready list,
  *    nothing is read: memory is bounded by the limits, whatever the client does.
  * 2. Every open connection is in the wheel with a deadline.
  * 3. Deadlines of heads and bodies are set once a request and never moved by arriving bytes.
@@ -68,7 +68,7 @@ conn_refuse_bytes(struct conn *conn)
         .status = 503, .code = "too_many_bytes", .reason = "too much waits for other clients"};
     struct net_server *server = conn->server;
 
-    if (conn->out.len > 0) {
+    if (conn->io->out.len > 0) {
         stats_add(server->stats, STATS_HTTP_OVER_BYTES, 1);
         conn_close(conn);
         return;
@@ -168,13 +168,13 @@ conn_answer_late(struct conn *conn, unsigned flags)
 
     buf_reset(&server->late_out);
     conn_put_next(conn, &server->late_out, &server->late_answer, flags);
-    conn->is_lingering = conn->is_lingering || conn->in.len > 0;
+    conn->is_lingering = conn->is_lingering || conn->io->in.len > 0;
     if (!conn_send(conn, &server->late_out)) {
         return;
     }
-    if (!limiter_count_bytes(conn) && conn->out.len > 0) {
+    if (!limiter_count_bytes(conn) && conn->io->out.len > 0) {
         conn_refuse_bytes(conn);
-    } else if (conn->out.len > 0) {
+    } else if (conn->io->out.len > 0) {
         conn_wait_send(conn);
     } else {
         conn_go_on(conn);
@@ -326,15 +326,18 @@ conn_keep(struct conn *conn, struct bytes input, size_t used)
         keep = conn->need; /* the coded bytes after the head are decoded already */
     }
     if (keep == 0) {
-        buf_fini(&conn->in);
+        conn_input_drop(conn);
         return 0;
     }
-    if (conn->in.len == 0) {
-        buf_put(&conn->in, input.data + used, keep);
-        return buf_finish(&conn->in);
+    if (conn->io->in.len == 0) {
+        if (conn_io_take(conn) != 0) {
+            return AUGURY_ERR_NOMEM;
+        }
+        buf_put(&conn->io->in, input.data + used, keep);
+        return buf_finish(&conn->io->in);
     }
-    buf_consume(&conn->in, used);
-    conn->in.len = keep;
+    buf_consume(&conn->io->in, used);
+    conn->io->in.len = keep;
     return 0;
 }
 
@@ -350,7 +353,7 @@ conn_wait_input(struct conn *conn)
         if (is_new || conn->wait != WAIT_BODY) {
             conn_wait(conn, WAIT_BODY, limits->body_timeout_ms);
         }
-    } else if (conn->in.len == 0) {
+    } else if (conn->io->in.len == 0) {
         conn_wait(conn, WAIT_IDLE, limits->keepalive_timeout_ms);
     } else if (is_new || conn->wait == WAIT_IDLE) {
         conn_wait(conn, WAIT_HEAD, limits->header_timeout_ms);
@@ -373,7 +376,7 @@ server_trim(struct net_server *server)
     }
 }
 
-/* One turn over what has been read: input is conn->in, or the scratch memory when that is empty. */
+/* One turn over what has been read: input is io->in, or the scratch memory when that is empty. */
 static void
 conn_process(struct conn *conn, struct bytes input)
 {
@@ -417,10 +420,10 @@ conn_process(struct conn *conn, struct bytes input)
     if (!conn_send(conn, &server->out)) {
         return;
     }
-    bool may_refuse = conn->out.len > 0 || (conn->state < CONN_LATER && !conn->is_closing);
+    bool may_refuse = conn->io->out.len > 0 || (conn->state < CONN_LATER && !conn->is_closing);
     if (!limiter_count_bytes(conn) && may_refuse) {
         conn_refuse_bytes(conn);
-    } else if (conn->out.len > 0) {
+    } else if (conn->io->out.len > 0) {
         conn_wait_send(conn);
     } else if (conn->is_closing || conn->state >= CONN_LATER) {
         conn_go_on(conn);
@@ -446,16 +449,16 @@ conn_read(struct conn *conn)
         return;
     }
     stats_add(server->stats, STATS_HTTP_BYTES_IN, (size_t)n);
-    if (conn->in.len == 0) {
+    if (conn->io->in.len == 0) {
         conn_process(conn, bytes_of(server->scratch, (size_t)n));
         return;
     }
-    buf_put(&conn->in, server->scratch, (size_t)n);
-    if (buf_finish(&conn->in) != 0) {
+    buf_put(&conn->io->in, server->scratch, (size_t)n);
+    if (buf_finish(&conn->io->in) != 0) {
         conn_close(conn);
         return;
     }
-    conn_process(conn, buf_view(&conn->in));
+    conn_process(conn, buf_view(&conn->io->in));
 }
 
 void
@@ -466,7 +469,7 @@ conn_event(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     server_turn(server);
-    if ((what & EV_WRITE) != 0 && conn->out.len > 0) {
+    if ((what & EV_WRITE) != 0 && conn->io->out.len > 0) {
         conn_flush(conn);
         return;
     }
@@ -508,9 +511,7 @@ conn_new(struct listener *listener, int fd)
     conn->fd = fd;
     conn->listener = listener;
     conn->server = server;
-    buf_init(&conn->in,
-             server->limits.http.head_bytes + server->limits.http.body_bytes + SCRATCH_BYTES);
-    buf_init(&conn->out, SIZE_MAX);
+    conn_io_init(conn);
     net_list_add(&server->connections, &conn->all);
     server_remember(server);
     return conn;
@@ -646,7 +647,7 @@ conn_resume_ready(struct net_server *server)
             conn->reads_next = false;
             conn_read(conn);
         } else {
-            conn_process(conn, buf_view(&conn->in));
+            conn_process(conn, buf_view(&conn->io->in));
         }
     }
     server->limiter.due_ns = 0;

@@ -40,6 +40,13 @@ struct chunked {
     struct buf body;
 };
 
+/* What is left over between turns. */
+struct conn_io {
+    struct buf in;   /* received, and not decoded yet */
+    struct buf out;  /* to be sent when the socket takes more */
+    size_t out_sent; /* bytes of out that are gone */
+};
+
 struct conn {
     uint32_t magic;
     int fd;
@@ -48,11 +55,10 @@ struct conn {
     struct net_list all;
     struct net_list ready;
     struct net_deadline deadline;
-    struct buf in;
-    struct buf out;
-    size_t out_sent; /* bytes of out that are gone */
-    size_t seen;     /* CONN_HEAD: bytes of in that were parsed in vain; CONN_LATER: its place */
-    size_t need;     /* CONN_LINGER: bytes dropped */
+    /* An idle connection has the one empty object of all, which nobody can write to. */
+    struct conn_io *io;
+    size_t seen; /* CONN_HEAD: bytes of in that were parsed in vain; CONN_LATER: its place */
+    size_t need; /* CONN_LINGER: bytes dropped */
     struct chunked *chunked;
     struct conn_stream *stream; /* of CONN_STREAM: net_stream.c */
     struct net_socket *socket;  /* or NULL: it speaks HTTP */
@@ -72,10 +78,16 @@ struct conn {
     size_t counted_bytes;                 /* of its buffers, in the limiter */
     struct event event;
 };
-_Static_assert(sizeof(struct conn) <= 300 + sizeof(struct event), "idle connections are cheap");
+_Static_assert(sizeof(struct conn) <= 224 + sizeof(struct event), "idle connections are cheap");
 
 struct conn *conn_cast(void *arg);
 void conn_chunked_free(struct chunked **chunked);
+/* Memory for what is left over; the other two give back what is empty, and what has been received
+ * in any case. */
+AUGURY_MUST_USE int conn_io_take(struct conn *conn);
+void conn_io_drop(struct conn *conn);
+void conn_input_drop(struct conn *conn);
+void conn_io_init(struct conn *conn);
 void conn_close(struct conn *conn);
 /* Sets the one deadline that runs. */
 void conn_wait(struct conn *conn, enum conn_wait wait, uint32_t timeout_ms);
@@ -90,10 +102,10 @@ void conn_linger(struct conn *conn);
 void conn_peek(struct conn *conn);
 /* Keeps what a turn did not use of its input. */
 AUGURY_MUST_USE int conn_keep(struct conn *conn, struct bytes input, size_t used);
-/* Sends the turn's output, or a late answer. False: the connection is gone. Afterwards conn->out
+/* Sends the turn's output, or a late answer. False: the connection is gone. Afterwards io->out
  * has what was not taken. */
 bool conn_send(struct conn *conn, struct buf *out);
-/* Whole requests wait in conn->in: the next turn answers them. */
+/* Whole requests wait in io->in: the next turn answers them. */
 void conn_mark_ready(struct conn *conn);
 /* Waits for what the client sends; the rest of what it has sent is read in the next turn. */
 void conn_expect_input(struct conn *conn);

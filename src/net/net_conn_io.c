@@ -19,6 +19,75 @@ conn_cast(void *arg)
     return conn;
 }
 
+/* ---- what is left over between turns -------------------------------------------------------- */
+
+static const struct conn_io none;
+
+void
+conn_io_init(struct conn *conn)
+{
+    conn->io = (struct conn_io *)(uintptr_t)&none;
+}
+
+int
+conn_io_take(struct conn *conn)
+{
+    const struct http_limits *limits = &conn->server->limits.http;
+
+    if (conn->io != &none) {
+        return 0;
+    }
+    struct conn_io *io = calloc(1, sizeof(*io));
+    if (io == NULL) {
+        return AUGURY_ERR_NOMEM;
+    }
+    buf_init(&io->in, limits->head_bytes + limits->body_bytes + SCRATCH_BYTES);
+    buf_init(&io->out, SIZE_MAX);
+    conn->io = io;
+    return 0;
+}
+
+void
+conn_io_drop(struct conn *conn)
+{
+    struct conn_io *io = conn->io;
+
+    if (io == &none) {
+        return;
+    }
+    if (io->in.len == 0) {
+        buf_fini(&io->in);
+    }
+    if (io->out.len == 0) {
+        buf_fini(&io->out);
+        io->out_sent = 0;
+    }
+    if (io->in.data == NULL && io->out.data == NULL) {
+        free(io);
+        conn_io_init(conn);
+    }
+}
+
+void
+conn_input_drop(struct conn *conn)
+{
+    if (conn->io != &none) {
+        conn->io->in.len = 0;
+        conn_io_drop(conn);
+    }
+}
+
+static void
+conn_io_fini(struct conn *conn)
+{
+    if (conn->io != &none) {
+        buf_fini(&conn->io->in);
+        buf_fini(&conn->io->out);
+        free(conn->io);
+        conn_io_init(conn);
+    }
+}
+
 /* ---- close ---------------------------------------------------------------------------------- */
 
 void
@@ -53,8 +122,7 @@ conn_close(struct conn *conn)
         tls_free(&conn->tls);
     }
     close(conn->fd);
-    buf_fini(&conn->in);
-    buf_fini(&conn->out);
+    conn_io_fini(conn);
     conn_chunked_free(&conn->chunked);
     (void)limiter_count_bytes(conn);
     limiter_client_leave(conn);
@@ -99,7 +167,7 @@ conn_finish(struct conn *conn)
         conn_close(conn);
         return;
     }
-    buf_fini(&conn->in);
+    conn_input_drop(conn);
     conn_chunked_free(&conn->chunked);
     (void)limiter_count_bytes(conn);
     net_list_del(&conn->ready);
@@ -159,7 +227,7 @@ conn_send(struct conn *conn, struct buf *out)
         return true;
     }
     /* What the socket did not take before comes first. */
-    ssize_t n = conn->out.len > 0 ? 0 : conn_transmit(conn, out->data, out->len);
+    ssize_t n = conn->io->out.len > 0 ? 0 : conn_transmit(conn, out->data, out->len);
     if (n < 0 && errno != EAGAIN && errno != EINTR) {
         conn_close(conn);
         return false;
@@ -167,8 +235,12 @@ conn_send(struct conn *conn, struct buf *out)
     sent = n > 0 ? (size_t)n : 0;
     stats_add(conn->server->stats, STATS_HTTP_BYTES_OUT, sent);
     if (sent < out->len) {
-        buf_put(&conn->out, out->data + sent, out->len - sent);
-        if (buf_finish(&conn->out) != 0) {
+        if (conn_io_take(conn) != 0) {
+            conn_close(conn);
+            return false;
+        }
+        buf_put(&conn->io->out, out->data + sent, out->len - sent);
+        if (buf_finish(&conn->io->out) != 0) {
             conn_close(conn);
             return false;
         }
@@ -234,7 +306,7 @@ conn_go_on(struct conn *conn)
         conn_finish(conn);
     } else if (conn->state == CONN_SOCKET) {
         socket_go_on(conn);
-    } else if (conn->in.len > 0) {
+    } else if (conn->io->in.len > 0) {
         conn->seen = 0;
         conn_mark_ready(conn); /* a whole request may wait in what has been read */
     } else {
@@ -253,8 +325,8 @@ conn_wait_send(struct conn *conn)
 void
 conn_flush(struct conn *conn)
 {
-    size_t left = conn->out.len - conn->out_sent;
-    ssize_t n = conn_transmit(conn, conn->out.data + conn->out_sent, left);
+    size_t left = conn->io->out.len - conn->io->out_sent;
+    ssize_t n = conn_transmit(conn, conn->io->out.data + conn->io->out_sent, left);
 
     if (n < 0) {
         if (errno != EAGAIN && errno != EINTR) {
@@ -263,12 +335,12 @@ conn_flush(struct conn *conn)
         return;
     }
     stats_add(conn->server->stats, STATS_HTTP_BYTES_OUT, (size_t)n);
-    conn->out_sent += (size_t)n;
-    if (conn->out_sent < conn->out.len) {
+    conn->io->out_sent += (size_t)n;
+    if (conn->io->out_sent < conn->io->out.len) {
         return;
     }
-    buf_fini(&conn->out);
-    conn->out_sent = 0;
+    conn->io->out.len = 0;
+    conn_io_drop(conn);
     (void)limiter_count_bytes(conn);
     conn_go_on(conn);
 }

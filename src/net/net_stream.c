@@ -144,7 +144,7 @@ stream_next(struct conn *conn)
         conn->is_closing = conn->is_closing || server->is_draining;
     }
     if (conn_send(conn, &server->out)) {
-        if (conn->out.len > 0) {
+        if (conn->io->out.len > 0) {
             conn_wait_send(conn);
         } else {
             conn_go_on(conn);

@@ -59,13 +59,20 @@ limits_of(const struct net_socket *socket)
 
 /* ---- sending --------------------------------------------------------------------------------- */
 
-/* The turn's output while the connection is heard; else what waits for the socket. */
+/* Where a frame with so many bytes goes: the turn's output while the connection is heard; else what
+ * waits for the socket, with room for the whole frame. NULL: no memory. */
 static struct buf *
-out_of(const struct net_socket *socket)
+out_of(const struct net_socket *socket, size_t len)
 {
     struct conn *conn = socket->conn;
 
-    return conn->server->heard == conn ? &conn->server->out : &conn->out;
+    if (conn->server->heard == conn) {
+        return &conn->server->out;
+    }
+    if (conn_io_take(conn) != 0 || buf_reserve(&conn->io->out, FRAME_HEAD_MAX + len) == NULL) {
+        return NULL;
+    }
+    return &conn->io->out;
 }
 
 /* What has been queued goes out when the loop comes to it: no caller's connection ends under its
@@ -77,7 +84,10 @@ call_flush(struct conn *conn)
         return;
     }
     (void)limiter_count_bytes(conn);
-    if (conn->armed != EV_WRITE) {
+    if (conn->io->out.len == 0) { /* no memory for a Close: the next turn ends it without */
+        conn->reads_next = false;
+        conn_call_next_turn(conn);
+    } else if (conn->armed != EV_WRITE) {
         conn_wait_send(conn);
     }
 }
@@ -90,7 +100,10 @@ close_with(struct net_socket *socket, unsigned code, const char *reason)
     if (socket->state == SOCKET_CLOSING) {
         return;
     }
-    frame_put_close(out_of(socket), code, reason);
+    struct buf *out = out_of(socket, FRAME_CONTROL_MAX);
+    if (out != NULL) {
+        frame_put_close(out, code, reason);
+    }
     socket->state = SOCKET_CLOSING;
     conn->is_closing = true;
     conn->is_lingering = true; /* it may have sent more, and has a Close to send */
@@ -113,11 +126,12 @@ queue_has_room(const struct net_socket *socket, size_t len)
     if (conn->server->heard == conn) {
         return true; /* an answer: a turn bounds it */
     }
-    if (conn->out_sent > conn->out.len / 2) {
-        buf_consume(&conn->out, conn->out_sent);
-        conn->out_sent = 0;
+    struct conn_io *io = conn->io;
+    if (io->out_sent > io->out.len / 2) {
+        buf_consume(&io->out, io->out_sent);
+        io->out_sent = 0;
     }
-    size_t waiting = conn->out.len - conn->out_sent;
+    size_t waiting = io->out.len - io->out_sent;
     return waiting == 0 || (waiting <= limit && len <= limit - waiting);
 }
 
@@ -135,7 +149,12 @@ net_socket_send(struct net_socket *socket, enum net_message_kind kind, struct by
         close_with(socket, NET_CLOSE_POLICY, "too slow: the queue is full");
         return;
     }
-    frame_put(out_of(socket), kind == NET_MESSAGE_TEXT ? FRAME_TEXT : FRAME_BINARY, message);
+    struct buf *out = out_of(socket, message.len);
+    if (out == NULL) {
+        close_with(socket, NET_CLOSE_FAILURE, "no memory");
+        return;
+    }
+    frame_put(out, kind == NET_MESSAGE_TEXT ? FRAME_TEXT : FRAME_BINARY, message);
     stats_add(stats, STATS_SOCKETS_OUT, 1);
     call_flush(conn);
 }
@@ -158,7 +177,7 @@ on_control(void *arg, enum frame_opcode opcode, struct bytes payload)
     const struct net_socket *socket = socket_cast(arg);
 
     if (opcode == FRAME_PING) {
-        frame_put(out_of(socket), FRAME_PONG, payload);
+        frame_put(&socket->conn->server->out, FRAME_PONG, payload);
     }
 }
 
@@ -283,7 +302,7 @@ socket_process(struct conn *conn, struct bytes input)
     if (!limiter_count_bytes(conn) && !conn->is_closing) {
         close_with(socket, NET_CLOSE_POLICY, "this worker has no more memory for connections");
     }
-    if (conn->out.len > 0) {
+    if (conn->io->out.len > 0) {
         conn_wait_send(conn);
     } else {
         conn_go_on(conn);
@@ -311,7 +330,7 @@ wait_for_client(struct net_socket *socket)
 void
 socket_go_on(struct conn *conn)
 {
-    if (conn->in.len > 0) {
+    if (conn->io->in.len > 0) {
         conn_wait(conn, WAIT_SOCKET, conn->server->limits.body_timeout_ms);
         conn_call_next_turn(conn);
         return;
@@ -333,7 +352,7 @@ socket_ask(struct net_socket *socket)
     if (!conn_send(conn, out)) {
         return;
     }
-    if (conn->out.len > 0) {
+    if (conn->io->out.len > 0) {
         conn_wait_send(conn);
     } else {
         conn_wait(conn, WAIT_SOCKET, limits_of(socket)->pong_ms);
