@@ -33,16 +33,10 @@ cache_tag(struct bytes name)
     return (uint16_t)(1 + hash64_of(name) % UINT16_MAX);
 }
 
-static uint64_t
-stamp_of(const atomic_uint_least64_t *stamp)
-{
-    return atomic_load_explicit(stamp, memory_order_relaxed);
-}
-
 static void
 stamp_raise(atomic_uint_least64_t *stamp, uint64_t to)
 {
-    if (stamp_of(stamp) < to) {
+    if (cache_stamp_at(stamp) < to) {
         atomic_store_explicit(stamp, to, memory_order_release);
     }
 }
@@ -54,12 +48,12 @@ cache_death_look(const struct cache_invalid *invalid, const struct cache_entry *
 {
     size_t slot;
 
-    if (stamp_of(&invalid->classes[entry->class]) > entry->stamp) {
+    if (cache_stamp_at(&invalid->classes[entry->class]) > entry->stamp) {
         return CACHE_DEAD_BY_GENERATION;
     }
     for (size_t i = 0; i < CACHE_TAGS; i++) {
         uint16_t tag = entry->tags[i];
-        if (tag != 0 && stamp_of(&invalid->tags[tag]) > entry->stamp) {
+        if (tag != 0 && cache_stamp_at(&invalid->tags[tag]) > entry->stamp) {
             return CACHE_DEAD_BY_GENERATION;
         }
     }
@@ -72,8 +66,8 @@ cache_is_late(const struct cache *cache, const struct cache_entry *entry)
     const struct cache_invalid *invalid = cache->invalid;
 
     return cache_death_of(invalid, entry) != CACHE_ALIVE ||
-           stamp_of(&invalid->retired) > entry->stamp ||
-           stamp_of(&invalid->tombs[entry->lo >> TOMB_SHIFT]) > entry->stamp;
+           cache_stamp_at(&invalid->retired) > entry->stamp ||
+           cache_stamp_at(&invalid->tombs[entry->lo >> TOMB_SHIFT]) > entry->stamp;
 }
 
 /* ---- moves: one write transaction's invalidations ------------------------------------------ */
@@ -162,12 +156,6 @@ row_put(struct store_txn *txn, uint64_t key, uint64_t stamp)
                          STORE_PUT_REPLACE);
 }
 
-static bool
-place_is(const struct cache_place *a, const struct cache_place *b)
-{
-    return a->stream_id == b->stream_id && a->mark == b->mark;
-}
-
 static int
 place_put(struct store_txn *txn, const struct cache_place *place)
 {
@@ -191,7 +179,7 @@ cache_moves_store(struct cache *cache, struct store_txn *txn)
     const struct cache_moves *moves = &cache->keeper.moves;
     int rc = 0;
 
-    bool has_moved = !place_is(&moves->place, &cache->keeper.place_stored);
+    bool has_moved = !cache_place_is(&moves->place, &cache->keeper.place_stored);
     if (moves->clock == cache_stamp(cache) && moves->retire == 0 && !has_moved) {
         return 0;
     }
@@ -291,7 +279,7 @@ cache_invalid_follow(struct cache_invalid *invalid, struct store_txn *txn)
     uint64_t clock = 0;
 
     int rc = clock_read(txn, &clock);
-    if (rc == 0 && clock > stamp_of(&invalid->clock)) {
+    if (rc == 0 && clock > cache_stamp_at(&invalid->clock)) {
         rc = rows_take(invalid, txn);
         stamp_raise(&invalid->clock, clock);
     }
@@ -322,20 +310,20 @@ rows_give(const struct cache_invalid *invalid, struct store_txn *txn)
     int rc = 0;
 
     for (uint64_t class = 0; rc == 0 && class < CACHE_CLASS_COUNT; class ++) {
-        uint64_t stamp = stamp_of(&invalid->classes[class]);
+        uint64_t stamp = cache_stamp_at(&invalid->classes[class]);
         rc = stamp == 0 ? 0 : row_put(txn, CACHE_KEY_CLASS + class, stamp);
     }
     for (uint64_t tag = 0; rc == 0 && tag < CACHE_TAG_COUNT; tag++) {
-        uint64_t stamp = stamp_of(&invalid->tags[tag]);
+        uint64_t stamp = cache_stamp_at(&invalid->tags[tag]);
         rc = stamp == 0 ? 0 : row_put(txn, CACHE_KEY_TAG + tag, stamp);
     }
     if (rc == 0) {
         rc = cache_bans_give(invalid, txn);
     }
-    if (rc == 0 && stamp_of(&invalid->retired) != 0) {
-        rc = row_put(txn, CACHE_KEY_RETIRED, stamp_of(&invalid->retired));
+    if (rc == 0 && cache_stamp_at(&invalid->retired) != 0) {
+        rc = row_put(txn, CACHE_KEY_RETIRED, cache_stamp_at(&invalid->retired));
     }
-    return rc == 0 ? row_put(txn, CACHE_KEY_CLOCK, stamp_of(&invalid->clock)) : rc;
+    return rc == 0 ? row_put(txn, CACHE_KEY_CLOCK, cache_stamp_at(&invalid->clock)) : rc;
 }
 
 int
@@ -362,110 +350,4 @@ cache_invalid_adopt(struct cache *cache)
     }
     store_abort(&txn);
     return rc;
-}
-
-/* ---- the machines' stream ------------------------------------------------------------------ */
-
-uint64_t
-cache_keeper_place(const struct cache *cache, uint64_t stream_id)
-{
-    uint64_t least = UINT64_MAX;
-
-    for (; cache != NULL; cache = cache->below) {
-        const struct cache_place *place = &cache->keeper.place;
-        /* A tier that is off begins empty if it misses anything. */
-        if (cache->store == NULL || place->mark == UINT64_MAX) {
-            continue;
-        }
-        if (place->stream_id != stream_id) {
-            return 0;
-        }
-        least = place->mark < least ? place->mark : least;
-    }
-    return least == UINT64_MAX ? 0 : least;
-}
-
-void
-cache_keeper_place_set(struct cache *cache, const struct cache_place *place)
-{
-    cache->keeper.place = *place;
-}
-
-void
-cache_keeper_place_next(struct cache *cache, const struct cache_place *place)
-{
-    cache->keeper.place_next = (struct cache_place){0};
-    if (place != NULL) {
-        cache->keeper.place_next = *place;
-    }
-}
-
-int
-cache_place_tick(struct cache *cache)
-{
-    const struct cache *below = cache->below;
-    const struct cache_place *place = &cache->keeper.place;
-    struct store_txn *txn = NULL;
-    struct cache_state state;
-    bool is_behind = below != NULL && below->store != NULL &&
-                     !place_is(&below->keeper.place_stored, place) && place->mark != UINT64_MAX;
-
-    if (!is_behind && place_is(&cache->keeper.place_stored, place)) {
-        return 0;
-    }
-    int rc = cache_write_begin(cache, &txn, &state);
-    if (rc == 0) {
-        cache->keeper.place_is_due = true;
-        rc = cache_write_end(cache, &txn, 0, &state);
-        cache->keeper.place_is_due = false;
-    }
-    return rc;
-}
-
-/* Every class was invalidated then, or later. */
-static uint64_t
-classes_least(const struct cache_invalid *invalid)
-{
-    uint64_t least = UINT64_MAX;
-
-    for (int class = 0; class < CACHE_CLASS_COUNT; class ++) {
-        uint64_t stamp = stamp_of(&invalid->classes[class]);
-        least = stamp < least ? stamp : least;
-    }
-    return least;
-}
-
-static uint64_t
-ban_stamp(const struct cache *cache, struct bytes pattern)
-{
-    struct cache_ban bans[CACHE_BANS];
-    uint64_t classes = classes_least(cache->invalid);
-    uint64_t retired = stamp_of(&cache->invalid->retired);
-
-    for (size_t i = 0, count = cache_bans(cache, bans); i < count; i++) {
-        if (bytes_equal(bytes_of(bans[i].pattern, bans[i].len), pattern)) {
-            return bans[i].stamp;
-        }
-    }
-    /* It has ended; or there were too many, and all classes were invalidated instead. */
-    return retired != 0 && retired < classes ? retired : classes;
-}
-
-uint64_t
-cache_stamp_of_news(const struct cache *cache, enum cache_news_kind kind, struct bytes text)
-{
-    switch (kind) {
-    case CACHE_NEWS_KEY: break;
-    case CACHE_NEWS_TAG: return stamp_of(&cache->invalid->tags[cache_tag(text)]);
-    case CACHE_NEWS_CLASS:
-        for (int class = 0; class < CACHE_CLASS_COUNT; class ++) {
-            if (bytes_equal_text(text, cache_class_name((enum cache_class) class))) {
-                return stamp_of(&cache->invalid->classes[class]);
-            }
-        }
-        break;
-    case CACHE_NEWS_BAN: return ban_stamp(cache, text);
-    case CACHE_NEWS_FLUSH: return classes_least(cache->invalid);
-    }
-    return cache_stamp(cache);
 }

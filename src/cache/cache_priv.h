@@ -322,6 +322,12 @@ struct cache_place {
     uint64_t mark; /* 0: not known; UINT64_MAX: it is new, there is nothing to do it to */
 };
 
+static inline bool
+cache_place_is(const struct cache_place *a, const struct cache_place *b)
+{
+    return a->stream_id == b->stream_id && a->mark == b->mark;
+}
+
 /* Written by the keeper alone; an odd version: just now. */
 struct cache_ban_slot {
     atomic_uint_least64_t version;
@@ -344,6 +350,12 @@ struct cache_invalid {
     struct cache_ban_slot bans[CACHE_BANS];
     atomic_uint_least64_t tags[CACHE_TAG_COUNT];
 };
+
+static inline uint64_t
+cache_stamp_at(const atomic_uint_least64_t *stamp)
+{
+    return atomic_load_explicit(stamp, memory_order_relaxed);
+}
 
 /* What a write transaction invalidates: stored with it, seen by others once it is committed. Each
  * invalidation moves the clock, so that it holds for what was put before it in the same group. */
