@@ -9,6 +9,8 @@
  * gives its value at each point. The path stands on a stack in the scratch: depth is bounded by
  * MODEL_TREE_DEPTH_MAX and nothing recurses. A node whose sides are both leaves, which is every
  * other one, never goes on the stack.
+ * A row's lane does the same operations whatever the length of the vectors and whoever stands in
+ * the other lanes; no sum goes across lanes, and the flags keep products from being fused.
  * The shape (struct shape) is a constant of most callers, so that what is an array here lives in
  * registers there.
  */

@@ -184,6 +184,32 @@ def test_every_client_gets_the_numbers_of_its_own_rows(daemon):
     daemon.stop()
 
 
+def test_a_row_is_answered_with_the_same_digits_alone_among_many_rows_and_in_a_pass(daemon):
+    start(daemon)
+    with Crowd(daemon) as crowd:
+        def predictions(client):
+            answer = client.hear()
+            equal(answer.status, 200, answer.text)
+            return json.loads(answer.text)["predictions"]
+
+        first = crowd.clients[0]
+        first.send(explained(0, 200, use_cache=False))
+        told = predictions(first)
+        for row in range(30):
+            first.send(explained(row, use_cache=False))
+            equal(predictions(first), told[row:row + 1], f"row {row} alone")
+
+        def turn(number):
+            starts = [(41 * number + 7 * i) % 190 for i in range(CLIENTS)]
+            crowd.send(explained(row, 1 + i % 7, use_cache=False) for i, row in enumerate(starts))
+            for i, client in enumerate(crowd.clients):
+                row = starts[i]
+                equal(predictions(client), told[row:row + 1 + i % 7], f"round {number}, client {i}")
+
+        repeat_until_batched(daemon, crowd, turn)
+    daemon.stop()
+
+
 def test_options_errors_and_other_outputs_are_each_clients_own(daemon):
     start(daemon)
     with Crowd(daemon) as crowd:
