@@ -255,7 +255,11 @@ AUGURY_MUST_USE int api_question_option(struct predict_question *question,
                                         const struct wire_pair *pair, struct err *err);
 /* All of them from the query, for bodies of rows alone: api_query.c. */
 AUGURY_MUST_USE int api_question_query(struct api_call *call, struct predict_question *question);
-int api_question_refuse_option(struct bytes name, struct err *err); /* "unknown_option" */
+int api_question_refuse_query(struct bytes name, struct err *err); /* "unknown_option" */
+/* "unknown_parameter" at the first member of the query that is not the one allowed (NULL: none is);
+ * a member that is not read is a mistake. instead: the end of the sentence. */
+AUGURY_MUST_USE int api_query_check(struct api_call *call, const char *allowed,
+                                    const char *instead);
 /* What Cache-Control wants. */
 void api_question_wish(const struct api_call *call, struct predict_question *question);
 /* Rows of a body in CSV or numpy's form. */
@@ -371,6 +375,8 @@ unsigned api_refuse_late(struct api_call *call);
 
 /* {"error","code","at"} */
 void api_put_error(struct wire_writer *writer, const struct err *err);
+/* The same in MLflow's shape, with its word for the status. */
+void api_put_invocations_error(struct wire_writer *writer, unsigned status, const struct err *err);
 /* Writes call->err as the whole body and returns the status that suits rc. */
 unsigned api_refuse(struct api_call *call, int rc);
 /* As api_refuse(), with a status that no code of ours stands for (404 of a route, 405, 415). */

@@ -36,7 +36,7 @@ name_check(struct api_call *call)
 {
     /* What a GET or PUT of it would mean, its POST does not. */
     if (bytes_equal_text(call->parameter, "mget")) {
-        buf_put_text(call->answer->headers, "Allow: POST\r\n");
+        buf_put_text(call->answer->headers, "Allow: POST, OPTIONS\r\n");
         return api_refuse_at(call, 405, "method_not_allowed", "name",
                              "\"mget\" is no object: POST {\"names\":[…]} asks for many at once");
     }
@@ -60,27 +60,13 @@ write_check(struct api_call *call)
     return 0;
 }
 
-/* A member of the query that is not read is a mistake: "?tll=1s" would keep it for another time.
- * allowed: one name, or NULL. */
+/* "?tll=1s" would keep it for another time. */
 static unsigned
 query_check(struct api_call *call, const char *allowed)
 {
-    struct bytes rest = call->request->query;
-    char at[64];
+    int rc = api_query_check(call, allowed, allowed != NULL ? ", but ttl" : "");
 
-    while (rest.len > 0) {
-        struct bytes value;
-        struct bytes name = api_cut(api_cut(rest, '&', &rest), '=', &value);
-        if (name.len == 0 || (allowed != NULL && bytes_equal_text(name, allowed))) {
-            continue;
-        }
-        snprintf(at, sizeof(at), "%.*s", (int)(name.len < sizeof(at) ? name.len : sizeof(at) - 1),
-                 (const char *)name.data);
-        return api_refuse_at(call, 400, "unknown_parameter", at,
-                             "the query of this request has no \"%s\"%s%s", at,
-                             allowed != NULL ? ", but " : "", allowed != NULL ? allowed : "");
-    }
-    return 0;
+    return rc != 0 ? api_refuse(call, rc) : 0;
 }
 
 /* ---- look up --------------------------------------------------------------------------------- */

@@ -22,13 +22,17 @@ struct described {
 
 static const struct described handlers[] = {
     {api_post_predict, "PredictRequest", "PredictAnswer", "200",
-     "cache_control request_timeout allow_stale", "Error"},
+     "outputs level top_k use_cache ignore_unknown include_uncertainty include_feature_importance "
+     "cache_control request_timeout allow_stale",
+     "Error"},
     {api_post_oip_infer, "OipInferRequest", "OipInferAnswer", "200",
      "header_length cache_control request_timeout allow_stale", "Error"},
     {api_post_v1_predict, "V1Request", "V1Answer", "200",
      "cache_control request_timeout allow_stale", "Error"},
     {api_post_invocations, "InvocationsRequest", "InvocationsAnswer", "200",
-     "cache_control request_timeout allow_stale", "InvocationsError"},
+     "outputs level top_k use_cache ignore_unknown include_uncertainty include_feature_importance "
+     "cache_control request_timeout allow_stale",
+     "InvocationsError"},
     {api_get_object, NULL, NULL, "200", "if_none_match cache_control", "Error"},
     {api_put_object, NULL, NULL, "201 204", "ttl if_match if_none_match cache_control", "Error"},
     {api_delete_object, NULL, NULL, "204", "if_match", "Error"},

@@ -198,6 +198,10 @@ static const struct openapi_component schemas[] = {
     "{'name':'" name "','in':'path','required':true,'description':'" what "','schema':" TEXT "}"
 #define IN_HEADER(name, what, schema)                                                              \
     "{'name':'" name "','in':'header','description':'" what "','schema':" schema "}"
+/* Of rows alone: documents have members of these names. */
+#define IN_QUERY(name, what, schema)                                                               \
+    "{'name':'" name "','in':'query','description':'Of CSV, npy and NDJSON: " what                 \
+    "','schema':" schema "}"
 
 static const struct openapi_component parameters[] = {
     {"model", IN_PATH("model", "A name, or name@version, or name@label; a name alone stands for "
@@ -209,6 +213,17 @@ static const struct openapi_component parameters[] = {
               "'schema':{'type':'string'}}"},
     {"ttl", "{'name':'ttl','in':'query','description':'How long the object lives: 90s, 5min, 2h, "
             "1d.','schema':" TEXT "}"},
+    {"outputs", IN_QUERY("outputs", "what is wanted, with commas between.", TEXT)},
+    {"level", IN_QUERY("level", "how often an interval is to hold the truth.",
+                       "{'type':'number','exclusiveMinimum':0,'exclusiveMaximum':1}")},
+    {"top_k", IN_QUERY("top_k", "how many contributions or reasons a row.",
+                       "{'type':'integer','minimum':1}")},
+    {"use_cache", IN_QUERY("use_cache", "false: compute, neither look nor keep.", FLAG)},
+    {"ignore_unknown", IN_QUERY("ignore_unknown", "true: drop unknown features.", FLAG)},
+    {"include_uncertainty",
+     IN_QUERY("include_uncertainty", "true: interval or spread beside the rest.", FLAG)},
+    {"include_feature_importance",
+     IN_QUERY("include_feature_importance", "true: contributions beside the rest.", FLAG)},
     {"if_match", IN_HEADER("If-Match", "Only if the object is one of these.", TEXT)},
     {"if_none_match", IN_HEADER("If-None-Match", "Only if it is none of these.", TEXT)},
     {"cache_control",

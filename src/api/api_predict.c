@@ -6,6 +6,7 @@
 #include "api_batch.h"
 
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 enum option_kind {
@@ -94,28 +95,39 @@ outputs_from_value(const struct wire_value *value, unsigned *outputs, struct err
     return rc;
 }
 
-int
-api_question_refuse_option(struct bytes name, struct err *err)
+/* in: what has no such option, and the options that it has. */
+static int
+option_refuse(struct bytes name, const char *in, unsigned kinds, struct err *err)
 {
     struct predict_nearest nearest;
+    char names[256] = "";
+    size_t len = 0;
 
     predict_nearest_init(&nearest, name);
     for (size_t i = 0; i < AUGURY_COUNT(options); i++) {
-        predict_nearest_offer(&nearest, bytes_of_text(options[i].name));
+        if ((kinds & (1U << options[i].kind)) != 0) {
+            predict_nearest_offer(&nearest, bytes_of_text(options[i].name));
+            len += (size_t)snprintf(names + len, sizeof(names) - len, "%s%s", len > 0 ? ", " : "",
+                                    options[i].name);
+        }
     }
     int shown = (int)(name.len < 64 ? name.len : 64);
     if (nearest.found.len > 0) {
         err_set(err, AUGURY_ERR_INVALID, "unknown_option",
-                "the request has no member \"%.*s\"; did you mean \"%.*s\"?", shown,
+                "the %s has no member \"%.*s\"; did you mean \"%.*s\"?", in, shown,
                 (const char *)name.data, (int)nearest.found.len, (const char *)nearest.found.data);
     } else {
         err_set(err, AUGURY_ERR_INVALID, "unknown_option",
-                "the request has no member \"%.*s\"; it has features, rows, columns, data, "
-                "outputs, include_uncertainty, include_feature_importance, level, top_k, "
-                "use_cache, ignore_unknown",
-                shown, (const char *)name.data);
+                "the %s has no member \"%.*s\"; it has %s", in, shown, (const char *)name.data,
+                names);
     }
     return err_at(err, "%.*s", shown, (const char *)name.data);
+}
+
+int
+api_question_refuse_query(struct bytes name, struct err *err)
+{
+    return option_refuse(name, "query", ~(1U << OPTION_VALUE), err);
 }
 
 /* The member of the question at that offset: each is a borrowed value. */
@@ -218,7 +230,7 @@ question_from_document(const struct wire_value *document, struct predict_questio
             option = bytes_equal_text(pair->key, options[j].name) ? &options[j] : NULL;
         }
         rc = option != NULL ? option_apply(option, &pair->value, question, err)
-                            : api_question_refuse_option(pair->key, err);
+                            : option_refuse(pair->key, "request", ~0U, err);
     }
     return rc;
 }
@@ -269,8 +281,12 @@ decode(struct api_call *call, void *state, struct predict_question *question)
         api_question_table(call, call->body_form, question);
         return api_question_query(call, question);
     }
-    int rc = wire_decode(call->body_format, call->body, &limits, &call->api->arena, &document,
-                         &call->err);
+    int rc = api_query_check(call, NULL, ": options are members of the document");
+    if (rc != 0) {
+        return rc;
+    }
+    rc = wire_decode(call->body_format, call->body, &limits, &call->api->arena, &document,
+                     &call->err);
     if (rc == AUGURY_ERR_NOMEM) {
         return err_set(&call->err, rc, "request_too_large",
                        "the request needs more working memory than one request may take "

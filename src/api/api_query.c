@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * api_query.c - a prediction's options in the query, for bodies that have rows alone:
- * "?outputs=margin,leaf&level=0.8". Names and meanings are those of the members of a JSON body.
+ * "?outputs=margin,leaf&level=0.8". Names and meanings are those of the members of a JSON body. And
+ * what of a query nobody reads.
  */
 #include "api_call.h"
 
@@ -40,7 +41,7 @@ option_read(struct api_call *call, struct bytes name, struct bytes escaped,
     }
     value_of(call, bytes_of(room, len), &pair.value);
     int rc = api_question_option(question, &pair, &call->err);
-    return rc == AUGURY_NOT_FOUND ? api_question_refuse_option(name, &call->err) : rc;
+    return rc == AUGURY_NOT_FOUND ? api_question_refuse_query(name, &call->err) : rc;
 }
 
 int
@@ -55,4 +56,24 @@ api_question_query(struct api_call *call, struct predict_question *question)
         rc = name.len > 0 ? option_read(call, name, value, question) : 0;
     }
     return rc;
+}
+
+int
+api_query_check(struct api_call *call, const char *allowed, const char *instead)
+{
+    struct bytes rest = call->request->query;
+
+    while (rest.len > 0) {
+        struct bytes value;
+        struct bytes name = api_cut(api_cut(rest, '&', &rest), '=', &value);
+        int shown = (int)(name.len < 64 ? name.len : 64);
+        if (name.len == 0 || (allowed != NULL && bytes_equal_text(name, allowed))) {
+            continue;
+        }
+        err_set(&call->err, AUGURY_ERR_INVALID, "unknown_parameter",
+                "the query of this request has no \"%.*s\"%s", shown, (const char *)name.data,
+                instead);
+        return err_at(&call->err, "%.*s", shown, (const char *)name.data);
+    }
+    return 0;
 }

@@ -153,6 +153,28 @@ def test_every_operation_answers_as_described(daemon):
     daemon.stop()
 
 
+OPTIONS = {"outputs": "margin", "level": "0.8", "top_k": "2", "use_cache": "false", "ignore_unknown": "true",
+           "include_uncertainty": "false", "include_feature_importance": "false"}
+
+
+def test_options_of_tables_are_described(daemon):
+    serving(daemon)
+    document = document_of(daemon)
+    for path in ("/api/v1/predict/{model}", "/models/{model}/invocations"):
+        named = [resolve(document, one["$ref"]) for one in document["paths"][path]["post"]["parameters"]]
+        equal({one["name"] for one in named if one["in"] == "query"}, set(OPTIONS), path)
+        for name, value in OPTIONS.items():
+            status, _, content = send(daemon, "POST", f"{concrete(path)}?{name}={value}", b"down\n3\n",
+                                      {"Content-Type": "text/csv"})
+            equal(status, 200, f"{path} {name}: {content[:200]}")
+        status, _, content = send(daemon, "POST", concrete(path) + "?nothing=1", b"down\n3\n",
+                                  {"Content-Type": "text/csv"})
+        equal((status, json.loads(content)["at"]), (400, "nothing"))
+        told = json.loads(content).get("error") or json.loads(content)["message"]
+        equal(set(told.partition("it has ")[2].split(", ")), set(OPTIONS), "there is no other")
+    daemon.stop()
+
+
 def test_other_methods_are_refused_with_those_there_are(daemon):
     serving(daemon)
     document = document_of(daemon)

@@ -176,6 +176,8 @@ def test_hostile_tables_are_answered_soon_and_forgotten(daemon):
 def test_outputs_are_columns(daemon):
     serving(daemon)
     rows, want = table()
+    status, _, content = send(daemon, json.dumps({"data": rows[:2]}).encode(), PREDICT + "?outputs=probabilities")
+    equal((status, json.loads(content)["code"], json.loads(content)["at"]), (400, "unknown_parameter", "outputs"))
     body = json.dumps({"data": rows[:20], "outputs": ["probabilities", "margin", "contributions"]}).encode()
     status, _, content = send(daemon, body, Accept="text/csv")
     equal(status, 200, content[:200])

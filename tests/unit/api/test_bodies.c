@@ -343,6 +343,8 @@ csv_is_answered_with_csv_and_options_are_in_the_query(void)
     CHECK_CONTAINS(reply.body, "no_such_output");
     reply = ask_as("text/csv", NULL, "output=margin", LITERAL(TWO_CSV));
     CHECK_CONTAINS(reply.body, "did you mean \\\"outputs\\\"");
+    reply = ask_as("text/csv", NULL, "features=1", LITERAL(TWO_CSV));
+    CHECK_CONTAINS(reply.body, "the query has no member \\\"features\\\"; it has outputs");
     reply = ask_as("text/csv", NULL, "level=2", LITERAL(TWO_CSV));
     CHECK_CONTAINS(reply.body, "invalid_level");
     reply = ask_as("text/csv", NULL, "use_cache=maybe", LITERAL(TWO_CSV));
@@ -367,6 +369,37 @@ arrays_are_answered_with_arrays(void)
     CHECK_CONTAINS(reply.body + 10, "'shape': (2, 2)");
     memcpy(numbers, reply.body + 128, 16);
     CHECK(numbers[0] == first && numbers[1] != first);
+    /* Nothing in an array says what a column is: their order is that of the documentation. */
+    char told[128 + 4 * 4];
+    memcpy(told, reply.body, sizeof(told));
+    reply = ask_as("application/x-npy", NULL, "outputs=margin,prediction", LITERAL(rows_npy));
+    CHECK_INT(reply.body_len, sizeof(told));
+    CHECK(memcmp(reply.body, told, sizeof(told)) == 0);
+}
+
+/* Who writes "?outputs=margin" and gets a prediction takes it for a margin. */
+static void
+a_query_beside_a_document_is_refused(void)
+{
+    static const char *const queries[] = {"outputs=margin", "nonsense=1", "&&outputs", "a%zz=%"};
+    static const char *const names[] = {"outputs", "nonsense", "outputs", "a%zz"};
+    const struct bytes packed = LITERAL("\x81\xa8"
+                                        "features\x80");
+
+    for (size_t i = 0; i < 2 * AUGURY_COUNT(queries); i++) {
+        bool is_json = i % 2 == 0;
+        char at[64];
+        struct reply reply =
+            ask_as(is_json ? "application/json" : "application/msgpack", "application/json",
+                   queries[i / 2], is_json ? LITERAL(ROW) : packed);
+        CHECK_INT(reply.status, 400);
+        CHECK_CONTAINS(reply.body, "\"code\":\"unknown_parameter\"");
+        snprintf(at, sizeof(at), "\"at\":\"%s\"", names[i / 2]);
+        CHECK_CONTAINS(reply.body, at);
+    }
+    CHECK_INT(ask_as("application/json", NULL, "", LITERAL(ROW)).status, 200);
+    CHECK_INT(ask_as("application/json", NULL, "&", LITERAL(ROW)).status, 200);
+    CHECK_INT(ask_as("application/msgpack", NULL, NULL, packed).status, 200);
 }
 
 /* A repeat is one in each form, and of each form. */
@@ -461,6 +494,7 @@ main(void)
     TAP_RUN(rows_in_every_form_have_one_answer);
     TAP_RUN(csv_is_answered_with_csv_and_options_are_in_the_query);
     TAP_RUN(arrays_are_answered_with_arrays);
+    TAP_RUN(a_query_beside_a_document_is_refused);
     TAP_RUN(forms_are_cached_apart);
     TAP_RUN(what_is_wrong_is_named_with_line_and_column);
     TAP_RUN(tables_have_as_many_rows_as_questions);

@@ -69,7 +69,7 @@ only_a_repeat_of_all_that_matters_is_one(void)
                             question(ROW)};
     others[1].accept = "application/msgpack";
     others[2].path = PATH "@1";
-    others[3].query = "fields=prediction";
+    others[3].query = "&";
     others[4].type = "application/msgpack";
     others[4].body = bytes_of(packed, sizeof(packed) - 1);
 
