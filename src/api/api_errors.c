@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* api_errors.c - refusals: the status of a code and the one body that every error has. */
-#include "api_call.h"
+/* api_errors.c - refusals: the status of a code and the body that every error has: one, and
+ * MLflow's on the paths of its protocol. */
+#include "api_routes.h"
 
 #include <stdio.h>
 
@@ -44,8 +45,13 @@ static unsigned
 refuse(struct api_call *call, unsigned status)
 {
     buf_reset(call->answer->body);
-    api_call_form(call, call->writer.format);
-    api_put_error(&call->writer, &call->err);
+    if (call->route != NULL && call->route->handler == api_post_invocations) {
+        api_call_form(call, WIRE_JSON);
+        api_put_invocations_error(&call->writer, status, &call->err);
+    } else {
+        api_call_form(call, call->writer.format);
+        api_put_error(&call->writer, &call->err);
+    }
     if (status == 503) {
         buf_put_text(call->answer->headers, "Retry-After: 1\r\n");
     }

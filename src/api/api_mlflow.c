@@ -19,35 +19,24 @@ static const struct {
     {504, "DEADLINE_EXCEEDED"},
 };
 
-/* The refusal that has been written, in MLflow's shape. */
-static unsigned
-reshape(struct api_call *call, unsigned status)
+void
+api_put_invocations_error(struct wire_writer *writer, unsigned status, const struct err *err)
 {
-    struct wire_writer *writer = &call->writer;
     const char *word = "BAD_REQUEST";
 
     for (size_t i = 0; i < AUGURY_COUNT(words); i++) {
         word = words[i].status == status ? words[i].word : word;
     }
-    buf_reset(call->answer->body);
-    wire_writer_init(writer, WIRE_JSON, call->answer->body);
     wire_object(writer, 4);
     wire_key(writer, "error_code");
     wire_put_text(writer, word);
     wire_key(writer, "message");
-    wire_put_text(writer, call->err.reason);
+    wire_put_text(writer, err->reason);
     wire_key(writer, "code");
-    wire_put_text(writer, call->err.code);
+    wire_put_text(writer, err->code);
     wire_key(writer, "at");
-    wire_put_text(writer, call->err.at);
+    wire_put_text(writer, err->at);
     wire_end(writer);
-    return status;
-}
-
-static unsigned
-refuse(struct api_call *call, int rc)
-{
-    return reshape(call, api_refuse(call, rc));
 }
 
 /* ---- the four forms -------------------------------------------------------------------------- */
@@ -242,15 +231,15 @@ body_form_find(const struct http_request *request, enum api_form *out_form)
 unsigned
 api_post_invocations(struct api_call *call)
 {
-    static const struct api_dialect mlflow = {decode, put, refuse, .keep = NULL};
+    static const struct api_dialect mlflow = {decode, put, api_refuse, .keep = NULL};
 
     enum api_form form;
 
     api_call_form(call, WIRE_JSON);
     if (!body_form_find(call->request, &form)) {
         buf_put_text(call->answer->headers, "Accept: application/json, text/csv\r\n");
-        return reshape(call, api_refuse_as(call, 415, "unsupported_type",
-                                           "a body is application/json or text/csv"));
+        return api_refuse_as(call, 415, "unsupported_type",
+                             "a body is application/json or text/csv");
     }
     api_call_body_form(call, form);
     return api_answer_question(call, &mlflow, NULL);

@@ -122,21 +122,73 @@ head_read(struct reading *reading, const struct wire_value *input)
 
 /* ---- values in JSON -------------------------------------------------------------------------- */
 
+/* What integers of so many bits may be. */
+static bool
+integer_suits(enum tensor_type type, const struct wire_value *value)
+{
+    unsigned bits = types[type].bytes * 8U;
+    bool is_negative = value->type == WIRE_INT && value->as.integer < 0;
+    uint64_t size = value->type == WIRE_UINT ? value->as.uinteger
+                    : is_negative            ? ~(uint64_t)value->as.integer
+                                             : (uint64_t)value->as.integer;
+
+    switch (type) {
+    case TENSOR_BOOL: return !is_negative && size <= 1;
+    case TENSOR_UINT8:
+    case TENSOR_UINT16:
+    case TENSOR_UINT32:
+    case TENSOR_UINT64: return !is_negative && size <= UINT64_MAX >> (64 - bits);
+    case TENSOR_INT8:
+    case TENSOR_INT16:
+    case TENSOR_INT32:
+    case TENSOR_INT64: return size <= UINT64_MAX >> (65 - bits);
+    default: return type != TENSOR_BYTES; /* rounded, as the model reads numbers */
+    }
+}
+
 static bool
 value_suits(enum tensor_type type, const struct wire_value *value)
 {
     switch ((enum wire_type)value->type) {
     case WIRE_NULL: return true; /* missing */
     case WIRE_STRING: return type == TENSOR_BYTES;
-    case WIRE_BOOL:
+    case WIRE_BOOL: return type != TENSOR_BYTES;
     case WIRE_INT:
-    case WIRE_UINT: return type != TENSOR_BYTES;
+    case WIRE_UINT: return integer_suits(type, value);
     case WIRE_REAL: return type >= TENSOR_FP16 && type != TENSOR_BYTES;
     default: return false;
     }
 }
 
-/* Copies the leaves of nested lists behind each other; *filled counts them. */
+static int
+length_refuse(struct reading *reading, size_t got, size_t want)
+{
+    err_set(reading->err, AUGURY_ERR_INVALID, "invalid_shape",
+            "data: a list of %zu, where the shape says %zu", got, want);
+    return err_at(reading->err, "inputs[%zu].data", reading->number);
+}
+
+/* The values of a list that has no others in it; *filled counts those of all lists. */
+static int
+values_copy(struct reading *reading, const struct wire_value *list, struct wire_value *out,
+            size_t *filled)
+{
+    struct tensor *tensor = reading->tensor;
+
+    for (uint32_t i = 0; i < list->count; i++) {
+        const struct wire_value *item = &list->as.items[i];
+        if (!value_suits(tensor->type, item)) {
+            err_set(reading->err, AUGURY_ERR_INVALID, "invalid_value", "data: value %zu is no %s",
+                    *filled, types[tensor->type].name);
+            return err_at(reading->err, "inputs[%zu].data", reading->number);
+        }
+        out[(*filled)++] = *item;
+    }
+    return 0;
+}
+
+/* The values of lists in lists behind each other; each list has as many items as the shape says of
+ * its depth, so that all of them together are as many as the tensor has room for. */
 static int
 values_flatten(struct reading *reading, const struct wire_value *list, unsigned depth,
                struct wire_value *out, size_t *filled)
@@ -144,20 +196,21 @@ values_flatten(struct reading *reading, const struct wire_value *list, unsigned 
     struct tensor *tensor = reading->tensor;
     int rc = 0;
 
+    if (list->count != tensor->shape[depth]) {
+        return length_refuse(reading, list->count, (size_t)tensor->shape[depth]);
+    }
+    if (depth + 1 == tensor->dims) {
+        return values_copy(reading, list, out, filled);
+    }
     for (uint32_t i = 0; rc == 0 && i < list->count; i++) {
         const struct wire_value *item = &list->as.items[i];
-        if (item->type == WIRE_ARRAY && depth < TENSOR_DIMS_MAX) {
-            rc = values_flatten(reading, item, depth + 1, out, filled);
-        } else if (*filled >= tensor->count || !value_suits(tensor->type, item)) {
-            bool is_full = *filled >= tensor->count;
-            err_set(reading->err, AUGURY_ERR_INVALID, is_full ? "invalid_shape" : "invalid_value",
-                    is_full ? "data: more values than the shape says (%zu)"
-                            : "data: value %zu is no %s",
-                    *filled, types[tensor->type].name);
-            rc = err_at(reading->err, "inputs[%zu].data", reading->number);
-        } else {
-            out[(*filled)++] = *item;
+        if (item->type != WIRE_ARRAY) {
+            err_set(reading->err, AUGURY_ERR_INVALID, "invalid_shape",
+                    "data: %s among lists, where the shape has %u dimensions", wire_type_name(item),
+                    tensor->dims);
+            return err_at(reading->err, "inputs[%zu].data", reading->number);
         }
+        rc = values_flatten(reading, item, depth + 1, out, filled);
     }
     return rc;
 }
@@ -180,14 +233,13 @@ values_from_json(struct reading *reading, const struct wire_value *data)
     if (values == NULL) {
         return no_memory(reading->err);
     }
-    int rc = values_flatten(reading, data, 1, values, &filled);
-    if (rc == 0 && filled < tensor->count) {
-        err_set(reading->err, AUGURY_ERR_INVALID, "invalid_shape",
-                "data: %zu values, where the shape says %zu", filled, tensor->count);
-        rc = err_at(reading->err, "inputs[%zu].data", reading->number);
+    bool is_nested = data->count > 0 && data->as.items[0].type == WIRE_ARRAY;
+    if (!is_nested && data->count != tensor->count) {
+        return length_refuse(reading, data->count, tensor->count);
     }
     tensor->values = values;
-    return rc;
+    return is_nested ? values_flatten(reading, data, 0, values, &filled)
+                     : values_copy(reading, data, values, &filled);
 }
 
 /* ---- values in raw bytes --------------------------------------------------------------------- */

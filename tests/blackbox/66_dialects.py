@@ -264,6 +264,11 @@ def test_errors_are_named_in_each_protocols_shape(daemon):
         answer = json.loads(content)
         equal((status, answer["code"], answer["at"]), (400, code, at), str(document)[:100])
         check(isinstance(answer["error"], str), "error is a text")
+    status, _, content = send(daemon, "POST", infer, {"inputs": [tensor([[0] * 11] * 2, data=[[1] * 12, [2] * 10])]})
+    equal((status, json.loads(content)["code"]), (400, "invalid_shape"), "rows of other lengths than the shape says")
+    for kind, value in (("UINT8", 300), ("UINT8", -1), ("INT8", 10**10), ("BOOL", 7), ("INT64", 1.5)):
+        status, _, content = send(daemon, "POST", infer, {"inputs": [{**good, "datatype": kind, "data": [value] * 11}]})
+        equal((status, json.loads(content)["code"]), (400, "invalid_value"), f"{value} of {kind}")
     for length in ("x", "-1", "999999"):
         status, _, content = send(daemon, "POST", infer, {"inputs": [good]},
                                   {"Inference-Header-Content-Length": length})
@@ -286,6 +291,8 @@ def test_errors_are_named_in_each_protocols_shape(daemon):
         answer = json.loads(content)
         equal((status, answer["error_code"]), (400, "BAD_REQUEST"), str(document))
         contains(answer["message"], words)
+    status, headers, content = send(daemon, "GET", "/invocations")
+    equal((status, json.loads(content)["error_code"], "POST" in headers["Allow"]), (405, "BAD_REQUEST", True))
     status, _, content = send(daemon, "POST", "/invocations", {"inputs": [[0]]})
     equal((status, json.loads(content)["error_code"]), (404, "RESOURCE_DOES_NOT_EXIST"))
     contains(json.loads(content)["message"], "/models/NAME/invocations")

@@ -160,6 +160,10 @@ who_has_no_key_is_told_how_one_is_sent(void)
         CHECK_CONTAINS(reply.body, "\"code\":\"key_missing\",\"at\":\"\"}");
     }
     CHECK_INT(counted(STATS_ACCESS_MISSING), AUGURY_COUNT(none));
+    struct reply reply = ask(HTTP_POST, "/models/nfl-wp/invocations", field("Accept", "*/*"));
+    CHECK_INT(reply.status, 401);
+    CHECK_CONTAINS(reply.body, "{\"error_code\":\"UNAUTHENTICATED\",\"message\":\"");
+    CHECK_CONTAINS(reply.body, "\"code\":\"key_missing\",\"at\":\"\"}");
 }
 
 static void

@@ -69,6 +69,13 @@ static const struct exchange answered[] = {
     {INFER, INPUTS("1,2", "INT64", "[[1,0]]"), OIP("1", "2.0")},
     {INFER, INPUTS("1,2", "UINT8", "[[0,7]]"), OIP("1", "1.0")},
     {INFER, INPUTS("1,2", "BOOL", "[[true,false]]"), OIP("1", "2.0")},
+    {INFER, INPUTS("1,2", "BOOL", "[1,0]"), OIP("1", "2.0")},
+    /* The ends of what types have. */
+    {INFER, INPUTS("2,2", "UINT8", "[[0,255],[255,0]]"), OIP("2", "1.0,2.0")},
+    {INFER, INPUTS("2,2", "INT8", "[[-128,127],[127,-128]]"), OIP("2", "1.0,2.0")},
+    {INFER, INPUTS("1,2", "UINT32", "[4294967295,0]"), OIP("1", "2.0")},
+    {INFER, INPUTS("1,2", "INT64", "[-9223372036854775808,9223372036854775807]"), OIP("1", "1.0")},
+    {INFER, INPUTS("1,2", "UINT64", "[18446744073709551615,0]"), OIP("1", "2.0")},
     {INFER, " {\"inputs\" : [ " INPUT("1,2", "FP32", "[ 0 , 0 ]") " ] } ", OIP("1", "1.0")},
     /* Columns, called as the features, in any order. */
     {INFER,
@@ -269,6 +276,25 @@ static const struct {
     {INFER, INPUTS("1,2", "FP32", "[\"0\",0]"), 400, "invalid_value"},
     {INFER, INPUTS("1,2", "INT64", "[0.5,0]"), 400, "invalid_value"},
     {INFER, INPUTS("1,2", "FP32", "[{},0]"), 400, "invalid_value"},
+    /* As many values as the shape says, in other lists. */
+    {INFER, INPUTS("2,2", "FP32", "[[0,0,0],[0]]"), 400, "invalid_shape"},
+    {INFER, INPUTS("2,2", "FP32", "[[0,0],0,0]"), 400, "invalid_shape"},
+    {INFER, INPUTS("2", "FP32", "[[0,0]]"), 400, "invalid_shape"},
+    {INFER, INPUTS("1,2", "FP32", "[[[0,0]]]"), 400, "invalid_shape"},
+    {INFER, INPUTS("1,2", "FP32", "[[[0],[0]]]"), 400, "invalid_value"},
+    {INFER, INPUTS("1,2", "FP32", "[0,[0]]"), 400, "invalid_value"},
+    {INFER, INPUTS("1,2", "FP32", "[[]]"), 400, "invalid_shape"},
+    /* What the type does not have. */
+    {INFER, INPUTS("1,2", "UINT8", "[256,0]"), 400, "invalid_value"},
+    {INFER, INPUTS("1,2", "UINT8", "[-1,0]"), 400, "invalid_value"},
+    {INFER, INPUTS("1,2", "INT8", "[[128,0]]"), 400, "invalid_value"},
+    {INFER, INPUTS("1,2", "INT8", "[-129,0]"), 400, "invalid_value"},
+    {INFER, INPUTS("1,2", "INT8", "[1e10,0]"), 400, "invalid_value"},
+    {INFER, INPUTS("1,2", "UINT16", "[65536,0]"), 400, "invalid_value"},
+    {INFER, INPUTS("1,2", "INT32", "[2147483648,0]"), 400, "invalid_value"},
+    {INFER, INPUTS("1,2", "INT64", "[9223372036854775808,0]"), 400, "invalid_value"},
+    {INFER, INPUTS("1,2", "UINT64", "[-1,0]"), 400, "invalid_value"},
+    {INFER, INPUTS("1,2", "BOOL", "[2,0]"), 400, "invalid_value"},
     {INFER,
      "{\"inputs\":[" COLUMN("c", "1", "FP32", "[0]") "," COLUMN("a", "1", "FP32", "[0]") "]}", 400,
      "unknown_feature"},
@@ -358,6 +384,39 @@ what_is_neither_json_nor_csv_is_refused_in_that_protocols_shape(void)
     CHECK_INT(reply.status, 400);
 }
 
+/* Those of gates, and of paths without such a method, as well. */
+static void
+every_error_of_invocations_has_that_protocols_shape(void)
+{
+    static const struct {
+        struct fake fake;
+        unsigned status;
+        const char *code;
+    } cases[] = {
+        {{.method = HTTP_GET, .path = MLFLOW}, 405, "method_not_allowed"},
+        {{.method = HTTP_PUT, .path = "/invocations"}, 405, "method_not_allowed"},
+        {{.method = HTTP_POST, .path = MLFLOW, .encoding = "br"}, 415, "unsupported_encoding"},
+        {{.method = HTTP_POST, .path = "/models/%zz/invocations"}, 400, "invalid_path"},
+        {{.method = HTTP_POST, .path = MLFLOW, .accept = "application/msgpack"},
+         400,
+         "invalid_request"},
+    };
+
+    const char *begin = "{\"error_code\":\"BAD_REQUEST\",\"message\":\"";
+
+    for (size_t i = 0; i < AUGURY_COUNT(cases); i++) {
+        struct fake fake = cases[i].fake;
+        char code[64];
+        fake.body = bytes_of_text(fake.method == HTTP_POST ? "{}" : "");
+        struct reply reply = send_request(fake);
+        CHECK_INT(reply.status, cases[i].status);
+        CHECK_TEXT(reply.type, "application/json");
+        CHECK(strncmp(reply.body, begin, strlen(begin)) == 0);
+        snprintf(code, sizeof(code), "\"code\":\"%s\",\"at\":\"", cases[i].code);
+        CHECK_CONTAINS(reply.body, code);
+    }
+}
+
 /* ---- documents ------------------------------------------------------------------------------- */
 
 static void
@@ -415,6 +474,7 @@ main(void)
     TAP_RUN(refusals_are_documents_that_tell_no_secrets);
     TAP_RUN(a_table_in_csv_is_answered_as_one_in_json);
     TAP_RUN(what_is_neither_json_nor_csv_is_refused_in_that_protocols_shape);
+    TAP_RUN(every_error_of_invocations_has_that_protocols_shape);
     TAP_RUN(documents_are_those_of_the_protocols);
     tear_down();
     return tap_done();
