@@ -190,7 +190,7 @@ def test_a_size_is_pinned_until_it_is_let_go(daemon):
     equal(state(daemon)["reason"], "pinned")
     equal(run("resize", "auto").returncode, 0)
     wait_for(lambda: quota(daemon) == BASE // 4, "what memory allows")
-    for words, text in ((("resize", "64KiB"), "4MiB"), (("resize", "1TiB"), "70 %"), (("resize", "much"), "512MiB"),
+    for words, text in ((("resize", "64KiB"), "4194304"), (("resize", "1TiB"), "70 %"), (("resize", "much"), "512MiB"),
                         (("resize",), "one size"), (("resize", "1", "2"), "one size")):
         done = run(*words)
         check(done.returncode in (1, 2), f"{words}: {done}")
