@@ -39,9 +39,23 @@ api_refuse_unknown_route(struct api_call *call)
 {
     struct bytes path = call->request->path;
 
-    return api_refuse_as(call, 404, "unknown_route",
-                         "nothing is at \"%.*s\"; GET /api/v1 lists what there is",
-                         (int)(path.len < 128 ? path.len : 128), (const char *)path.data);
+    return api_refuse_as(
+        call, 404, "unknown_route", "nothing is at \"%.*s\"%s",
+        (int)(path.len < 128 ? path.len : 128), (const char *)path.data,
+        api_listener_serves(call, API_AREA_DOCS) ? "; GET /api/v1 lists what there is" : "");
+}
+
+/* Of all that this listener serves: what OPTIONS * is answered. */
+static unsigned
+methods_served(const struct api_call *call)
+{
+    const struct api_route *route;
+    unsigned methods = 0;
+
+    for (size_t i = 0; (route = api_route_at(i)) != NULL; i++) {
+        methods |= api_listener_serves(call, route->area) ? 1U << route->method : 0;
+    }
+    return methods;
 }
 
 static unsigned
@@ -50,7 +64,7 @@ answer_without_route(struct api_call *call, unsigned methods)
     const struct http_request *request = call->request;
 
     if (request->method == HTTP_OPTIONS && bytes_equal_text(request->path, "*")) {
-        methods = (1U << HTTP_GET) | (1U << HTTP_POST);
+        methods = methods_served(call);
     }
     if (methods == 0) {
         return api_refuse_unknown_route(call);

@@ -38,7 +38,8 @@ struct generation {
     struct api_keys *keys; /* or NULL */
     struct heritage_listener listeners[CONF_LISTEN_MAX];
     uint32_t listener_count;
-    uint64_t deadline_mono_ms; /* while starting */
+    uint64_t deadline_mono_ms; /* while starting; while draining with listeners: for closing them */
+    uint64_t quit_mono_ms;     /* while draining: its workers are told then; 0: they were */
 };
 
 /* The table of kinds is the architecture: who is forked, and what it runs. */
@@ -75,6 +76,7 @@ struct master {
     enum master_phase phase;
     bool is_done;
     bool is_reload_wanted;
+    bool is_reload_ending;   /* the new generation serves, and the old one may still accept */
     uint64_t wanted_mono_ms; /* since then */
     int exit_status;
     uint64_t started_mono_ms;
@@ -130,6 +132,8 @@ void children_signal(struct master *master, int signal_number); /* to all that a
 size_t children_count(const struct master *master, const struct generation *generation,
                       bool only_ready);            /* generation NULL: workers of all */
 size_t children_room(const struct master *master); /* workers that may still be started */
+/* Whether one of its workers takes connections from the listeners. */
+bool children_are_accepting(const struct master *master, const struct generation *generation);
 struct child *children_supervisor(struct master *master);
 
 /* ---- master_listeners.c ---------------------------------------------------------------------- */
@@ -138,6 +142,9 @@ struct child *children_supervisor(struct master *master);
  * got is in the generation's list also after a failure. */
 AUGURY_MUST_USE int listeners_open(struct master *master, struct generation *generation,
                                    struct err *err);
+/* What only this generation has takes no new connections from now on; those that are there or on
+ * their way are still accepted. Whether there is such a listener. */
+bool listeners_retire(struct master *master, struct generation *generation);
 /* Closes those that no other generation has. */
 void listeners_close(struct master *master, struct generation *generation);
 
@@ -154,6 +161,6 @@ bool generations_may_reload(const struct master *master, uint64_t now_mono_ms);
 /* A worker of a generation became ready, or died for good. */
 void generation_on_ready(struct master *master, struct generation *generation);
 void generation_on_death(struct master *master, struct generation *generation, bool was_ready);
-void generation_drain(struct master *master, struct generation *generation);
 void generations_tick(struct master *master, uint64_t now_mono_ms);
+uint64_t generations_next_mono_ms(const struct master *master); /* UINT64_MAX: nothing is due */
 void generations_close(struct master *master); /* at the end: listeners, configurations */

@@ -516,6 +516,19 @@ children_room(const struct master *master)
     return PROC_SLOTS - PROC_SLOT_WORKER_FIRST - children_count(master, NULL, false);
 }
 
+bool
+children_are_accepting(const struct master *master, const struct generation *generation)
+{
+    const struct net_share *share = &master->heritage.shared->share;
+
+    for (size_t i = PROC_SLOT_WORKER_FIRST; i < PROC_SLOTS; i++) {
+        if (master->children[i].generation == generation && atomic_load(&share->load[i]) > 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 struct child *
 children_supervisor(struct master *master)
 {

@@ -12,7 +12,13 @@
 #include "augury/net.h"
 #include "master.h"
 
-enum { SPARE_DESCRIPTORS = 256, RELOAD_HOLD_MS = 5000 };
+enum {
+    SPARE_DESCRIPTORS = 256,
+    RELOAD_HOLD_MS = 5000,
+    RETIRE_MS = 100, /* from the last new connection to its last packet */
+    STOP_ACCEPTING_MAX_MS = 2000,
+    STOP_ACCEPTING_POLL_MS = 2
+};
 
 struct generation *
 generations_find(struct master *master, enum generation_state state)
@@ -163,6 +169,7 @@ abandon(struct master *master, struct generation *generation, const char *reason
     return_to_log(master);
     reload_failed(master, reason);
     generation->state = GENERATION_DRAINING;
+    generation->deadline_mono_ms = clock_mono_ms() + STOP_ACCEPTING_MAX_MS;
     for (size_t i = PROC_SLOT_WORKER_FIRST; i < PROC_SLOTS; i++) {
         if (master->children[i].generation == generation) {
             child_end(master, &master->children[i], SIGTERM, MASTER_KILL_AFTER_MS);
@@ -204,12 +211,12 @@ limit_old_generations(struct master *master)
     }
 }
 
-void
-generation_drain(struct master *master, struct generation *generation)
+static void
+tell_workers_to_drain(struct master *master, struct generation *generation)
 {
     uint64_t limit_ms = generation->conf->limits.drain_timeout_ms + (uint64_t)MASTER_KILL_AFTER_MS;
 
-    generation->state = GENERATION_DRAINING;
+    generation->quit_mono_ms = 0;
     for (size_t i = PROC_SLOT_WORKER_FIRST; i < PROC_SLOTS; i++) {
         if (master->children[i].generation == generation) {
             child_end(master, &master->children[i], SIGQUIT, limit_ms);
@@ -217,6 +224,63 @@ generation_drain(struct master *master, struct generation *generation)
     }
     limit_old_generations(master);
     generation_on_death(master, generation, true); /* perhaps it was empty already */
+}
+
+/* Where a listener is taken away its workers go on for a moment: connections that were being made
+ * when it stopped to take new ones reach them. */
+static void
+generation_drain(struct master *master, struct generation *generation)
+{
+    uint64_t now_mono_ms = clock_mono_ms();
+
+    generation->state = GENERATION_DRAINING;
+    generation->deadline_mono_ms = now_mono_ms + RETIRE_MS + STOP_ACCEPTING_MAX_MS;
+    if (listeners_retire(master, generation)) {
+        generation->quit_mono_ms = now_mono_ms + RETIRE_MS;
+    } else {
+        tell_workers_to_drain(master, generation);
+    }
+}
+
+/* A draining generation's listeners go when nobody of it accepts any more. */
+static void
+drain_tick(struct master *master, struct generation *generation, uint64_t now_mono_ms)
+{
+    if (generation->quit_mono_ms != 0) {
+        if (now_mono_ms >= generation->quit_mono_ms) {
+            tell_workers_to_drain(master, generation);
+        }
+        return;
+    }
+    if (now_mono_ms >= generation->deadline_mono_ms ||
+        !children_are_accepting(master, generation)) {
+        listeners_close(master, generation);
+    }
+}
+
+static bool
+has_old_listeners(const struct master *master)
+{
+    for (size_t i = 0; i < MASTER_GENERATIONS; i++) {
+        const struct generation *generation = &master->generations[i];
+        if (generation->state == GENERATION_DRAINING && generation->listener_count > 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Whoever waits for the reload is told when no connection can reach the old generation. */
+static void
+end_reload(struct master *master)
+{
+    struct proc_board *board = &master->heritage.shared->board;
+
+    master->is_reload_ending = false;
+    stats_add(stats_slot(master->heritage.stats, PROC_SLOT_MASTER), STATS_PROC_RELOADS, 1);
+    atomic_store(&board->has_last_reload_failed, 0);
+    atomic_fetch_add(&board->reloads, 1);
+    wake_supervisor(master);
 }
 
 static void
@@ -251,10 +315,7 @@ generation_take_over(struct master *master, struct generation *generation)
     if (old != NULL) {
         generation_drain(master, old);
     }
-    stats_add(stats_slot(master->heritage.stats, PROC_SLOT_MASTER), STATS_PROC_RELOADS, 1);
-    atomic_store(&board->has_last_reload_failed, 0);
-    atomic_fetch_add(&board->reloads, 1);
-    wake_supervisor(master);
+    master->is_reload_ending = true;
 }
 
 void
@@ -404,10 +465,13 @@ generations_may_reload(const struct master *master, uint64_t now_mono_ms)
             return false;
         }
     }
+    /* A listener that is being taken away cannot be taken over. */
+    if (master->is_reload_ending || has_old_listeners(master) || master->phase != MASTER_RUNNING) {
+        return false;
+    }
     /* One more would end the oldest in the middle of its requests; they are given time. */
-    return master->phase == MASTER_RUNNING &&
-           (count_old(master) < MASTER_OLD_GENERATIONS_MAX ||
-            now_mono_ms >= master->wanted_mono_ms + RELOAD_HOLD_MS);
+    return count_old(master) < MASTER_OLD_GENERATIONS_MAX ||
+           now_mono_ms >= master->wanted_mono_ms + RELOAD_HOLD_MS;
 }
 
 void
@@ -419,6 +483,23 @@ generations_tick(struct master *master, uint64_t now_mono_ms)
         now_mono_ms > starting->deadline_mono_ms) {
         abandon(master, starting, "new workers were not ready within 30 seconds");
     }
+    for (size_t i = 0; i < MASTER_GENERATIONS; i++) {
+        struct generation *generation = &master->generations[i];
+        if (generation->state == GENERATION_DRAINING && generation->listener_count > 0) {
+            drain_tick(master, generation, now_mono_ms);
+        }
+    }
+    if (master->is_reload_ending && !has_old_listeners(master)) {
+        end_reload(master);
+    }
+}
+
+uint64_t
+generations_next_mono_ms(const struct master *master)
+{
+    bool is_waiting = master->is_reload_ending || has_old_listeners(master);
+
+    return is_waiting ? clock_mono_ms() + STOP_ACCEPTING_POLL_MS : UINT64_MAX;
 }
 
 void

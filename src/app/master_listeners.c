@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * master_listeners.c - the listeners of a generation. What it has in common with another one is the
- * same descriptor, so that a queued connection is served by whichever generation accepts it; what
- * only it had is closed when it has drained, and a UNIX socket's name goes with it.
+ * same descriptor, so that a queued connection is served by whichever generation accepts it. To
+ * close a listener resets whoever waits in its queue: what only the old generation has first takes
+ * nobody new, then gives its workers what it has, and is closed when they have done.
  */
 #include <errno.h>
+#include <linux/filter.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -194,6 +197,50 @@ listeners_open(struct master *master, struct generation *generation, struct err 
         }
     }
     return 0;
+}
+
+/* Drops the first packet of new connections; the last one of those that are being made comes in.
+ * Whoever is dropped tries again after a second and is refused. */
+static void
+refuse_new(int fd)
+{
+    enum { FLAGS_OFFSET = 13 };
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, FLAGS_OFFSET),
+        BPF_STMT(BPF_ALU | BPF_AND | BPF_K, TH_SYN | TH_ACK),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, TH_SYN, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, 0),
+        BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+    };
+    const struct sock_fprog program = {.len = AUGURY_COUNT(code), .filter = code};
+
+    /* Without it those who connect at the very end are reset. */
+    (void)setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program));
+}
+
+bool
+listeners_retire(struct master *master, struct generation *generation)
+{
+    const struct generation *serving = generations_find(master, GENERATION_SERVING);
+    bool is_any = false;
+
+    for (uint32_t i = 0; i < generation->listener_count; i++) {
+        const struct heritage_listener *listener = &generation->listeners[i];
+        bool is_kept = false;
+        for (uint32_t j = 0; serving != NULL && j < serving->listener_count; j++) {
+            is_kept = is_kept || serving->listeners[j].fd == listener->fd;
+        }
+        if (is_kept) {
+            continue;
+        }
+        is_any = true;
+        if (unix_path(listener->address) != NULL) {
+            remove_unix(listener);
+        } else {
+            refuse_new(listener->fd);
+        }
+    }
+    return is_any;
 }
 
 void

@@ -151,7 +151,9 @@ poll_timeout(const struct master *master)
 {
     uint64_t now = clock_mono_ms();
     uint64_t next = children_next_mono_ms(master);
+    uint64_t also = generations_next_mono_ms(master);
 
+    next = also < next ? also : next;
     if (next <= now) {
         return 0;
     }

@@ -63,6 +63,11 @@ drain(struct worker *worker)
     log_event(&heritage->log, LOG_LEVEL_INFO, "drain", "connections=%zu",
               net_server_connections(worker->server));
     net_server_drain(worker->server, heritage->conf->limits.drain_timeout_ms, on_drained, worker);
+    /* Where this was the last one that had it, clients are refused and do not wait in vain. */
+    for (uint32_t i = 0; i < heritage->listener_count; i++) {
+        close(heritage->listeners[i].fd);
+        heritage->listeners[i].fd = -1;
+    }
 }
 
 static void

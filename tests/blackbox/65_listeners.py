@@ -12,6 +12,7 @@ import ssl
 import stat
 import struct
 import subprocess
+import threading
 
 import harness
 from harness import Skip, check, contains, equal, wait_for
@@ -90,6 +91,19 @@ def test_each_listener_serves_its_routes_and_nothing_tells_of_others(daemon):
     daemon.stop()
 
 
+def test_what_a_listener_says_of_itself_holds_there(daemon):
+    start(daemon, ("all", 'address = "127.0.0.1:0"'), ("inner", 'address = "127.0.0.1:0"\n routes = "metrics, health"'))
+    for name, hint, allowed in (("all", True, "GET, HEAD, POST, PUT, DELETE, OPTIONS"), ("inner", False, "GET, HEAD, OPTIONS")):
+        connection = at(daemon, name)
+        equal("GET /api/v1" in json.loads(ask(connection, "/nothing")[1])["error"], hint, name)
+        connection.request("OPTIONS", "*")
+        answer = connection.getresponse()
+        answer.read()
+        equal((answer.status, set(answer.headers["Allow"].split(", "))), (204, set(allowed.split(", "))), name)
+        connection.close()
+    daemon.stop()
+
+
 def test_a_unix_socket_has_its_rights_and_goes_with_the_daemon(daemon):
     path = os.path.join(daemon.dir, "made", "http.sock")
     os.mkdir(os.path.dirname(path))
@@ -148,6 +162,67 @@ def test_reloads_add_and_take_away_listeners_and_lose_nobody(daemon):
     reload(daemon, only_one)
     wait_for(lambda: not os.path.exists(path), "the socket goes with its listener")
     equal(len(daemon.events("listen", name="one")), 2)
+    daemon.stop()
+
+
+class Caller(threading.Thread):
+    """Connects again and again until it is refused; what was connected must be answered."""
+    def __init__(self, port):
+        super().__init__()
+        self.port = port
+        self.statuses = []
+        self.lost = []
+
+    def run(self):
+        while True:
+            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+            try:
+                connection.connect()
+            except ConnectionRefusedError:
+                return
+            except OSError as error:
+                self.lost.append(f"connect: {error!r}")
+                return
+            try:
+                self.statuses.append(ask(connection, "/api/v1/health")[0])
+            except (OSError, http.client.HTTPException) as error:
+                self.lost.append(repr(error))
+            connection.close()
+
+
+def test_a_listener_that_is_taken_away_answers_all_who_reached_it(daemon):
+    one, two = ("one", 'address = "127.0.0.1:0"'), ("two", 'address = "127.0.0.1:0"')
+    only_one, both = conf(daemon, one), conf(daemon, one, two)
+    daemon.conf_text = lambda: both
+    daemon.start()
+    for _ in range(3):
+        port = daemon.port("two")
+        callers = [Caller(port) for _ in range(4)]
+        for caller in callers:
+            caller.start()
+        wait_for(lambda: all(len(caller.statuses) > 20 for caller in callers), "all are at work")
+        reload(daemon, only_one)
+        with socket.socket() as late:
+            check(late.connect_ex(("127.0.0.1", port)) != 0, "the listener is there after the reload")
+        for caller in callers:
+            caller.join(10)
+            equal((caller.lost, set(caller.statuses)), ([], {200}))
+        reload(daemon, both)
+    daemon.stop()
+
+
+def test_the_next_connection_after_a_reload_is_served_as_the_file_says(daemon):
+    texts = {404: conf(daemon, ("one", 'address = "127.0.0.1:0"\n routes = "metrics"')),
+             200: conf(daemon, ("one", 'address = "127.0.0.1:0"\n routes = "health"'))}
+    daemon.conf_text = lambda: texts[404]
+    daemon.start()
+    for i in range(6):
+        status = (200, 404)[i % 2]
+        reload(daemon, texts[status])
+        for _ in range(4):
+            connection = at(daemon, "one")
+            equal(ask(connection, "/api/v1/health")[0], status)
+            connection.close()
     daemon.stop()
 
 
