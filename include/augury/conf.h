@@ -300,8 +300,8 @@ AUGURY_MUST_USE int conf_read_size(const char *name, const char *text, uint64_t 
 /* "100/s", "600/min", "1000/h", "1000/d": the time between two, rounded up. */
 AUGURY_MUST_USE int conf_read_rate(const char *name, const char *text, uint64_t *out_interval_ns,
                                    struct err *err);
-/* How many at once, at that rate; 0 becomes what the rate is in a second, or 1. */
-AUGURY_MUST_USE int conf_read_burst(const char *name, uint64_t interval_ns, uint32_t *burst,
+/* How many at once, at that rate ("100/s"); 0 becomes what the rate is in a second, or 1. */
+AUGURY_MUST_USE int conf_read_burst(const char *name, const char *rate, uint32_t *burst,
                                     struct err *err);
 /* The next word of a list with commas or white space between; false: there is none. */
 bool conf_list_next(const char **list, struct bytes *out_word);
@@ -320,6 +320,11 @@ AUGURY_MUST_USE int conf_option_find(const char *path, const struct conf_option 
 AUGURY_MUST_USE int conf_load(const struct conf_source *source, struct conf **out_conf,
                               struct conf_errors *out_errors);
 void conf_free(struct conf **conf);
+/* Where an option ("cache.size", or "listen.address" of the section with that title, else NULL) got
+ * its value, as errors say it: "FILE:12", "environment", "command line"; what nobody set has the
+ * file alone, or the first line of its titled section. conf: of conf_load(). */
+void conf_place(const struct conf *conf, const char *path, const char *title, char *out,
+                size_t size);
 /* The effective configuration in the file's own syntax, each line with its origin as a comment
  * (-T). conf: of conf_load(). */
 void conf_put_effective(const struct conf *conf, struct buf *buf);

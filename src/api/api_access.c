@@ -301,7 +301,7 @@ api_client_rate(const struct conf *conf)
 
     if (conf->access.client_rate[0] != '\0') {
         int rc = conf_read_rate("", conf->access.client_rate, &rate.interval_ns, &ignored);
-        rc = rc == 0 ? conf_read_burst("", rate.interval_ns, &rate.burst, &ignored) : rc;
+        rc = rc == 0 ? conf_read_burst("", conf->access.client_rate, &rate.burst, &ignored) : rc;
         AUGURY_ASSERT(rc == 0); /* conf_load() has tried */
     }
     return rate;

@@ -247,7 +247,7 @@ read_options(struct reading *reading, struct api_key *key, struct bytes rest)
     if (key->rate.interval_ns == 0) {
         return !reading->has_burst || refuse(reading, "burst= needs a rate=, such as rate=100/s");
     }
-    return conf_read_burst("burst", key->rate.interval_ns, &key->rate.burst, &why) == 0 ||
+    return conf_read_burst("burst", key->rate_text, &key->rate.burst, &why) == 0 ||
            refuse(reading, "%s", why.reason);
 }
 

@@ -233,6 +233,73 @@ check_clients(const struct conf *conf, struct conf_errors *errors)
     api_keys_free(&keys);
 }
 
+static void
+check_objects(const struct conf *conf, struct conf_errors *errors)
+{
+    for (uint32_t i = 0; i < conf->object_count; i++) {
+        const struct conf_object *object = &conf->objects[i];
+        char option[96];
+        struct stat status;
+        struct err why;
+
+        snprintf(option, sizeof(option), "object \"%s\"", object->name);
+        if (strcmp(object->folder, "none") == 0) {
+            continue;
+        }
+        int rc = stat(object->folder, &status) != 0 ? errno
+                 : !S_ISDIR(status.st_mode)         ? ENOTDIR
+                                                    : 0;
+        rc = rc == 0 ? access_as_child(conf, object->folder, R_OK | X_OK) : rc;
+        if (rc != 0) {
+            err_set(&why, AUGURY_ERR_IO, "unreadable", "folder %s: %s", object->folder,
+                    strerror(rc));
+            fail(errors, option, &why);
+        }
+    }
+}
+
+static void
+check_redis(const struct conf *conf, struct conf_errors *errors)
+{
+    const char *path = conf->redis.password_file;
+    struct err why;
+
+    if (conf->redis.address[0] == '\0' || path[0] == '\0') {
+        return;
+    }
+    int rc = access_as_child(conf, path, R_OK);
+    if (rc != 0) {
+        err_set(&why, AUGURY_ERR_IO, "unreadable", "%s: %s", path, strerror(rc));
+        fail(errors, "redis.password_file", &why);
+    }
+}
+
+/* Until here an error's place is its option, or its line in a file of keys. */
+static void
+find_lines(const struct conf *conf, struct conf_errors *errors)
+{
+    for (size_t i = 0; i < errors->count && i < AUGURY_COUNT(errors->list); i++) {
+        struct err *err = &errors->list[i];
+        const struct conf_option *option = NULL;
+        char path[sizeof(err->at)];
+        char section[16] = "";
+        char title[64] = "";
+        char place[CONF_PATH_BYTES + 16];
+        struct err plain = *err;
+
+        snprintf(path, sizeof(path), "%s", err->at);
+        if (sscanf(err->at, "%15[a-z] \"%63[^\"]\"", section, title) == 2) {
+            snprintf(path, sizeof(path), "%s.%s", section,
+                     strcmp(section, "listen") == 0 ? "address" : "folder");
+        }
+        if (conf_option_find(path, &option) == 0) {
+            conf_place(conf, path, title, place, sizeof(place));
+            err_set(err, plain.rc, plain.code, "%s: %s", plain.at, plain.reason);
+            err_at(err, "%s", place);
+        }
+    }
+}
+
 void
 check_machine(const struct conf *conf, struct conf_errors *out_errors)
 {
@@ -261,4 +328,7 @@ check_machine(const struct conf *conf, struct conf_errors *out_errors)
     for (uint32_t i = 0; i < conf->listen_count; i++) {
         check_listener(&conf->listen[i], out_errors);
     }
+    check_objects(conf, out_errors);
+    check_redis(conf, out_errors);
+    find_lines(conf, out_errors);
 }

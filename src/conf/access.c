@@ -52,39 +52,60 @@ bad_word(const char *option, const char *want, struct bytes word, struct err *er
 
 /* ---- rates ----------------------------------------------------------------------------------- */
 
-int
-conf_read_rate(const char *name, const char *text, uint64_t *out_interval_ns, struct err *err)
+/* So many in so many seconds. */
+static int
+split_rate(const char *text, uint64_t *out_count, uint64_t *out_seconds)
 {
     static const struct {
         const char *unit;
         uint64_t seconds;
     } units[] = {{"s", 1}, {"min", 60}, {"h", 3600}, {"d", 86400}};
     size_t digits = strspn(text, "0123456789");
-    uint64_t count = 0;
 
-    if (bytes_to_u64(bytes_of(text, digits), RATE_MAX, &count) == 0 && count > 0 &&
-        text[digits] == '/') {
-        for (size_t i = 0; i < AUGURY_COUNT(units); i++) {
-            if (strcmp(text + digits + 1, units[i].unit) == 0) {
-                uint64_t period_ns = units[i].seconds * second_ns;
-                *out_interval_ns = (period_ns + count - 1) / count;
-                return 0;
-            }
+    if (bytes_to_u64(bytes_of(text, digits), RATE_MAX, out_count) != 0 || *out_count == 0 ||
+        text[digits] != '/') {
+        return AUGURY_ERR_INVALID;
+    }
+    for (size_t i = 0; i < AUGURY_COUNT(units); i++) {
+        if (strcmp(text + digits + 1, units[i].unit) == 0) {
+            *out_seconds = units[i].seconds;
+            return 0;
         }
     }
-    return bad_word(name, "a rate of 1 to 1000000, such as 100/s, 600/min, 1000/h or 1000/d",
-                    bytes_of_text(text), err);
+    return AUGURY_ERR_INVALID;
 }
 
 int
-conf_read_burst(const char *name, uint64_t interval_ns, uint32_t *burst, struct err *err)
+conf_read_rate(const char *name, const char *text, uint64_t *out_interval_ns, struct err *err)
 {
-    static const uint64_t longest_ns = 365 * 86400 * UINT64_C(1000000000);
+    uint64_t count = 0;
+    uint64_t seconds = 0;
 
-    if (*burst == 0) {
-        *burst = interval_ns < second_ns ? (uint32_t)(second_ns / interval_ns) : 1;
+    if (split_rate(text, &count, &seconds) != 0) {
+        return bad_word(name, "a rate of 1 to 1000000, such as 100/s, 600/min, 1000/h or 1000/d",
+                        bytes_of_text(text), err);
     }
-    if (*burst > longest_ns / interval_ns) {
+    *out_interval_ns = (seconds * second_ns + count - 1) / count;
+    return 0;
+}
+
+/* From the rate's own numbers: the interval is rounded, and would give one less for 3/s. */
+int
+conf_read_burst(const char *name, const char *rate, uint32_t *burst, struct err *err)
+{
+    static const uint64_t longest_s = UINT64_C(365) * 86400;
+    uint64_t count = 0;
+    uint64_t seconds = 0;
+    uint64_t interval_ns = 0;
+
+    int rc = conf_read_rate(name, rate, &interval_ns, err);
+    if (rc != 0 || split_rate(rate, &count, &seconds) != 0) {
+        return AUGURY_ERR_INVALID;
+    }
+    if (*burst == 0) {
+        *burst = count > seconds ? (uint32_t)(count / seconds) : 1;
+    }
+    if (*burst > longest_s * second_ns / interval_ns) {
         return err_set(err, AUGURY_ERR_INVALID, "out_of_bounds",
                        "%s: %u requests take longer than a year to come back at this rate", name,
                        (unsigned)*burst);
@@ -133,7 +154,18 @@ check_client_rate(const struct conf *conf, struct err *err)
         return 0;
     }
     int rc = conf_read_rate("access: client_rate", conf->access.client_rate, &interval_ns, err);
-    return rc != 0 ? rc : conf_read_burst("access: client_burst", interval_ns, &burst, err);
+    return rc != 0 ? rc
+                   : conf_read_burst("access: client_burst", conf->access.client_rate, &burst, err);
+}
+
+static int
+check_client_burst(const struct conf *conf, struct err *err)
+{
+    if (conf->access.client_burst != 0 && conf->access.client_rate[0] == '\0') {
+        return err_set(err, AUGURY_ERR_INVALID, "no_rate",
+                       "access: client_burst needs a client_rate, such as 100/s");
+    }
+    return 0;
 }
 
 /* ---- cors ------------------------------------------------------------------------------------ */
@@ -266,10 +298,22 @@ check_headers(const struct conf *conf, struct err *err)
 }
 
 int
-access_check(const struct conf *conf, size_t rule, struct err *err)
+access_check(const struct conf *conf, size_t rule, const char **out_option, struct err *err)
 {
-    static int (*const rules[])(const struct conf *conf, struct err *err) = {
-        check_keys, check_open, check_client_rate, check_origins, check_methods, check_headers};
+    static const struct {
+        const char *option;
+        int (*check)(const struct conf *conf, struct err *err);
+    } rules[] = {{"access.required", check_keys},
+                 {"access.open", check_open},
+                 {"access.client_rate", check_client_rate},
+                 {"access.client_burst", check_client_burst},
+                 {"cors.origins", check_origins},
+                 {"cors.methods", check_methods},
+                 {"cors.headers", check_headers}};
 
-    return rule < AUGURY_COUNT(rules) ? rules[rule](conf, err) : AUGURY_END;
+    if (rule >= AUGURY_COUNT(rules)) {
+        return AUGURY_END;
+    }
+    *out_option = rules[rule].option;
+    return rules[rule].check(conf, err);
 }

@@ -337,8 +337,21 @@ load_override(struct load *load, const char *text)
 
 /* ---- rules between options ------------------------------------------------------------------- */
 
+/* path, title: as conf_place() has them. */
+static void
+fail_rule(struct load *load, const char *path, const char *title, const struct err *why)
+{
+    char at[CONF_PATH_BYTES + 16];
+
+    conf_place(&load->loaded->conf, path, title, at, sizeof(at));
+    fail(load, at, 0, why);
+}
+
 /* An object's name, type and times, and the ring's own headers. */
-enum { OBJECT_MARGIN_BYTES = 4096 };
+enum {
+    OBJECT_MARGIN_BYTES = 4096,
+    REQUEST_MARGIN_BYTES = 512 * 1024 /* what is read at once, beside a request */
+};
 
 static bool
 is_name_byte(char c)
@@ -349,7 +362,7 @@ is_name_byte(char c)
 
 /* A name that can begin an object's name, hence not hidden; a type that can stand in a header. */
 static void
-check_object(struct load *load, const struct conf_object *object, const char *at)
+check_object(struct load *load, const struct conf_object *object)
 {
     const struct conf *conf = &load->loaded->conf;
     struct err why;
@@ -366,18 +379,23 @@ check_object(struct load *load, const struct conf_object *object, const char *at
         err_set(&why, AUGURY_ERR_INVALID, "bad_section",
                 "object \"%.63s\": a name has letters, digits and ._~:- and begins with no dot",
                 object->name);
-        fail(load, at, 0, &why);
+        fail_rule(load, "object.folder", object->name, &why);
+    }
+    if (strcmp(object->name, "mget") == 0) {
+        err_set(&why, AUGURY_ERR_INVALID, "bad_section",
+                "object \"mget\": this name is taken by POST /api/v1/objects/mget");
+        fail_rule(load, "object.folder", object->name, &why);
     }
     if (!is_type) {
         err_set(&why, AUGURY_ERR_INVALID, "invalid_value",
                 "object \"%.63s\": content_type: expected a type such as text/plain", object->name);
-        fail(load, at, 0, &why);
+        fail_rule(load, "object.content_type", object->name, &why);
     }
     if (object->max_bytes + OBJECT_MARGIN_BYTES > conf->cache.ring_bytes / 2) {
         err_set(&why, AUGURY_ERR_INVALID, "ring_too_small",
                 "object \"%.63s\": max_bytes and %d more must fit half of cache.ring", object->name,
                 OBJECT_MARGIN_BYTES);
-        fail(load, at, 0, &why);
+        fail_rule(load, "object.max_bytes", object->name, &why);
     }
 }
 
@@ -390,8 +408,33 @@ is_any_port(const char *address)
     return colon != NULL && strcmp(colon, ":0") == 0;
 }
 
+/* On Linux a socket for all addresses of a port leaves none of them to another one; "*" and "[::]"
+ * are those of both families. */
+static bool
+is_same_port(const char *one, const char *other)
+{
+    const char *one_colon = strrchr(one, ':');
+    const char *other_colon = strrchr(other, ':');
+
+    return one_colon != NULL && other_colon != NULL && strcmp(one_colon, other_colon) == 0;
+}
+
+static bool
+is_for_all(const char *address, const char *other)
+{
+    return strncmp(address, "*:", 2) == 0 || strncmp(address, "[::]:", 5) == 0 ||
+           (strncmp(address, "0.0.0.0:", 8) == 0 && other[0] != '[');
+}
+
+static bool
+is_overlapping(const char *one, const char *other)
+{
+    return strncmp(one, "unix:", 5) != 0 && strncmp(other, "unix:", 5) != 0 &&
+           is_same_port(one, other) && (is_for_all(one, other) || is_for_all(other, one));
+}
+
 static void
-check_listener(struct load *load, uint32_t number, const char *at)
+check_listener(struct load *load, uint32_t number)
 {
     const struct conf *conf = &load->loaded->conf;
     const struct conf_listen *listen = &conf->listen[number];
@@ -402,20 +445,26 @@ check_listener(struct load *load, uint32_t number, const char *at)
             err_set(&why, AUGURY_ERR_INVALID, "same_address",
                     "listen \"%s\" and \"%s\": both are %s", conf->listen[i].name, listen->name,
                     listen->address);
-            fail(load, at, 0, &why);
+            fail_rule(load, "listen.address", listen->name, &why);
+        } else if (is_overlapping(conf->listen[i].address, listen->address)) {
+            err_set(&why, AUGURY_ERR_INVALID, "same_address",
+                    "listen \"%s\" and \"%s\": %.80s and %.80s overlap, and one port has one "
+                    "of them",
+                    conf->listen[i].name, listen->name, conf->listen[i].address, listen->address);
+            fail_rule(load, "listen.address", listen->name, &why);
         }
     }
     if (listen->has_proxy_protocol && listen->trusted.count == 0 && !listen->trusted.has_unix) {
         err_set(&why, AUGURY_ERR_INVALID, "nobody_trusted",
                 "listen \"%s\": proxy_protocol wants to know by trusted who the proxies are",
                 listen->name);
-        fail(load, at, 0, &why);
+        fail_rule(load, "listen.proxy_protocol", listen->name, &why);
     }
     if (strncmp(listen->address, "unix:", 5) == 0 &&
         strcmp(listen->address + 5, conf->admin.socket) == 0) {
         err_set(&why, AUGURY_ERR_INVALID, "same_address",
                 "listen \"%s\": this is the socket of the admin commands", listen->name);
-        fail(load, at, 0, &why);
+        fail_rule(load, "listen.address", listen->name, &why);
     }
 }
 
@@ -423,51 +472,60 @@ static void
 check_together(struct load *load)
 {
     const struct conf *conf = &load->loaded->conf;
-    const char *at = load->path == NULL ? "configuration" : load->path;
+    const char *option = NULL;
     struct err why;
     int rc;
 
     if (conf->cache.map_bytes != 0 && conf->cache.map_bytes / 2 < conf->cache.size_bytes) {
         err_set(&why, AUGURY_ERR_INVALID, "map_too_small",
                 "cache: map must be 0 or at least twice size");
-        fail(load, at, 0, &why);
+        fail_rule(load, "cache.map", NULL, &why);
     }
     if (conf->supervisor.floor_bytes > conf->cache.size_bytes ||
         (conf->supervisor.ceiling_bytes != 0 &&
          conf->supervisor.ceiling_bytes < conf->cache.size_bytes)) {
         err_set(&why, AUGURY_ERR_INVALID, "size_outside_bounds",
                 "supervisor: cache.size must lie between floor and ceiling");
-        fail(load, at, 0, &why);
+        fail_rule(load, "cache.size", NULL, &why);
     }
     if (conf->supervisor.grow_above_percent <= conf->supervisor.shrink_below_percent) {
         err_set(&why, AUGURY_ERR_INVALID, "no_dead_band",
                 "supervisor: grow_above must be more than shrink_below");
-        fail(load, at, 0, &why);
+        fail_rule(load, "supervisor.grow_above", NULL, &why);
     }
     if (conf->limits.target_bytes > conf->limits.head_bytes) {
         err_set(&why, AUGURY_ERR_INVALID, "target_too_large",
                 "limits: target must not exceed head");
-        fail(load, at, 0, &why);
+        fail_rule(load, "limits.target", NULL, &why);
     }
     if (conf->limits.request_memory_bytes < conf->limits.body_bytes) {
         err_set(&why, AUGURY_ERR_INVALID, "memory_too_small",
                 "limits: request_memory must be at least body");
-        fail(load, at, 0, &why);
+        fail_rule(load, "limits.request_memory", NULL, &why);
+    }
+    if (conf->limits.buffered_bytes != 0 &&
+        conf->limits.buffered_bytes <
+            conf->limits.body_bytes + conf->limits.head_bytes + REQUEST_MARGIN_BYTES) {
+        err_set(&why, AUGURY_ERR_INVALID, "buffered_too_small",
+                "limits: buffered must be 0, or body and head together and %dKiB more: one large "
+                "request would be refused for ever",
+                REQUEST_MARGIN_BYTES / 1024);
+        fail_rule(load, "limits.buffered", NULL, &why);
     }
     if (strcmp(conf->cache.dir, conf->models.dir) == 0) {
         err_set(&why, AUGURY_ERR_INVALID, "same_dir", "cache.dir and models.dir must differ");
-        fail(load, at, 0, &why);
+        fail_rule(load, "cache.dir", NULL, &why);
     }
-    for (size_t rule = 0; (rc = access_check(conf, rule, &why)) != AUGURY_END; rule++) {
+    for (size_t rule = 0; (rc = access_check(conf, rule, &option, &why)) != AUGURY_END; rule++) {
         if (rc != 0) {
-            fail(load, at, 0, &why);
+            fail_rule(load, option, NULL, &why);
         }
     }
     for (uint32_t i = 0; i < conf->listen_count; i++) {
-        check_listener(load, i, at);
+        check_listener(load, i);
     }
     for (uint32_t i = 0; i < conf->object_count; i++) {
-        check_object(load, &conf->objects[i], at);
+        check_object(load, &conf->objects[i]);
     }
 }
 

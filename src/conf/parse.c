@@ -287,6 +287,24 @@ statement_end(char *at)
     return at;
 }
 
+/* The name as a word of that line, not as a part of another one; NULL: it is not there. */
+static char *
+find_word(char *text, const char *name)
+{
+    static const char word_bytes[] = "0123456789_-."
+                                     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    const char *line_end = text + strcspn(text, "\n");
+    size_t len = strlen(name);
+
+    for (char *at = strstr(text, name); at != NULL && at < line_end; at = strstr(at + 1, name)) {
+        bool is_inside = at > text && strchr(word_bytes, at[-1]) != NULL;
+        if (!is_inside && (at[len] == '\0' || strchr(word_bytes, at[len]) == NULL)) {
+            return at;
+        }
+    }
+    return NULL;
+}
+
 /* Blanks the statement of that name on that line, keeping line numbers. False when it is not found.
  */
 static bool
@@ -296,7 +314,10 @@ blank_statement(char *text, const char *name, int line)
         text = strchr(text, '\n');
         text = text == NULL ? NULL : text + 1;
     }
-    char *at = text == NULL ? NULL : strstr(text, name);
+    char *at = text == NULL ? NULL : find_word(text, name);
+    if (at == NULL && text != NULL) {
+        at = strstr(text, name);
+    }
     if (at == NULL) {
         return false;
     }

@@ -70,7 +70,8 @@ struct err *errors_next(struct conf_errors *errors); /* the slot for one more; N
 AUGURY_MUST_USE int value_set(const struct conf_option *option, void *base, const char *text,
                               struct err *err);
 /* Rules of the sections access and cors: 0, AUGURY_ERR_INVALID, or AUGURY_END behind the last. */
-AUGURY_MUST_USE int access_check(const struct conf *conf, size_t rule, struct err *err);
+AUGURY_MUST_USE int access_check(const struct conf *conf, size_t rule, const char **out_option,
+                                 struct err *err);
 /* The nearest of the table's names in that section, for "did you mean"; NULL when none is near. */
 const char *nearest_option(const char *section, const char *name);
 const char *nearest_section(const char *name);

@@ -106,6 +106,62 @@ put_origin(const struct loaded *loaded, struct origin origin, struct buf *buf)
     }
 }
 
+static const struct origin *
+titled_origins(const struct loaded *loaded, const struct titled *titled, const char *title)
+{
+    uint32_t count = titled_count(titled, &loaded->conf);
+
+    for (uint32_t i = 0; i < count; i++) {
+        if (strcmp(titled_at(titled, &loaded->conf, i), title) == 0) {
+            return loaded->titled_origins[titled_number(titled)][i];
+        }
+    }
+    return NULL;
+}
+
+/* The first line of a section that says anything. */
+static struct origin
+first_origin(const struct origin *origins, const char *section)
+{
+    struct origin first = {CONF_FROM_DEFAULT, 0};
+
+    for (size_t i = 0; i < conf_option_count; i++) {
+        bool is_said =
+            strcmp(conf_options[i].section, section) == 0 && origins[i].from != CONF_FROM_DEFAULT;
+        if (is_said && (first.from == CONF_FROM_DEFAULT || origins[i].line < first.line)) {
+            first = origins[i];
+        }
+    }
+    return first;
+}
+
+void
+conf_place(const struct conf *conf, const char *path, const char *title, char *out, size_t size)
+{
+    const struct loaded *loaded = (const struct loaded *)conf;
+    const struct conf_option *option = NULL;
+    struct origin origin = {CONF_FROM_DEFAULT, 0};
+
+    if (conf_option_find(path, &option) == 0) {
+        const struct titled *titled = titled_find(option->section);
+        const struct origin *origins =
+            titled == NULL ? loaded->origins
+                           : titled_origins(loaded, titled, title != NULL ? title : "");
+        origin = origins == NULL ? origin : origins[option - conf_options];
+        if (titled != NULL && origins != NULL && origin.from == CONF_FROM_DEFAULT) {
+            origin = first_origin(origins, option->section);
+        }
+    }
+    if (origin.from == CONF_FROM_ENVIRONMENT || origin.from == CONF_FROM_COMMAND_LINE) {
+        snprintf(out, size, "%s",
+                 origin.from == CONF_FROM_ENVIRONMENT ? "environment" : "command line");
+    } else if (origin.from == CONF_FROM_FILE) {
+        snprintf(out, size, "%s:%d", loaded->path, origin.line);
+    } else {
+        snprintf(out, size, "%s", loaded->path[0] != '\0' ? loaded->path : "configuration");
+    }
+}
+
 static void
 put_effective_line(const struct conf_option *option, const void *arg, unsigned indent,
                    struct buf *buf)

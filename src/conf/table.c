@@ -345,7 +345,7 @@ const struct conf_option conf_options[] = {
     {"limits", "buffered", CONF_SIZE, PLACE(limits.buffered_bytes), "512MiB", 0, 1 * TIB, NULL,
      NULL,
      "Memory of one worker for what its clients have sent in part or not taken yet; who wants more "
-     "gets 503, or is cut; 0: no limit."},
+     "gets 503, or is cut; 0: no limit, else body, head and 512KiB at least."},
     {"limits", "client_connections", CONF_NUMBER, PLACE(limits.client_connections), "0", 0,
      1000000, NULL, NULL,
      "Connections that one client (an IPv4 address, an IPv6 network of 64 bits) has with one "

@@ -153,9 +153,11 @@ answer_put_refusal(struct net_server *server, const struct http_refusal *refusal
     buf_printf(answer.body, "{\"error\":\"%s\",\"code\":\"%s\"", refusal->reason, refusal->code);
     if (is_overload(refusal)) {
         buf_put_text(answer.headers, "Retry-After: 1\r\n");
-    } else if (refusal->status != 408) {
-        buf_printf(answer.body, ",\"at\":\"byte %zu\"", refusal->offset);
     }
-    buf_put_text(answer.body, "}");
+    if (is_overload(refusal) || refusal->status == 408) {
+        buf_put_text(answer.body, ",\"at\":\"\"}"); /* no byte is to blame */
+    } else {
+        buf_printf(answer.body, ",\"at\":\"byte %zu\"}", refusal->offset);
+    }
     answer_put(server, &server->out, &answer, ANSWER_CLOSE);
 }

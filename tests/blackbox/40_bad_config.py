@@ -49,6 +49,55 @@ def test_every_error_is_shown_with_its_line(daemon):
     check(not os.path.exists(daemon.log_path), "nothing was started")
 
 
+def errors_of(daemon, text):
+    """What -t says of this file, with the folders a daemon of the tests has; by line, 0: none."""
+    daemon.write_conf(text + f"""
+pidfile = "{daemon.dir}/auguryd.pid"
+models {{ dir = "{daemon.dir}/models" }}
+admin {{ socket = "{daemon.dir}/admin.sock" }}
+log {{ file = "{daemon.dir}/augury.log" }}
+""")
+    done = daemon.command("-t")
+    found = {}
+    for line in done.stderr.splitlines():
+        words = line.removeprefix("auguryd: ").removeprefix(daemon.conf_path)
+        number, reason = words.lstrip(":").split(":", 1) if words.startswith(":") else ("0", words)
+        found[int(number) if number.isdigit() else 0] = reason
+    return found
+
+
+def test_what_contradicts_something_else_is_told_with_a_line(daemon):
+    cache = f'cache {{ dir = "{daemon.dir}/cache" }}\n'
+    public = 'listen "public" { address = "127.0.0.1:0" }\n'
+    for line, text, words in (
+            (2, 'access {\n open = "predict, gates"\n}\n', "areas of predict"),
+            (2, 'access {\n client_rate = "5/w"\n}\n', "a rate of 1 to 1000000"),
+            (2, 'access {\n client_burst = 5\n}\n', "needs a client_rate"),
+            (3, 'cors {\n\n origins = "nowhere"\n}\n', "origins as browsers send them"),
+            (2, 'limits {\n buffered = 1MiB\n}\n', "refused for ever"),
+            (1, 'supervisor { grow_above = 20\n shrink_below = 50 }\n', "grow_above must be more"),
+            (3, 'object "mget" {\n ttl = 5s\n folder = "none"\n}\n', "this name is taken"),
+            (2, 'object "x" {\n folder = "/no/such/folder"\n}\n', "No such file"),
+            (2, 'redis { address = "127.0.0.1:1"\n password_file = "/no/such/file"\n}\n', "No such file"),
+            (1, 'user = "no-such-user"\n', 'user: user "no-such-user" does not exist')):
+        found = errors_of(daemon, text + cache + public)
+        equal(list(found), [line], text)
+        contains(found[line], words)
+    two = 'listen "a" { address = "%s" }\nlisten "b" {\n backlog = 9\n address = "%s"\n}\n'
+    for one, other in (("*:18960", "127.0.0.1:18960"), ("127.0.0.1:18960", "*:18960"), ("[::]:18960", "0.0.0.0:18960"),
+                       ("0.0.0.0:18960", "127.0.0.1:18960"), ("127.0.0.1:18960", "127.0.0.1:18960")):
+        found = errors_of(daemon, two % (one, other) + cache)
+        contains(found.get(4, str(found)), 'listen "a" and "b"')
+    equal(list(errors_of(daemon, two % ("*:0", "127.0.0.1:0") + cache)), [0], "ports of their own")
+    found = errors_of(daemon, 'listen "a" {\n address = "127.0.0.1:0"\n proxy_protocol = yes\n}\n' + cache)
+    contains(found.get(3, str(found)), "who the proxies are")
+    found = errors_of(daemon, f'listen "a" {{\n address = "unix:/{"x" * 120}"\n}}\n' + cache)
+    contains(found.get(2, str(found)), "a socket's path has at most")
+    found = errors_of(daemon, 'listen "a" {\n address = "127.0.0.1:0"\n tls_certificate = "/no/such/file"\n'
+                      ' tls_key = "/no/such/file"\n}\n' + cache)
+    contains(found.get(2, str(found)), "/no/such/file")
+
+
 def test_a_right_file_is_right_and_quiet_on_request(daemon):
     daemon.write_conf()
     done = daemon.command("-t")

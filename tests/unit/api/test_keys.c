@@ -66,7 +66,7 @@ a_line_says_all_of_a_key(void)
     const struct api_key *last = find(keys, 0xcc);
     CHECK(last != NULL);
     CHECK_INT(last->rate.interval_ns, 333333334); /* rounded up: never more than was said */
-    CHECK_INT(last->rate.burst, 2);               /* what such an interval gives in a second */
+    CHECK_INT(last->rate.burst, 3);               /* a second's */
     CHECK(find(keys, 0xdd) == NULL);
     api_keys_free(&keys);
     CHECK(keys == NULL);

@@ -214,6 +214,11 @@ an_unknown_class_and_broken_syntax_are_errors(void)
     CHECK(has_error(&f, 1, "ends inside a comment"));
     CHECK(load(&f, "user = \"abc\ncache {\n size = 1G\n"));
     CHECK(f.errors.count == 1);
+    CHECK(load(&f, "limits { header_timeout = 10 s }\nworkers = 0x\n"));
+    CHECK_INT(f.errors.count, 3);
+    CHECK(has_error(&f, 1, "unknown option \"s\" in section limits"));
+    CHECK(has_error(&f, 1, "with its unit"));
+    CHECK(has_error(&f, 2, "workers: expected a whole number"));
     CHECK(load(&f, "workers 1\n"));
     CHECK(has_error(&f, 1, "missing equal sign"));
     struct conf_source absent = {.path = "/nonexistent/augury.conf"};
@@ -546,7 +551,9 @@ rates_are_times_between_requests(void)
         const char *text;
         uint64_t interval_ns;
         uint32_t burst;
-    } good[] = {{"1/s", 1000000000, 1},       {"3/s", 333333334, 2},      {"100/s", 10000000, 100},
+    } good[] = {{"1/s", 1000000000, 1},       {"3/s", 333333334, 3},      {"100/s", 10000000, 100},
+                {"6/s", 166666667, 6},        {"7/s", 142857143, 7},      {"999/s", 1001002, 999},
+                {"30000/s", 33334, 30000},    {"700000/s", 1429, 700000}, {"179/min", 335195531, 2},
                 {"1000000/s", 1000, 1000000}, {"600/min", 100000000, 10}, {"7/min", 8571428572, 1},
                 {"1000/h", 3600000000, 1},    {"1/d", 86400000000000, 1}};
     static const char *const bad[] = {"",    "5",    "/s",   "0/s",     "1000001/s", "5/S",
@@ -558,7 +565,7 @@ rates_are_times_between_requests(void)
         uint32_t burst = 0;
         CHECK_INT(conf_read_rate("rate", good[i].text, &interval_ns, &err), 0);
         CHECK_INT(interval_ns, good[i].interval_ns);
-        CHECK_INT(conf_read_burst("burst", interval_ns, &burst, &err), 0);
+        CHECK_INT(conf_read_burst("burst", good[i].text, &burst, &err), 0);
         CHECK_INT(burst, good[i].burst);
     }
     for (size_t i = 0; i < AUGURY_COUNT(bad); i++) {
@@ -566,8 +573,7 @@ rates_are_times_between_requests(void)
         CHECK_CONTAINS(err.reason, "rate: expected a rate");
     }
     uint32_t burst = 366;
-    CHECK_INT(conf_read_burst("burst", 86400 * UINT64_C(1000000000), &burst, &err),
-              AUGURY_ERR_INVALID);
+    CHECK_INT(conf_read_burst("burst", "1/d", &burst, &err), AUGURY_ERR_INVALID);
     CHECK_CONTAINS(err.reason, "longer than a year");
 }
 
