@@ -99,7 +99,7 @@ def test_a_thousand_half_open_connections_are_cut_and_nobody_waits(daemon):
                     equal(answer, None, "silence is answered by silence")
                 else:
                     equal(answer[0], 408, parts[i % 4])
-                    check(b'"code":"timeout"' in answer[2], answer)
+                    check(b'"code":"timeout","at":""}' in answer[2], answer)
                 client.close()
             wait_for(lambda: open_connections(daemon) <= 4, "all are gone")
         equal(refused(daemon, "deadline") - late, 750)

@@ -24,7 +24,7 @@ a_client_has_so_many_connections_and_the_next_hears_429(void)
     CHECK_INT(answer.status, 429);
     CHECK_CONTAINS(answer.head, "\r\nRetry-After: 1\r\n");
     CHECK_CONTAINS(answer.head, "\r\nConnection: close\r\n");
-    CHECK_CONTAINS(answer.body, "\"code\":\"too_many_connections\"");
+    CHECK_CONTAINS(answer.body, "\"code\":\"too_many_connections\",\"at\":\"\"}");
     close(over);
     CHECK_INT(stats_sum(bench.stats, STATS_HTTP_OVER_CLIENT_CONNECTIONS), 1);
     close(fds[1]);
