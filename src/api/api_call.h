@@ -67,6 +67,21 @@ struct api_timing {
     uint64_t took_ns[API_PHASE_COUNT];
 };
 
+/* Which of a request's members are the rows of the question: api_place.c. */
+enum api_place_kind {
+    API_PLACE_OWN,     /* ours, by our names */
+    API_PLACE_ROWS,    /* member[row] */
+    API_PLACE_SCALARS, /* member[row], of one value each */
+    API_PLACE_SPLIT,   /* member.data[row], member.columns */
+    API_PLACE_COLUMNS, /* member.NAME[row] */
+    API_PLACE_TENSOR,  /* member has the values, row by row */
+    API_PLACE_TENSORS, /* member[column] has a column's */
+};
+struct api_place {
+    enum api_place_kind kind;
+    const char *member;
+};
+
 struct api_call {
     struct api *api;
     const struct http_request *request;
@@ -95,6 +110,7 @@ struct api_call {
     uint64_t deadline_mono_ns; /* 0: none but the server's */
     struct api_timing timing;
     unsigned (*handler)(struct api_call *call); /* of its route */
+    struct api_place place;                     /* of a question, once it is decoded */
     struct err err;
 };
 
@@ -374,6 +390,9 @@ unsigned api_refuse_late(struct api_call *call);
 /* ---- errors ---------------------------------------------------------------------------------- */
 
 /* {"error","code","at"} */
+/* The place of err, as the client has called it. */
+void api_place_translate(const struct api_place *place, const struct predict_question *question,
+                         struct err *err);
 void api_put_error(struct wire_writer *writer, const struct err *err);
 /* The same in MLflow's shape, with its word for the status. */
 void api_put_invocations_error(struct wire_writer *writer, unsigned status, const struct err *err);

@@ -56,6 +56,7 @@ table_from_split(struct api_call *call, const struct wire_value *split,
     }
     question->columns = columns;
     question->data = data;
+    call->place = (struct api_place){API_PLACE_SPLIT, "dataframe_split"};
     return 0;
 }
 

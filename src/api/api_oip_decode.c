@@ -239,6 +239,7 @@ table_of_one(struct decoding *decoding, const struct tensor *tensor,
         array_of(&table[1 + row], tensor->values + row * width, width);
     }
     question->data = array_of(table, table + 1, rows);
+    decoding->call->place = (struct api_place){API_PLACE_TENSOR, "inputs[0]"};
     return 0;
 }
 
@@ -292,6 +293,7 @@ table_of_columns(struct decoding *decoding, struct predict_question *question)
     }
     question->columns = array_of(names, names + 1, width);
     question->data = array_of(table, table + 1, rows);
+    decoding->call->place = (struct api_place){API_PLACE_TENSORS, "inputs"};
     return 0;
 }
 
@@ -328,7 +330,9 @@ table_of_raw(struct decoding *decoding, struct predict_question *question,
     request->outputs[0] = (struct oip_output){
         .name = prediction_name(decoding), .output = PREDICT_PREDICTION, .is_binary = true};
     request->output_count = 1;
-    return table_of_one(decoding, tensor, question);
+    rc = table_of_one(decoding, tensor, question);
+    call->place.member = "body";
+    return rc;
 }
 
 static int

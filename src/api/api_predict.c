@@ -506,6 +506,9 @@ answer_decoded(struct api_call *call, const struct api_asked *asked,
         predict_end(api->predict);
         return API_LATER;
     }
+    if (rc != 0) {
+        api_place_translate(&call->place, question, &call->err);
+    }
     unsigned status = api_question_finish(call, asked, &answer, rc);
     if (rc == 0 && call->took_ns != 0) {
         predict_cost_learn(api->predict, question, &answer, call->took_ns);
@@ -537,6 +540,7 @@ api_answer_question(struct api_call *call, const struct api_dialect *dialect, vo
         return status;
     }
     uint64_t begin_ns = clock_mono_ns();
+    call->place.kind = API_PLACE_OWN;
     api_question_wish(call, &question);
     int rc = dialect->decode(call, state, &question);
     api_timing_mark(call, API_PHASE_PARSE);

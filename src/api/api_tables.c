@@ -75,10 +75,11 @@ api_table_rows(struct api_call *call, const char *at, const struct wire_value *r
                 rows->type == WIRE_ARRAY ? "an empty one" : wire_type_name(rows));
         return err_at(&call->err, "%s", at);
     }
+    call->place = (struct api_place){API_PLACE_ROWS, at};
     switch ((enum wire_type)rows->as.items[0].type) {
     case WIRE_OBJECT: question->rows = rows; return 0;
     case WIRE_ARRAY: question->data = rows; return 0;
-    default: return rows_of_scalars(call, rows, question);
+    default: call->place.kind = API_PLACE_SCALARS; return rows_of_scalars(call, rows, question);
     }
 }
 
@@ -137,6 +138,7 @@ api_table_columns(struct api_call *call, const char *at, const struct wire_value
     }
     question->columns = names;
     question->data = table;
+    call->place = (struct api_place){API_PLACE_COLUMNS, at};
     return 0;
 }
 

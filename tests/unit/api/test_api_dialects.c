@@ -384,6 +384,54 @@ what_is_neither_json_nor_csv_is_refused_in_that_protocols_shape(void)
     CHECK_INT(reply.status, 400);
 }
 
+/* Members that the client has sent, not those that they have become. */
+static void
+a_wrong_value_is_where_the_client_put_it(void)
+{
+    static const struct {
+        const char *path, *body, *at;
+    } places[] = {
+        {V1, "{\"instances\":[{\"a\":0},{\"zz\":1}]}", "instances[1].zz"},
+        {V1, "{\"instances\":[[0,0],[0,\"x\"]]}", "instances[1][1]"},
+        {V1, "{\"instances\":[[0,0],[0]]}", "instances[1]"},
+        {V1, "{\"instances\":[[0,0],7]}", "instances[1]"},
+        {V1, "{\"inputs\":[[\"x\",0]]}", "inputs[0][0]"},
+        {V1, "{\"inputs\":{\"b\":[0,0],\"a\":[0,\"x\"]}}", "inputs.a[1]"},
+        {V1, "{\"inputs\":{\"a\":[0],\"zz\":[1]}}", "inputs.zz"},
+        {MLFLOW, "{\"dataframe_records\":[{\"c\":0}]}", "dataframe_records[0].c"},
+        {MLFLOW, "{\"instances\":[{\"a\":[]}]}", "instances[0].a"},
+        {MLFLOW, "{\"instances\":[7,8]}", "instances[0]"},
+        {MLFLOW, "{\"dataframe_split\":{\"columns\":[\"a\",\"c\"],\"data\":[[0,0]]}}",
+         "dataframe_split.columns[1]"},
+        {MLFLOW, "{\"dataframe_split\":{\"data\":[[0,0],[0,\"x\"]]}}",
+         "dataframe_split.data[1][1]"},
+        {MLFLOW, "{\"inputs\":[[0,0]],\"params\":{\"outputs\":\"zz\"}}", "outputs"},
+        {INFER, INPUTS("2,2", "BYTES", "[null,null,null,\"x\"]"), "inputs[0], value 3"},
+        {INFER, INPUTS("1,3", "FP32", "[0,0,0]"), "inputs[0]"},
+        {INFER,
+         "{\"inputs\":[" COLUMN("a", "1", "FP32", "[0]") "," COLUMN("c", "1", "FP32", "[0]") "]}",
+         "inputs[1].name"},
+        {INFER,
+         "{\"inputs\":[" COLUMN("b", "2", "FP32", "[0,0]") "," COLUMN("a", "2", "BYTES",
+                                                                      "[null,\"x\"]") "]}",
+         "inputs[1], value 1"},
+        {"/api/v1/predict/stump", "{\"rows\":[{\"zz\":1}]}", "rows[0].zz"},
+        {"/api/v1/predict/stump", "{\"data\":[[0,\"x\"]]}", "data[0][1]"},
+    };
+
+    for (size_t i = 0; i < AUGURY_COUNT(places); i++) {
+        char at[96];
+        struct reply reply = post(places[i].path, places[i].body);
+        CHECK_INT(reply.status, 400);
+        snprintf(at, sizeof(at), "\"at\":\"%s\"}", places[i].at);
+        CHECK_CONTAINS(reply.body, at);
+    }
+    char three[12] = {0};
+    struct reply reply = post_binary("", bytes_of(three, sizeof(three)), "0");
+    CHECK_INT(reply.status, 400);
+    CHECK_CONTAINS(reply.body, "\"at\":\"body\"}");
+}
+
 /* Those of gates, and of paths without such a method, as well. */
 static void
 every_error_of_invocations_has_that_protocols_shape(void)
@@ -474,6 +522,7 @@ main(void)
     TAP_RUN(refusals_are_documents_that_tell_no_secrets);
     TAP_RUN(a_table_in_csv_is_answered_as_one_in_json);
     TAP_RUN(what_is_neither_json_nor_csv_is_refused_in_that_protocols_shape);
+    TAP_RUN(a_wrong_value_is_where_the_client_put_it);
     TAP_RUN(every_error_of_invocations_has_that_protocols_shape);
     TAP_RUN(documents_are_those_of_the_protocols);
     tear_down();
