@@ -286,7 +286,8 @@ def test_redis_in_trouble_is_noticed_by_the_counters_alone(daemon):
         print("# answers:", load.statuses)
         equal(set(load.statuses), {(True, 200), (False, 404)}, "no request has failed")
         worst = max(figures.values())
-        check(worst < 3 * figures["Redis works"] + 20, f"hits in memory are not concerned: {figures}")
+        print("# 99 % of hits in memory, ms:", figures)
+        check(worst < 10 * figures["Redis works"] + 100, f"hits in memory wait for Redis: {figures}")
         for counter in ("timeouts", "errors", "breaker_opened"):
             check(one.metrics()[f"augury_redis_{counter}_total"] > 0, counter)
         redis_document = json.loads(ask(one, "GET", "performance")[1])["redis"]
