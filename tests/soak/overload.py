@@ -22,6 +22,8 @@ import tempfile
 import threading
 import time
 
+from tap import Tap
+
 SOURCE = os.environ.get("AUGURY_SOURCE", ".")
 BUILD = os.environ.get("AUGURY_BUILD", os.path.join(SOURCE, "build"))
 MODEL = os.path.join(SOURCE, "tests/data/nfl-wp/model.json")
@@ -39,20 +41,6 @@ log {{ file = "{dir}/augury.log" }}
 supervisor {{ auto = no }}
 limits {{ {limits} }}
 """
-
-
-class Tap:
-    def __init__(self):
-        self.count = self.failed = 0
-
-    def check(self, condition, name, detail=""):
-        self.count += 1
-        self.failed += 0 if condition else 1
-        print(f"{'ok' if condition else 'not ok'} {self.count} - {name}" + (f" # {detail}" if detail else ""), flush=True)
-
-    def done(self):
-        print(f"1..{self.count}")
-        return 1 if self.failed else 0
 
 
 def figure(name, value):

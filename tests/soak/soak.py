@@ -24,6 +24,8 @@ import time
 import numpy
 import xgboost
 
+from tap import Tap
+
 SOURCE = os.environ.get("AUGURY_SOURCE", ".")
 BUILD = os.environ.get("AUGURY_BUILD", os.path.join(SOURCE, "build"))
 MODEL = os.path.join(SOURCE, "tests/data/nfl-wp/model.json")
@@ -39,20 +41,6 @@ cache {{ dir = "{dir}/cache" size = "64MiB" }}
 admin {{ socket = "{dir}/admin.sock" }}
 log {{ file = "{dir}/augury.log" }}
 """
-
-
-class Tap:
-    def __init__(self):
-        self.count = self.failed = 0
-
-    def check(self, condition, name, detail=""):
-        self.count += 1
-        self.failed += 0 if condition else 1
-        print(f"{'ok' if condition else 'not ok'} {self.count} - {name}" + (f" # {detail}" if detail else ""), flush=True)
-
-    def done(self):
-        print(f"1..{self.count}")
-        return 1 if self.failed else 0
 
 
 class Daemon:

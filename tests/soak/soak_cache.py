@@ -26,7 +26,8 @@ import numpy
 import xgboost
 
 import soak
-from soak import BUILD, Tap
+from soak import BUILD
+from tap import Tap
 
 CONF = """
 workers = {workers}
