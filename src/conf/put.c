@@ -135,6 +135,23 @@ first_origin(const struct origin *origins, const char *section)
     return first;
 }
 
+/* Of an option of a titled section the section's first line stands for what it does not say. */
+static struct origin
+origin_in(const struct loaded *loaded, const struct conf_option *option, const char *title)
+{
+    const struct titled *titled = titled_find(option->section);
+
+    if (titled == NULL) {
+        return loaded->origins[option - conf_options];
+    }
+    const struct origin *origins = titled_origins(loaded, titled, title != NULL ? title : "");
+    if (origins == NULL) {
+        return (struct origin){CONF_FROM_DEFAULT, 0};
+    }
+    struct origin origin = origins[option - conf_options];
+    return origin.from != CONF_FROM_DEFAULT ? origin : first_origin(origins, option->section);
+}
+
 void
 conf_place(const struct conf *conf, const char *path, const char *title, char *out, size_t size)
 {
@@ -143,14 +160,7 @@ conf_place(const struct conf *conf, const char *path, const char *title, char *o
     struct origin origin = {CONF_FROM_DEFAULT, 0};
 
     if (conf_option_find(path, &option) == 0) {
-        const struct titled *titled = titled_find(option->section);
-        const struct origin *origins =
-            titled == NULL ? loaded->origins
-                           : titled_origins(loaded, titled, title != NULL ? title : "");
-        origin = origins == NULL ? origin : origins[option - conf_options];
-        if (titled != NULL && origins != NULL && origin.from == CONF_FROM_DEFAULT) {
-            origin = first_origin(origins, option->section);
-        }
+        origin = origin_in(loaded, option, title);
     }
     if (origin.from == CONF_FROM_ENVIRONMENT || origin.from == CONF_FROM_COMMAND_LINE) {
         snprintf(out, size, "%s",
