@@ -36,6 +36,19 @@ conn_refuse(struct conn *conn, const struct http_refusal *refusal)
     conn->is_lingering = true;
 }
 
+/* The refusal is all that is sent in this turn. */
+static void
+conn_refuse_alone(struct conn *conn, const struct http_refusal *refusal)
+{
+    struct net_server *server = conn->server;
+
+    buf_reset(&server->out);
+    conn_refuse(conn, refusal);
+    if (conn_send(conn, &server->out)) {
+        conn_finish(conn);
+    }
+}
+
 /* An answer in pieces: what is said of its end. Where other answers are put behind it in this turn
  * it is made whole. */
 static unsigned
@@ -73,11 +86,7 @@ conn_refuse_bytes(struct conn *conn)
         conn_close(conn);
         return;
     }
-    buf_reset(&server->out);
-    conn_refuse(conn, &refusal);
-    if (conn_send(conn, &server->out)) {
-        conn_finish(conn);
-    }
+    conn_refuse_alone(conn, &refusal);
 }
 
 /* Puts an answer, and decides whether the connection goes on after it. */
@@ -531,11 +540,7 @@ conn_refuse_client(struct conn *conn)
         conn_close(conn);
         return;
     }
-    buf_reset(&server->out);
-    conn_refuse(conn, &refusal);
-    if (conn_send(conn, &server->out)) {
-        conn_finish(conn);
-    }
+    conn_refuse_alone(conn, &refusal);
 }
 
 void
@@ -622,11 +627,7 @@ conn_expire(struct net_server *server, struct net_deadline *deadline)
         conn_close(conn);
         return;
     }
-    buf_reset(&server->out);
-    conn_refuse(conn, &late);
-    if (conn_send(conn, &server->out)) {
-        conn_finish(conn);
-    }
+    conn_refuse_alone(conn, &late);
 }
 
 void
