@@ -142,6 +142,34 @@ set_up(void)
     buf_init(&body, 16 << 20);
 }
 
+static struct conf *own_conf; /* of api_restart(); a test that uses it frees it */
+
+/* The interface anew, with these options of a configuration. */
+static inline void
+api_restart(const char *const *overrides, size_t count, const struct api_keys *keys,
+            struct api_buckets *buckets)
+{
+    struct conf_source source = {.overrides = overrides, .override_count = count};
+    static struct conf_errors errors;
+    struct err err;
+
+    api_free(&api);
+    conf_free(&own_conf);
+    WORLD_MUST(conf_load(&source, &own_conf, &errors));
+    struct api_options options = {
+        .conf = own_conf,
+        .predict = &world.context,
+        .cache = world.cache,
+        .stats = world.stats,
+        .slot = world.slot,
+        .board = &board,
+        .server = &no_server,
+        .keys = keys,
+        .buckets = buckets,
+    };
+    WORLD_MUST(api_new(&options, &api, &err));
+}
+
 static inline void
 tear_down(void)
 {

@@ -13,7 +13,6 @@ static const char secret_long[] =
 
 static struct api_keys *keys;
 static struct api_buckets *buckets;
-static struct conf *own_conf;
 
 /* ---- the room with keys ---------------------------------------------------------------------- */
 
@@ -47,29 +46,10 @@ make_keys(void)
     buf_fini(&text);
 }
 
-/* The interface anew, with these options. */
 static void
 restart(const char *const *overrides, size_t count, const struct api_keys *with)
 {
-    struct conf_source source = {.overrides = overrides, .override_count = count};
-    static struct conf_errors errors;
-    struct err err;
-
-    api_free(&api);
-    conf_free(&own_conf);
-    WORLD_MUST(conf_load(&source, &own_conf, &errors));
-    struct api_options options = {
-        .conf = own_conf,
-        .predict = &world.context,
-        .cache = world.cache,
-        .stats = world.stats,
-        .slot = world.slot,
-        .board = &board,
-        .server = &no_server,
-        .keys = with,
-        .buckets = buckets,
-    };
-    WORLD_MUST(api_new(&options, &api, &err));
+    api_restart(overrides, count, with, buckets);
 }
 
 static void

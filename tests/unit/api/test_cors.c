@@ -5,28 +5,10 @@
 
 #include "api_case.h"
 
-static struct conf *own_conf;
-
 static void
 start(const char *const *overrides, size_t count)
 {
-    struct conf_source source = {.overrides = overrides, .override_count = count};
-    static struct conf_errors errors;
-    struct err err;
-
-    api_free(&api);
-    conf_free(&own_conf);
-    WORLD_MUST(conf_load(&source, &own_conf, &errors));
-    struct api_options options = {
-        .conf = own_conf,
-        .predict = &world.context,
-        .cache = world.cache,
-        .stats = world.stats,
-        .slot = world.slot,
-        .board = &board,
-        .server = &no_server,
-    };
-    WORLD_MUST(api_new(&options, &api, &err));
+    api_restart(overrides, count, NULL, NULL);
 }
 
 static struct reply
