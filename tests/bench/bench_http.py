@@ -240,12 +240,13 @@ class Target:
         return {key: float(value) for key, value in re.findall(r"(\w+)=([\d.]+)", run.stdout)}
 
     def warm(self, args):
-        """Every key in turn until it is cached."""
+        """Every key in turn until it is cached: augury keeps what it has seen twice, and looks for one in eight only while
+        nothing repeats, as in the first turn."""
         if self.keys:
             seconds = args.seconds
             args.seconds = max(4.0, seconds)
             asked = 0
-            while asked < 3 * self.keys:
+            while asked < 8 * self.keys:
                 asked += self.blast(args)["requests"]
             args.seconds = seconds
 
