@@ -11,6 +11,7 @@ answers took is told beside the round trip to a process that only echoes, since 
 """
 import argparse
 import asyncio
+import gc
 import gzip
 import json
 import os
@@ -229,7 +230,8 @@ class Soak:
     # ---- what is done to it ---------------------------------------------------------------------
 
     async def echo(self):
-        """What a process that does nothing needs for an answer on this machine at this moment."""
+        """What a process that does nothing needs for an answer on this machine at this moment, and how late this one is
+        itself, which all its requests then wait for."""
         ours, theirs = socket.socketpair()
         child = subprocess.Popen([sys.executable, "-c", ECHO], stdin=theirs)
         theirs.close()
@@ -238,8 +240,10 @@ class Soak:
             begin = time.monotonic()
             writer.write(b"x")
             await reader.readexactly(1)
-            self.echoes.append((begin, time.monotonic()))
+            due = time.monotonic() + 0.01
+            self.echoes.append((begin, due - 0.01))
             await asyncio.sleep(0.01)
+            self.echoes.append((due, time.monotonic()))
         writer.close()
         child.kill()
         child.wait()
@@ -367,6 +371,7 @@ def main():
     parser.add_argument("--seed", type=int, default=11)
     args = parser.parse_args()
     random.seed(args.seed)
+    gc.disable()  # a walk over millions of times would hold up every request
     tap = Tap()
     soak_cache(args, tap)
     sys.exit(tap.done())
