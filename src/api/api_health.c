@@ -117,3 +117,15 @@ api_get_live(struct api_call *call)
     buf_put_text(call->answer->headers, "Cache-Control: no-store\r\n");
     return 200;
 }
+
+/* What KServe's clients ask at "/" when they speak v1. */
+unsigned
+api_get_alive(struct api_call *call)
+{
+    wire_object(&call->writer, 1);
+    wire_key(&call->writer, "status");
+    wire_put_text(&call->writer, "alive");
+    wire_end(&call->writer);
+    buf_put_text(call->answer->headers, "Cache-Control: no-store\r\n");
+    return 200;
+}

@@ -144,13 +144,35 @@ prediction_name(const struct decoding *decoding)
         oip_output_name(decoding->call->api->options.conf, decoding->model, PREDICT_PREDICTION));
 }
 
+/* Values elsewhere or classes by rank instead of the tensor: to leave such a wish out of an answer
+ * would be to give a wrong one. Ranks: {"classification": 0} is none. */
+static int
+parameters_check(const struct wire_value *parameters, struct err *err)
+{
+    const struct wire_value *classes = wire_member(parameters, "classification");
+    int64_t count = 0;
+
+    if (wire_member(parameters, "shared_memory_region") != NULL) {
+        err_set(err, AUGURY_ERR_UNSUPPORTED, "unsupported_parameter",
+                "shared_memory_region: values go with the request and its answer alone");
+        return AUGURY_ERR_UNSUPPORTED;
+    }
+    if (classes != NULL && (wire_to_i64(classes, &count) != 0 || count != 0)) {
+        err_set(err, AUGURY_ERR_UNSUPPORTED, "unsupported_parameter",
+                "classification: ask for the output \"class\" or \"predict_proba\" instead");
+        return AUGURY_ERR_UNSUPPORTED;
+    }
+    return 0;
+}
+
 static int
 output_add(struct decoding *decoding, struct oip_request *request, const struct wire_value *wish,
            uint32_t number)
 {
     struct err *err = &decoding->call->err;
     const struct wire_value *name = wire_member(wish, "name");
-    const struct wire_value *binary = wire_member(wire_member(wish, "parameters"), "binary_data");
+    const struct wire_value *parameters = wire_member(wish, "parameters");
+    const struct wire_value *binary = wire_member(parameters, "binary_data");
     struct oip_output output = {.is_binary =
                                     binary != NULL ? is_true(binary) : decoding->wants_binary};
 
@@ -166,6 +188,10 @@ output_add(struct decoding *decoding, struct oip_request *request, const struct 
                 "there is no output \"%.*s\"; the model's metadata lists them",
                 (int)(output.name.len < 64 ? output.name.len : 64), (const char *)output.name.data);
         (void)err_at(err, "outputs[%u].name", number);
+        return AUGURY_ERR_UNSUPPORTED;
+    }
+    if (parameters_check(parameters, err) != 0) {
+        (void)err_at(err, "outputs[%u].parameters", number);
         return AUGURY_ERR_UNSUPPORTED;
     }
     for (size_t i = 0; i < request->output_count; i++) {

@@ -78,6 +78,7 @@ static const struct openapi_component schemas[] = {
                       "'status':{'enum':['ready','not ready']},'live':" FLAG ",'ready':" FLAG
                       ",'reasons':" LIST_OF(TEXT) ",'warnings':" LIST_OF(TEXT))},
     {"Live", OBJECT("'live'", "'live':" FLAG)},
+    {"Alive", OBJECT("'status'", "'status':{'enum':['alive']}")},
     {"Status", OBJECT("'name','version','started','uptime_s','workers_wanted','workers_ready',"
                       "'processes'",
                       "'name':" TEXT ",'version':" TEXT ",'started':" TEXT ",'uptime_s':" COUNT
@@ -136,6 +137,12 @@ static const struct openapi_component schemas[] = {
                             TEXT) ",'platform':" TEXT
                                   ",'inputs':" LIST_OF(REF("OipTensorHead")) ",'outputs':" LIST_OF(
                                       REF("OipTensorHead")) ",'properties':" ANY_OBJECT)},
+    {"OipConfigTensor", OBJECT("'name','data_type','dims'",
+                               "'name':" TEXT ",'data_type':" TEXT ",'dims':" LIST_OF(COUNT))},
+    {"OipConfig", OBJECT("'name','platform','backend','max_batch_size','input','output'",
+                         "'name':" TEXT ",'platform':" TEXT ",'backend':" TEXT
+                         ",'max_batch_size':" COUNT ",'input':" LIST_OF(
+                             REF("OipConfigTensor")) ",'output':" LIST_OF(REF("OipConfigTensor")))},
     {"OipModelReady", OBJECT("'name','ready'", "'name':" TEXT ",'ready':" FLAG)},
     {"OipServer", OBJECT("'name','version','extensions'",
                          "'name':" TEXT ",'version':" TEXT ",'extensions':" LIST_OF(TEXT))},

@@ -144,6 +144,11 @@ def test_documents_have_what_clients_look_for(daemon):
     equal(model["inputs"], [{"name": "input-0", "datatype": "FP32", "shape": [-1, 11]}])
     equal(model["outputs"][0], {"name": "predict", "datatype": "FP32", "shape": [-1, 1]})
     equal([tensor["name"] for tensor in get("/v2/models/card")["inputs"]][:3], ["age", "home", "debt"])
+    config = get("/v2/models/nfl-wp/versions/1/config")
+    equal(config["input"], [{"name": "input-0", "data_type": "TYPE_FP32", "dims": [11]}])
+    equal((config["output"][0], config["max_batch_size"]),
+          ({"name": "predict", "data_type": "TYPE_FP32", "dims": [1]}, 16384))
+    check("TYPE_STRING" in [one["data_type"] for one in get("/v2/models/card/config")["input"]], "no texts")
     equal(get("/v2/models/nfl-wp/versions/1/ready"), {"name": "nfl-wp", "ready": True})
     equal(get("/v2/models")["models"], ["card", "nfl-wp"])
     equal(get("/v1/models")["models"], ["card", "nfl-wp"])

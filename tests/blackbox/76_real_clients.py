@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""Clients that people have: curl, requests, aiohttp, h2load, and nginx as a proxy that keeps its connections. Each asks
-for predictions, gets the numbers that XGBoost gave, and meets no error."""
+"""Clients that people have: curl, requests, aiohttp, h2load, npm's ws and autocannon, and nginx as a proxy that keeps its
+connections. Each asks for predictions, gets the numbers that XGBoost gave, and meets no error."""
 import asyncio
 import gzip
 import http.client
@@ -12,9 +12,9 @@ import shutil
 import subprocess
 
 import harness
-from harness import Skip, check, equal
+from harness import SOURCE, Skip, check, equal
 from proxies import Nginx
-from served import serving, table
+from served import NAMES, serving, table
 
 PATH = "/api/v1/predict/nfl-wp"
 
@@ -119,6 +119,43 @@ def test_h2load(daemon):
     check(told is not None, done.stdout)
     equal([int(number) for number in told.groups()], [5000, 5000, 0, 0, 0])
     equal(daemon.metrics()['augury_http_requests_total{status="2xx"}'], 5000)
+    daemon.stop()
+
+
+def test_autocannon(daemon):
+    program = tool("autocannon")
+    url = start(daemon)
+    rows, _ = table()
+    for pipelined in (1, 4):
+        done = subprocess.run([program, "--json", "-a", "2000", "-c", "20", "-p", str(pipelined), "-m", "POST", "-H",
+                               "Content-Type=application/json", "-b", body_of(rows[:1]).decode(), url],
+                              capture_output=True, text=True, timeout=60, check=False)
+        equal(done.returncode, 0, done.stderr)
+        told = json.loads(done.stdout)
+        equal([told[name] for name in ("errors", "timeouts", "mismatches", "non2xx")], [0, 0, 0, 0])
+        # With pipelining it ends each connection without those answers that it waits for last.
+        equal(told["2xx"], 2000 - 20 * (pipelined - 1))
+    daemon.stop()
+
+
+def test_ws_of_npm(daemon):
+    node = tool("node")
+    paths = [os.environ.get("NODE_PATH", ""), "/usr/share/nodejs", "/usr/lib/nodejs"]
+    environment = {**os.environ, "NODE_PATH": ":".join(path for path in paths if path)}
+    if subprocess.run([node, "-e", "require('ws')"], env=environment, capture_output=True, check=False).returncode != 0:
+        raise Skip("node-ws is not installed")
+    rows, want = table()
+    url = start(daemon).replace("http:", "ws:") + "/stream"
+    bodies = [{"features": dict(zip(NAMES, row))} for row in rows] + [{"data": rows * 20}]
+    question = json.dumps({"url": url, "messages": [json.dumps(body) for body in bodies]})
+    done = subprocess.run([node, os.path.join(SOURCE, "tests", "blackbox", "ws_client.js")], input=question,
+                          env=environment, capture_output=True, text=True, timeout=30, check=False)
+    equal((done.returncode, done.stderr), (0, ""))
+    told = json.loads(done.stdout)
+    for answer, number in zip(told["answers"], want):
+        is_right(answer, [number])
+    is_right(told["answers"][-1], want * 20)
+    equal((len(told["answers"]), told["pongs"], told["extensions"], told["code"]), (len(bodies), 1, "", 1000))
     daemon.stop()
 
 

@@ -300,6 +300,19 @@ static const struct {
      "unknown_feature"},
     {INFER, "{\"inputs\":[" INPUT("1,2", "FP32", "[0,0]") "],\"outputs\":[{\"name\":\"reasons\"}]}",
      400, "no_such_output"},
+    {INFER,
+     "{\"inputs\":[" INPUT("1,2", "FP32", "[0,0]") "],\"outputs\":[{\"name\":\"predict\","
+                                                   "\"parameters\":{\"classification\":2}}]}",
+     400, "unsupported_parameter"},
+    {INFER,
+     "{\"inputs\":[" INPUT("1,2", "FP32", "[0,0]") "],\"outputs\":[{\"name\":\"predict\","
+                                                   "\"parameters\":{\"classification\":\"x\"}}]}",
+     400, "unsupported_parameter"},
+    {INFER,
+     "{\"inputs\":[" INPUT("1,2", "FP32", "[0,0]") "],\"outputs\":[{\"name\":\"predict\","
+                                                   "\"parameters\":{\"shared_memory_region\":\"r\","
+                                                   "\"shared_memory_byte_size\":4}}]}",
+     400, "unsupported_parameter"},
     {"/v2/models/nobody/infer", INPUTS("1,2", "FP32", "[0,0]"), 404, "model_not_found"},
     {"/v2/models/stump/versions/9/infer", INPUTS("1,2", "FP32", "[0,0]"), 404, "version_not_found"},
     {V1, "{}", 400, "invalid_request"},
@@ -488,6 +501,14 @@ documents_are_those_of_the_protocols(void)
          "\"shape\":[-1,1]},{\"name\":\"leaf\",\"datatype\":\"UINT32\",\"shape\":[-1,1]},{\"name\":"
          "\"contributions\",\"datatype\":\"FP32\",\"shape\":[-1,3]}],\"properties\":{\"objective\":"
          "\"reg:squarederror\",\"source\":\"xgboost 1.7.4 json\"}}"},
+        {"/v2/models/stump/config",
+         "{\"name\":\"stump\",\"platform\":\"augury\",\"backend\":\"augury\",\"max_batch_size\":"
+         "16384,\"input\":[{\"name\":\"input-0\",\"data_type\":\"TYPE_FP32\",\"dims\":[2]}],"
+         "\"output\":[{\"name\":\"predict\",\"data_type\":\"TYPE_FP32\",\"dims\":[1]},{\"name\":"
+         "\"margin\",\"data_type\":\"TYPE_FP32\",\"dims\":[1]},{\"name\":\"leaf\",\"data_type\":"
+         "\"TYPE_UINT32\",\"dims\":[1]},{\"name\":\"contributions\",\"data_type\":\"TYPE_FP32\","
+         "\"dims\":[3]}]}"},
+        {"/", "{\"status\":\"alive\"}"},
         {"/v2", "{\"name\":\"augury\",\"version\":\"" PACKAGE_VERSION "\",\"extensions\":["
                 "\"binary_tensor_data\",\"model_repository\",\"parameters\",\"statistics\"]}"},
         {"/version", PACKAGE_VERSION},

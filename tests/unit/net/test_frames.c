@@ -136,6 +136,83 @@ what_the_rfc_forbids_fails_the_connection(void)
     }
 }
 
+/* RFC 6455 7.4: those of the protocol that may go over the wire, and those of libraries and
+ * applications. */
+static void
+codes_of_close_are_those_that_may_be_sent(void)
+{
+    static const struct {
+        unsigned from, to;
+    } allowed[] = {{1000, 1003}, {1007, 1011}, {3000, 4999}};
+
+    for (unsigned code = 0; code <= UINT16_MAX; code += code < 5100 ? 1 : 977) {
+        char payload[] = {(char)(code >> 8), (char)code, '!', 0};
+        const struct frame frames[FRAMES_MAX] = {{FIN | 8, payload, 3}};
+        bool is_allowed = false;
+        char want[16];
+        for (size_t i = 0; i < AUGURY_COUNT(allowed); i++) {
+            is_allowed = is_allowed || (code >= allowed[i].from && code <= allowed[i].to);
+        }
+        snprintf(want, sizeof(want), is_allowed ? "=%u" : "!1002", code);
+        if (strcmp(found_in(frames), want) != 0) {
+            TAP_FAIL("code %u: %s", code, found_in(frames));
+        }
+    }
+}
+
+/* The bounds of Unicode 3.9, table 3-7, each in two frames that part it at every byte. */
+static void
+text_is_utf8_wherever_its_frames_end(void)
+{
+    static const struct {
+        const char *text;
+        bool is_utf8;
+    } rows[] = {
+        {"\x01\x7f", true},
+        {"\xc2\x80", true},
+        {"\xdf\xbf", true},
+        {"\xe0\xa0\x80", true},
+        {"\xed\x9f\xbf", true},
+        {"\xee\x80\x80", true},
+        {"\xef\xbf\xbf", true},
+        {"\xf0\x90\x80\x80", true},
+        {"\xf4\x8f\xbf\xbf", true},
+        {"\xef\xbf\xbe!", true},
+        {"\x80\x80", false},
+        {"\xbf!", false},
+        {"\xc0\x80", false},
+        {"\xc1\xbf", false},
+        {"\xe0\x9f\xbf", false},
+        {"\xed\xa0\x80", false},
+        {"\xed\xbf\xbf", false},
+        {"\xf0\x8f\xbf\xbf", false},
+        {"\xf4\x90\x80\x80", false},
+        {"\xf5\x80\x80\x80", false},
+        {"\xf8\x88\x80\x80\x80", false},
+        {"\xfe!", false},
+        {"\xff!", false},
+        {"\xc3!", false},
+        {"\xe2\x82!", false},
+        {"\xf0\x9f\x98!", false},
+        {"!\xc3", false},
+        {"!\xe2\x82", false},
+        {"!\xf0\x9f\x98", false},
+    };
+
+    for (size_t i = 0; i < AUGURY_COUNT(rows); i++) {
+        size_t len = strlen(rows[i].text);
+        char want[16];
+        snprintf(want, sizeof(want), rows[i].is_utf8 ? "T%s;+" : "!1007", rows[i].text);
+        for (size_t cut = 1; cut < len; cut++) {
+            const struct frame frames[FRAMES_MAX] = {{1, rows[i].text, cut},
+                                                     {FIN | 0, rows[i].text + cut, len - cut}};
+            if (strcmp(found_in(frames), want) != 0) {
+                TAP_FAIL("row %zu, cut at %zu: %s", i, cut, found_in(frames));
+            }
+        }
+    }
+}
+
 static void
 heads_that_break_the_rules_are_refused(void)
 {
@@ -277,6 +354,8 @@ main(void)
 {
     TAP_RUN(messages_pings_and_close_are_what_they_are);
     TAP_RUN(what_the_rfc_forbids_fails_the_connection);
+    TAP_RUN(codes_of_close_are_those_that_may_be_sent);
+    TAP_RUN(text_is_utf8_wherever_its_frames_end);
     TAP_RUN(heads_that_break_the_rules_are_refused);
     TAP_RUN(lengths_are_right_at_their_edges);
     TAP_RUN(a_message_in_pieces_is_bounded_as_a_whole);
