@@ -42,6 +42,9 @@ enum http_flags {
     HTTP_HAS_BODY = 1 << 2, /* Content-Length was given, or chunked */
     HTTP_EXPECT_CONTINUE = 1 << 3,
     HTTP_UPGRADE = 1 << 4, /* Connection: upgrade with an Upgrade field */
+    /* Accept, Accept-Encoding, Cache-Control or If-None-Match has several lines, of which the
+     * request shows the first: http_lists_join() */
+    HTTP_LISTS_GO_ON = 1 << 5,
 };
 
 /* Everything borrows from the input. */
@@ -76,6 +79,10 @@ struct http_refusal {
 AUGURY_MUST_USE int http_parse_head(struct bytes input, const struct http_limits *limits,
                                     struct http_request *out_request, size_t *out_used,
                                     struct http_refusal *out_refusal);
+
+/* Makes one text of the lines of each such field; room: as many bytes as the head has had, kept as
+ * long as the request. */
+void http_lists_join(struct http_request *request, uint8_t *room);
 
 /* After AUGURY_MORE for the first `seen` bytes of input: false when a parse of all of input
  * would say AUGURY_MORE again. So a head that comes in tiny pieces is parsed once a line, not

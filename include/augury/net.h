@@ -123,6 +123,7 @@ struct net_answer {
     struct bytes request_id; /* for the log; plain, borrowed until the turn ends */
     struct bytes ready;      /* stands for body when it has data; borrowed until the turn ends */
     bool is_closing;         /* close after this answer */
+    bool has_no_length;      /* to HEAD: how long the body of GET would be cannot be said */
     bool is_wanted; /* a refusal that the request asked for: counted with those of clients */
     /* Or NULL: the body is not whole, it goes on with what more() appends to piece, asked for as
      * the client takes it, never within a handler. 0: there is more; AUGURY_END: that was the last;

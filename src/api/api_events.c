@@ -89,7 +89,7 @@ every_read(struct api_call *call, uint32_t *every_s)
     if (http_query_find(call->request->query, "every", &value) != 0) {
         return 0;
     }
-    memcpy(text, value.data, value.len < sizeof(text) ? value.len : sizeof(text) - 1);
+    memcpy(text, value.data, value.len < sizeof(text) ? value.len : 0); /* none is so long */
     if (conf_read_seconds("every", text, EVERY_MAX_S, every_s, &call->err) != 0) {
         (void)err_at(&call->err, "every");
         return api_refuse(call, AUGURY_ERR_INVALID);
@@ -112,6 +112,7 @@ api_get_events(struct api_call *call)
     call->is_coded = true; /* what a coder has not said yet would reach nobody */
     buf_put_text(answer->headers, "Cache-Control: no-store\r\nX-Accel-Buffering: no\r\n");
     if (call->request->method == HTTP_HEAD) {
+        answer->has_no_length = true;
         return 200;
     }
     struct api_events *events = NULL;

@@ -19,7 +19,7 @@ const uint8_t http_classes[256] = {
 
     ['A' ... 'Z'] = ALL, ['a' ... 'z'] = ALL, ['0' ... '9'] = ALL,
 
-    ['!'] = ALL,         ['$'] = ALL,         ['%'] = ALL,         ['&'] = ALL, ['\''] = ALL,
+    ['!'] = ALL,         ['$'] = ALL,         ['%'] = TG,          ['&'] = ALL, ['\''] = ALL,
     ['*'] = ALL,         ['+'] = ALL,         ['-'] = ALL,         ['.'] = ALL, ['_'] = ALL,
     ['~'] = ALL,
 

@@ -10,7 +10,7 @@
 enum http_class {
     HTTP_TCHAR = 1 << 0,  /* token: methods, field names (RFC 9110 5.6.2) */
     HTTP_TARGET = 1 << 1, /* request target: RFC 3986 without '#', and {}|^ as browsers send them */
-    HTTP_HOST = 1 << 2,   /* reg-name (RFC 3986 3.2.2) */
+    HTTP_HOST = 1 << 2,   /* reg-name (RFC 3986 3.2.2), but for the % of escapes */
     HTTP_VALUE = 1 << 3,  /* field content: HTAB, SP, VCHAR, obs-text (RFC 9110 5.5) */
 };
 

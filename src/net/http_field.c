@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * http_field.c - what single fields mean for framing and for the handler, and what a head as a
- * whole must satisfy. A field that occurs twice where one is meant is refused; of the others the
- * first one counts.
+ * whole must satisfy. A field that occurs twice where one is meant is refused; lists go on in the
+ * next line; of the others the first one counts.
  */
 #include "http_head.h"
 
@@ -37,27 +37,45 @@ see_once(struct http_head *head, enum http_seen what, const struct http_header *
     return 0;
 }
 
+/* Bytes of the reg-name that host begins with; its %-escapes are two hexadecimal digits. */
+static size_t
+reg_name_bytes(struct bytes host)
+{
+    size_t end = http_span(host, HTTP_HOST);
+
+    while (host.len - end >= 3 && host.data[end] == '%' &&
+           http_hex_value(host.data[end + 1]) < 16 && http_hex_value(host.data[end + 2]) < 16) {
+        end += 3;
+        end += http_span(http_view(host.data + end, host.len - end), HTTP_HOST);
+    }
+    return end;
+}
+
+/* Bytes of the "[2001:db8::1]" that host begins with, or 0. What RFC 3986 keeps for addresses to
+ * come ("[v7.…]") is nobody's yet. */
+static size_t
+ip_literal_bytes(struct bytes host)
+{
+    const uint8_t *close = memchr(host.data, ']', host.len);
+    struct ip_address address;
+
+    if (close == NULL) {
+        return 0;
+    }
+    struct bytes inside = http_view(host.data + 1, (size_t)(close - host.data) - 1);
+    bool is_v6 = inside.len > 0 && memchr(inside.data, ':', inside.len) != NULL &&
+                 ip_parse(inside, &address) == 0;
+    return is_v6 ? inside.len + 2 : 0;
+}
+
 bool
 http_host_is_valid(struct bytes host)
 {
-    size_t end = 0;
+    bool is_literal = host.len > 0 && host.data[0] == '[';
+    size_t end = is_literal ? ip_literal_bytes(host) : reg_name_bytes(host);
 
-    if (host.len > 0 && host.data[0] == '[') {
-        const uint8_t *close = memchr(host.data, ']', host.len);
-        if (close == NULL || close == host.data + 1) {
-            return false;
-        }
-        end = (size_t)(close - host.data) + 1;
-        for (size_t i = 1; i + 1 < end; i++) {
-            if (!http_is(host.data[i], HTTP_HOST) && host.data[i] != ':') {
-                return false;
-            }
-        }
-    } else {
-        end = http_span(host, HTTP_HOST);
-        if (end == 0) {
-            return false;
-        }
+    if (end == 0) {
+        return false;
     }
     if (end == host.len) {
         return true;
@@ -98,13 +116,26 @@ take_content_length(struct http_head *head, const struct http_header *field)
     return rc;
 }
 
+static struct bytes
+last_of_list(struct bytes list)
+{
+    size_t begin = list.len;
+
+    while (begin > 0 && list.data[begin - 1] != ',') {
+        begin--;
+    }
+    return http_trim(http_view(list.data + begin, list.len - begin));
+}
+
 static int
 take_transfer_encoding(struct http_head *head, const struct http_header *field)
 {
     int rc = see_once(head, HTTP_SEEN_TRANSFER_ENCODING, field);
 
     if (rc == 0 && bytes_equal_nocase(field->value, "chunked")) {
-        head->seen |= HTTP_SEEN_CHUNKED;
+        head->seen |= HTTP_SEEN_CHUNKED | HTTP_SEEN_CHUNKED_LAST;
+    } else if (rc == 0 && bytes_equal_nocase(last_of_list(field->value), "chunked")) {
+        head->seen |= HTTP_SEEN_CHUNKED_LAST;
     }
     head->framing_at = offset_of(head, field);
     return rc;
@@ -152,6 +183,13 @@ take_upgrade(struct http_head *head, const struct http_header *field)
     return 0;
 }
 
+/* What a second line of a field means. */
+enum again {
+    AGAIN_IGNORED, /* the first line counts */
+    AGAIN_REFUSED,
+    AGAIN_LIST, /* it goes on with the list of the first (RFC 9110 5.3) */
+};
+
 /* One row: a function, or a view in the request to fill. Ordered by length, rows of one length
  * together. */
 static const struct known_field {
@@ -159,31 +197,31 @@ static const struct known_field {
     field_fn *take;
     uint16_t view; /* offset in struct http_request, when take is NULL */
     uint8_t len;
-    bool is_single;
+    uint8_t again; /* enum again */
 } known_fields[] = {
 #define FIELD_TAKE(text, fn)                                                                       \
     {                                                                                              \
-        text, fn, 0, sizeof(text) - 1, false                                                       \
+        text, fn, 0, sizeof(text) - 1, AGAIN_IGNORED                                               \
     }
-#define FIELD_VIEW(text, member, single)                                                           \
+#define FIELD_VIEW(text, member, again)                                                            \
     {                                                                                              \
-        text, NULL, offsetof(struct http_request, member), sizeof(text) - 1, single                \
+        text, NULL, offsetof(struct http_request, member), sizeof(text) - 1, again                 \
     }
     FIELD_TAKE("host", take_host),
     FIELD_TAKE("expect", take_expect),
-    FIELD_VIEW("accept", accept, false),
+    FIELD_VIEW("accept", accept, AGAIN_LIST),
     FIELD_TAKE("upgrade", take_upgrade),
     FIELD_TAKE("connection", take_connection),
-    FIELD_VIEW("content-type", content_type, true),
-    FIELD_VIEW("x-request-id", request_id, false),
-    FIELD_VIEW("cache-control", cache_control, false),
-    FIELD_VIEW("if-none-match", if_none_match, false),
-    FIELD_VIEW("x-allow-stale", allow_stale, false),
+    FIELD_VIEW("content-type", content_type, AGAIN_REFUSED),
+    FIELD_VIEW("x-request-id", request_id, AGAIN_IGNORED),
+    FIELD_VIEW("cache-control", cache_control, AGAIN_LIST),
+    FIELD_VIEW("if-none-match", if_none_match, AGAIN_LIST),
+    FIELD_VIEW("x-allow-stale", allow_stale, AGAIN_IGNORED),
     FIELD_TAKE("content-length", take_content_length),
-    FIELD_VIEW("accept-encoding", accept_encoding, false),
-    FIELD_VIEW("content-encoding", content_encoding, true),
+    FIELD_VIEW("accept-encoding", accept_encoding, AGAIN_LIST),
+    FIELD_VIEW("content-encoding", content_encoding, AGAIN_REFUSED),
     FIELD_TAKE("transfer-encoding", take_transfer_encoding),
-    FIELD_VIEW("x-request-timeout", request_timeout, true),
+    FIELD_VIEW("x-request-timeout", request_timeout, AGAIN_REFUSED),
 #undef FIELD_TAKE
 #undef FIELD_VIEW
 };
@@ -255,9 +293,12 @@ http_field_take(struct http_head *head, const struct http_header *field)
     }
     struct bytes *view = (struct bytes *)((char *)head->request + known->view);
     if (view->data != NULL) {
-        return known->is_single ? http_refuse(head, 400, "duplicate_field", field->name.data,
-                                              "this field may occur only once")
-                                : 0;
+        if (known->again == AGAIN_REFUSED) {
+            return http_refuse(head, 400, "duplicate_field", field->name.data,
+                               "this field may occur only once");
+        }
+        head->request->flags |= known->again == AGAIN_LIST ? HTTP_LISTS_GO_ON : 0;
+        return 0;
     }
     *view = field->value;
     return 0;
@@ -306,6 +347,11 @@ check_framing(struct http_head *head)
             return http_refuse(head, 400, "bad_framing", where,
                                "Transfer-Encoding and Content-Length exclude each other");
         }
+        if ((seen & HTTP_SEEN_CHUNKED_LAST) == 0) {
+            return http_refuse(head, 400, "bad_framing", where,
+                               "where chunked is not the last transfer coding, nobody can tell "
+                               "where the body ends");
+        }
         if ((seen & HTTP_SEEN_CHUNKED) == 0) {
             return http_refuse(head, 501, "unknown_transfer_coding", where,
                                "the only transfer coding is chunked");
@@ -342,4 +388,42 @@ http_fields_finish(struct http_head *head, const uint8_t *end)
         head->request->flags |= HTTP_UPGRADE;
     }
     return rc;
+}
+
+/* Of fields that are lists, all lines. Returns where the room goes on. */
+static uint8_t *
+list_join(struct http_request *request, const struct known_field *known, uint8_t *room)
+{
+    struct bytes *view = (struct bytes *)((char *)request + known->view);
+    uint8_t *at = room;
+    size_t lines = 0;
+
+    for (size_t i = 0; i < request->header_count; i++) {
+        const struct http_header *field = &request->headers[i];
+        if (field->name.len != known->len || !name_is(field->name, known->name)) {
+            continue;
+        }
+        if (lines++ > 0) {
+            *at++ = ',';
+            *at++ = ' ';
+        }
+        if (field->value.len > 0) {
+            memcpy(at, field->value.data, field->value.len);
+        }
+        at += field->value.len;
+    }
+    if (lines > 1) {
+        *view = http_view(room, (size_t)(at - room));
+    }
+    return at;
+}
+
+void
+http_lists_join(struct http_request *request, uint8_t *room)
+{
+    for (size_t i = 0; i < AUGURY_COUNT(known_fields); i++) {
+        if (known_fields[i].again == AGAIN_LIST) {
+            room = list_join(request, &known_fields[i], room);
+        }
+    }
 }

@@ -16,7 +16,8 @@ enum http_seen {
     HTTP_SEEN_CLOSE = 1 << 5, /* options of Connection */
     HTTP_SEEN_KEEP_ALIVE = 1 << 6,
     HTTP_SEEN_UPGRADE = 1 << 7,
-    HTTP_SEEN_UPGRADE_TO = 1 << 8, /* the Upgrade field itself */
+    HTTP_SEEN_UPGRADE_TO = 1 << 8,   /* the Upgrade field itself */
+    HTTP_SEEN_CHUNKED_LAST = 1 << 9, /* the coding was "chunked", or ended with it */
 };
 
 struct http_head {

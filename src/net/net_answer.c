@@ -72,7 +72,7 @@ answer_put(struct net_server *server, struct buf *out, const struct net_answer *
     if (has_content) {
         at = PUT_LITERAL(at, "Content-Type: ");
         at = put(at, answer->content_type, type_len);
-        if (!is_first_piece) {
+        if (!is_first_piece && !answer->has_no_length) {
             at = PUT_LITERAL(at, "\r\nContent-Length: ");
             at = put_u64(at, body.len);
         } else if ((flags & ANSWER_CHUNKED) != 0) {

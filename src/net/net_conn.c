@@ -141,6 +141,9 @@ conn_answer(struct conn *conn, struct bytes body)
 
     buf_reset(answer.headers);
     buf_reset(answer.body);
+    if ((request->flags & HTTP_LISTS_GO_ON) != 0) {
+        http_lists_join(&server->request, server->lists);
+    }
     server->asking = conn;
     server->asked = (struct asked){.listener = peer.listener,
                                    .client = peer.client,

@@ -364,7 +364,7 @@ net_server_new(const struct net_server_options *options, struct net_server **out
                struct err *err)
 {
     struct net_server *server = calloc(1, sizeof(*server));
-    uint8_t *scratch = malloc(SCRATCH_BYTES);
+    uint8_t *scratch = malloc(SCRATCH_BYTES + options->limits.http.head_bytes);
 
     AUGURY_ASSERT(options->limits.http.headers <= HTTP_HEADERS_MAX);
     AUGURY_ASSERT(options->share == NULL || options->share_slot < NET_SHARE_SLOTS);
@@ -389,6 +389,7 @@ net_server_new(const struct net_server_options *options, struct net_server **out
     server->share_slot = options->share_slot;
     server->has_nosniff = options->has_nosniff;
     server->scratch = scratch;
+    server->lists = scratch + SCRATCH_BYTES;
     server->reserve_fd = open_reserve();
     net_list_init(&server->listeners);
     net_list_init(&server->connections);

@@ -99,6 +99,7 @@ struct net_server {
     struct buf answer_headers, answer_body;
     struct buf chunked_body;
     struct http_request request;
+    uint8_t *lists;      /* fields of it that came in several lines; behind scratch */
     struct conn *asking; /* whose request the handler has; NULL between handlers */
     struct asked asked;  /* of that request */
 

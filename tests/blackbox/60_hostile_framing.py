@@ -80,9 +80,9 @@ REFUSED = (
     (400, "duplicate_field", head(CHUNKED, CHUNKED) + b"0\r\n\r\n" + SECOND),
     (501, "unknown_transfer_coding", head(b"Transfer-Encoding: chunked, chunked") + b"0\r\n\r\n"),
     (501, "unknown_transfer_coding", head(b"Transfer-Encoding: gzip, chunked") + b"0\r\n\r\n"),
-    (501, "unknown_transfer_coding", head(b"Transfer-Encoding: xchunked") + b"0\r\n\r\n" + SECOND),
-    (501, "unknown_transfer_coding", head(b"Transfer-Encoding: identity") + BODY),
-    (501, "unknown_transfer_coding", head(b"Transfer-Encoding: \x0bchunked".replace(b"\x0b", b"\"")) + b"0\r\n\r\n"),
+    (400, "bad_framing", head(b"Transfer-Encoding: xchunked") + b"0\r\n\r\n" + SECOND),
+    (400, "bad_framing", head(b"Transfer-Encoding: identity") + BODY),
+    (400, "bad_framing", head(b"Transfer-Encoding: \x0bchunked".replace(b"\x0b", b"\"")) + b"0\r\n\r\n"),
     (400, "bad_field", head(b"Transfer-Encoding: \x0bchunked") + b"0\r\n\r\n" + SECOND),
     (400, "bad_framing", b"POST / HTTP/1.0\r\n" + CHUNKED + b"\r\n\r\n0\r\n\r\n"),
     # chunks

@@ -58,12 +58,13 @@ def test_what_is_asked_wrongly_is_refused(daemon):
     daemon.sections["events"] = {"streams": "1"}
     daemon.options["workers"] = "1"
     daemon.start()
-    for every in ("0s", "2h", "soon", "", "1" * 40):
+    for every in ("0s", "2h", "soon", "", "1" * 40, "00000000000001hours"):
         status, _, content = send(daemon, "GET", f"{PATH}?every={every}")
         document = json.loads(content)
         equal((status, document["at"]), (400, "every"), f"{every}: {document}")
     status, headers, content = send(daemon, "HEAD", PATH)
     equal((status, headers["Content-Type"], content), (200, "text/event-stream", b""))
+    equal(headers["Content-Length"], None, "RFC 9110 8.6: no length but that of the body of GET, which has none")
     answer = listen(daemon, PATH + "?every=1s")
     check(event_of(answer), "an event")
     status, headers, content = send(daemon, "GET", PATH)
