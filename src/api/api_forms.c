@@ -2,9 +2,9 @@
 /*
  * api_forms.c - which form a body has and which the answer gets, of those that the route has. A
  * body without a type, or with the types that curl and browsers send unasked, is JSON. Source: RFC
- * 9110 12.5.1, as far as a few forms need it: the greatest weight wins, the body's own form on a
- * tie, else the first in the table, and an Accept that names none is answered anyway, because an
- * answer in another form says more than 406.
+ * 9110 12.5.1: of the ranges that mean a form the closest one has its weight, the greatest weight
+ * wins, the body's own form on a tie, else the first in the table, and an Accept that names none is
+ * answered anyway, because an answer in another form says more than 406.
  */
 #include "api_routes.h"
 
@@ -113,38 +113,56 @@ api_weight_of(struct bytes parameters)
     return 1000;
 }
 
-/* A form's place in the table of weights. */
-static unsigned
-place_of(enum api_form form)
+/* How closely a range of Accept means a form; the closest one's weight counts. */
+enum closeness { NOT_MEANT, ANY_TYPE, ANY_SUBTYPE, THIS_TYPE };
+
+static enum closeness
+closeness_of(struct bytes range, enum api_form form)
 {
-    return (unsigned)__builtin_ctz((unsigned)form);
+    bool is_text = bytes_start_with(bytes_of_text(type_of_form(form)), "text/");
+    enum api_form named;
+
+    if (bytes_equal_text(range, "*/*")) {
+        return ANY_TYPE;
+    }
+    if (bytes_equal_nocase(range, is_text ? "text/*" : "application/*")) {
+        return ANY_SUBTYPE;
+    }
+    return form_of_type(range, (unsigned)form, &named) ? THIS_TYPE : NOT_MEANT;
+}
+
+/* Thousandths; 0: not named, or not wanted. */
+static unsigned
+weight_in_accept(struct bytes accept, enum api_form form)
+{
+    enum closeness closest = NOT_MEANT;
+    unsigned weight = 0;
+
+    while (accept.len > 0) {
+        struct bytes parameters;
+        struct bytes range = api_cut(api_cut(accept, ',', &accept), ';', &parameters);
+        enum closeness closeness = closeness_of(range, form);
+        if (closeness == NOT_MEANT || closeness < closest) {
+            continue;
+        }
+        unsigned named = api_weight_of(parameters);
+        weight = closeness > closest || named > weight ? named : weight;
+        closest = closeness;
+    }
+    return weight;
 }
 
 static enum api_form
 form_of_accept(struct bytes accept, unsigned forms, enum api_form preferred)
 {
-    unsigned weights[8] = {0}; /* by place_of(), when named */
     enum api_form best = preferred;
+    unsigned best_weight = weight_in_accept(accept, preferred);
 
-    while (accept.len > 0) {
-        struct bytes parameters;
-        struct bytes range = api_cut(api_cut(accept, ',', &accept), ';', &parameters);
-        unsigned weight = api_weight_of(parameters);
-        enum api_form form;
-        if (bytes_equal_text(range, "*/*") || bytes_equal_nocase(range, "application/*")) {
-            form = preferred;
-        } else if (bytes_equal_nocase(range, "text/*") && (forms & API_FORM_CSV) != 0) {
-            form = API_FORM_CSV;
-        } else if (!form_of_type(range, forms, &form)) {
-            continue;
-        }
-        if (weight > weights[place_of(form)]) {
-            weights[place_of(form)] = weight;
-        }
-    }
-    for (size_t i = 0; i < AUGURY_COUNT(types); i++) {
-        if (weights[place_of(types[i].form)] > weights[place_of(best)]) {
-            best = types[i].form;
+    for (unsigned bit = 1; bit <= forms; bit <<= 1) {
+        unsigned weight = (forms & bit) != 0 ? weight_in_accept(accept, (enum api_form)bit) : 0;
+        if (weight > best_weight) {
+            best = (enum api_form)bit;
+            best_weight = weight;
         }
     }
     return best;

@@ -37,6 +37,12 @@ AUGURY_MUST_USE int oip_output_find(const struct conf *conf, struct bytes model,
 /* Type and values a row of an output. */
 enum tensor_type oip_output_type(const struct model *model, enum predict_outputs output);
 uint32_t oip_output_width(const struct model *model, enum predict_outputs output);
+/* Of one row's values: a list of them, or of several outputs' contributions a list each. */
+struct oip_shape {
+    uint32_t count;
+    uint32_t dims[2];
+};
+struct oip_shape oip_output_shape(const struct model *model, enum predict_outputs output);
 bool oip_output_is_tensor(enum predict_outputs output); /* numbers or texts of one shape */
 /* As metadata calls them. */
 const char *oip_input_name(const struct conf *conf, struct bytes model);

@@ -51,6 +51,15 @@ oip_output_width(const struct model *model, enum predict_outputs output)
     }
 }
 
+struct oip_shape
+oip_output_shape(const struct model *model, enum predict_outputs output)
+{
+    if (output == PREDICT_CONTRIBUTIONS && model->output_count > 1) {
+        return (struct oip_shape){2, {model->output_count, model->feature_count + 1}};
+    }
+    return (struct oip_shape){1, {oip_output_width(model, output)}};
+}
+
 static const void *
 values_of(const struct predict_answer *answer, enum predict_outputs output)
 {
@@ -124,26 +133,9 @@ put_value(struct wire_writer *writer, const struct shown *shown, size_t i)
 }
 
 static void
-put_shape(struct wire_writer *writer, const struct shown *shown)
-{
-    const struct model *model = &shown->answer->model->model;
-    bool is_cube = shown->output->output == PREDICT_CONTRIBUTIONS && model->output_count > 1;
-
-    wire_key(writer, "shape");
-    wire_array(writer, is_cube ? 3 : 2);
-    wire_put_u64(writer, shown->answer->row_count);
-    if (is_cube) {
-        wire_put_u64(writer, model->output_count);
-        wire_put_u64(writer, model->feature_count + UINT64_C(1));
-    } else {
-        wire_put_u64(writer, oip_output_width(model, shown->output->output));
-    }
-    wire_end(writer);
-}
-
-static void
 put_tensor(const struct shown *shown)
 {
+    struct oip_shape shape = oip_output_shape(&shown->answer->model->model, shown->output->output);
     struct wire_writer *writer = &shown->call->writer;
 
     wire_object(writer, 4);
@@ -151,7 +143,13 @@ put_tensor(const struct shown *shown)
     wire_put_string(writer, shown->output->name);
     wire_key(writer, "datatype");
     wire_put_text(writer, api_tensor_type_name(shown->type));
-    put_shape(writer, shown);
+    wire_key(writer, "shape");
+    wire_array(writer, 1 + shape.count);
+    wire_put_u64(writer, shown->answer->row_count);
+    for (uint32_t i = 0; i < shape.count; i++) {
+        wire_put_u64(writer, shape.dims[i]);
+    }
+    wire_end(writer);
     if (shown->output->is_binary) {
         wire_key(writer, "parameters");
         wire_object(writer, 1);

@@ -361,6 +361,28 @@ table_of_raw(struct decoding *decoding, struct predict_question *question,
     return rc;
 }
 
+/* Names that begin with triton_ are that server's own, and none of them means anything here. */
+static int
+parameters_read(struct decoding *decoding)
+{
+    const struct wire_value *parameters = wire_member(decoding->document, "parameters");
+    bool is_object = parameters != NULL && parameters->type == WIRE_OBJECT;
+
+    for (uint32_t i = 0; is_object && i < parameters->count; i++) {
+        struct bytes key = parameters->as.pairs[i].key;
+        int shown = (int)(key.len < 64 ? key.len : 64);
+        if (bytes_start_with(key, "triton_")) {
+            err_set(&decoding->call->err, AUGURY_ERR_UNSUPPORTED, "unsupported_parameter",
+                    "parameters whose names begin with triton_ are reserved");
+            (void)err_at(&decoding->call->err, "parameters.%.*s", shown, (const char *)key.data);
+            return AUGURY_ERR_UNSUPPORTED;
+        }
+    }
+    decoding->is_pandas = is_pandas(parameters);
+    decoding->wants_binary = is_true(wire_member(parameters, "binary_data_output"));
+    return 0;
+}
+
 static int
 id_read(struct decoding *decoding, struct oip_request *request)
 {
@@ -393,9 +415,9 @@ oip_decode(struct api_call *call, struct oip_request *out_request,
         rc = document_decode(&decoding, len, &document);
     }
     if (rc == 0) {
-        const struct wire_value *parameters = wire_member(&document, "parameters");
-        decoding.is_pandas = is_pandas(parameters);
-        decoding.wants_binary = is_true(wire_member(parameters, "binary_data_output"));
+        rc = parameters_read(&decoding);
+    }
+    if (rc == 0) {
         rc = id_read(&decoding, out_request);
     }
     if (rc == 0) {

@@ -51,7 +51,7 @@ put_type(struct wire_writer *writer, enum heads heads, enum tensor_type type)
 /* One tensor's name, type and shape; rows are variable. */
 static void
 put_tensor_head(struct wire_writer *writer, enum heads heads, struct bytes name,
-                enum tensor_type type, uint32_t width)
+                enum tensor_type type, struct oip_shape shape)
 {
     bool has_rows = heads == HEADS_OF_METADATA;
 
@@ -60,11 +60,13 @@ put_tensor_head(struct wire_writer *writer, enum heads heads, struct bytes name,
     wire_put_string(writer, name);
     put_type(writer, heads, type);
     wire_key(writer, has_rows ? "shape" : "dims");
-    wire_array(writer, has_rows ? 2 : 1);
+    wire_array(writer, (has_rows ? 1 : 0) + shape.count);
     if (has_rows) {
         wire_put_i64(writer, -1);
     }
-    wire_put_u64(writer, width);
+    for (uint32_t i = 0; i < shape.count; i++) {
+        wire_put_u64(writer, shape.dims[i]);
+    }
     wire_end(writer);
     wire_end(writer);
 }
@@ -91,7 +93,8 @@ put_inputs(struct api_call *call, enum heads heads, const struct registry_model 
 
     if (!has_texts(model)) {
         wire_array(writer, 1);
-        put_tensor_head(writer, heads, bytes_of_text(name), number, model->feature_count);
+        put_tensor_head(writer, heads, bytes_of_text(name), number,
+                        (struct oip_shape){1, {model->feature_count}});
         wire_end(writer);
         return;
     }
@@ -99,7 +102,7 @@ put_inputs(struct api_call *call, enum heads heads, const struct registry_model 
     for (uint32_t i = 0; i < model->feature_count; i++) {
         bool is_text = model_feature_kind(model, i).level_count > 0;
         put_tensor_head(writer, heads, model_feature(model, i).name,
-                        is_text ? TENSOR_BYTES : number, 1);
+                        is_text ? TENSOR_BYTES : number, (struct oip_shape){1, {1}});
     }
     wire_end(writer);
 }
@@ -118,7 +121,7 @@ put_outputs(struct api_call *call, enum heads heads, const struct registry_model
         if ((outputs & bit) != 0) {
             const char *name = oip_output_name(conf, bytes_of_text(found->entry.name), output);
             put_tensor_head(writer, heads, bytes_of_text(name), oip_output_type(model, output),
-                            oip_output_width(model, output));
+                            oip_output_shape(model, output));
         }
     }
     wire_end(writer);

@@ -114,6 +114,8 @@ static const struct api_route routes[] = {
      API_FORM_JSON, API_TRAIT_OWN_FORMS, "The state of a model's versions."},
     {HTTP_GET, "/v1/models/{model}/versions/{version}", api_get_v1_model, API_AREA_DIALECTS,
      API_SCOPE_READ, API_FORM_JSON, API_TRAIT_OWN_FORMS, "The state of one version."},
+    {HTTP_GET, "/v1/models/{model}/labels/{label}", api_get_v1_model, API_AREA_DIALECTS,
+     API_SCOPE_READ, API_FORM_JSON, API_TRAIT_OWN_FORMS, "The state of what a label names."},
     {HTTP_GET, "/v1/models", api_get_oip_models, API_AREA_DIALECTS, API_SCOPE_READ, API_FORM_JSON,
      API_TRAIT_OWN_FORMS, "The models' names."},
     {HTTP_GET, "/", api_get_alive, API_AREA_HEALTH, API_SCOPE_NONE, API_FORM_JSON,

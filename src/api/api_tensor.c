@@ -360,7 +360,12 @@ api_tensor_from_raw(struct bytes raw, struct arena *arena, struct tensor *tensor
         return texts_from_raw(raw, values, tensor->count, err);
     }
     for (size_t i = 0; i < tensor->count; i++) {
-        values[i] = value_from_raw(tensor->type, raw.data + i * bytes);
+        const uint8_t *at = raw.data + i * bytes;
+        if (tensor->type == TENSOR_BOOL && at[0] > 1) {
+            return err_set(err, AUGURY_ERR_INVALID, "invalid_value",
+                           "value %zu of BOOL is the byte %u; expected 0 or 1", i, at[0]);
+        }
+        values[i] = value_from_raw(tensor->type, at);
     }
     return 0;
 }
@@ -397,6 +402,13 @@ api_tensor_read(const struct wire_value *input, size_t number, struct bytes *raw
     int rc = head_read(&reading, input);
     if (rc != 0) {
         return rc;
+    }
+    if (wire_member(wire_member(input, "parameters"), "shared_memory_region") != NULL) {
+        err_set(err, AUGURY_ERR_UNSUPPORTED, "unsupported_parameter",
+                "tensors do not come by shared memory here; expected data, or "
+                "parameters.binary_data_size for values behind the document");
+        (void)err_at(err, "inputs[%zu].parameters.shared_memory_region", number);
+        return AUGURY_ERR_UNSUPPORTED;
     }
     if (size == NULL) {
         return values_from_json(&reading, wire_member(input, "data"));

@@ -38,10 +38,17 @@ def raw(rows):
 
 # ---- the same numbers ------------------------------------------------------------------------------------------------
 
-def test_every_protocol_gives_the_published_predictions(daemon):
+def as_float32(numbers):
+    return [struct.unpack("<f", struct.pack("<f", number))[0] for number in numbers]
+
+
+def test_every_protocol_gives_the_same_numbers_and_they_are_those_published(daemon):
     serving(daemon)
     rows, want = table()
     infer = "/v2/models/nfl-wp/infer"
+    named = [dict(zip(NAMES, row)) for row in rows]
+    native = [row["prediction"] for row in ask(daemon, "/api/v1/predict/nfl-wp", {"rows": named})["predictions"]]
+    near(native, want, "native")
     columns = [{"name": name, "shape": [len(rows)], "datatype": "FP64", "data": [row[i] for row in rows]}
                for i, name in enumerate(NAMES)]
     for text, document in (("nested", {"inputs": [tensor(rows, data=rows)]}),
@@ -52,10 +59,9 @@ def test_every_protocol_gives_the_published_predictions(daemon):
         equal((answer["model_name"], answer["model_version"], answer["id"]), ("nfl-wp", "1", "q-1"))
         output = answer["outputs"][0]
         equal((output["name"], output["datatype"], output["shape"]), ("predict", "FP32", [len(rows), 1]))
-        near(output["data"], want, text)
+        equal(output["data"], native, text)
     one = {"name": "x", "shape": [11], "datatype": "FP32", "data": rows[0]}
-    near(ask(daemon, "/v2/models/nfl-wp/versions/1/infer", {"inputs": [one]})["outputs"][0]["data"], want[:1], "a row")
-    named = [dict(zip(NAMES, row)) for row in rows]
+    equal(ask(daemon, "/v2/models/nfl-wp/versions/1/infer", {"inputs": [one]})["outputs"][0]["data"], native[:1], "a row")
     split = {"columns": NAMES, "index": list(range(len(rows))), "data": rows}
     by_name = {name: [row[i] for row in rows] for i, name in enumerate(NAMES)}
     for path, document in (("/v1/models/nfl-wp:predict", {"instances": rows}),
@@ -65,10 +71,21 @@ def test_every_protocol_gives_the_published_predictions(daemon):
                            ("/invocations", {"dataframe_records": named}),
                            ("/invocations", {"instances": rows, "unknown": 1}),
                            ("/models/nfl-wp/invocations", {"inputs": by_name})):
-        near(ask(daemon, path, document)["predictions"], want, path)
-    near(ask(daemon, "/v1/models/nfl-wp:predict", {"inputs": by_name})["outputs"], want, "columns of v1")
+        equal(ask(daemon, path, document)["predictions"], native, path)
+    equal(ask(daemon, "/v1/models/nfl-wp:predict", {"inputs": by_name})["outputs"], native, "columns of v1")
     lines = [",".join(NAMES)] + [",".join("" if cell is None else repr(cell) for cell in row) for row in rows]
-    near(ask(daemon, "/invocations", "\n".join(lines).encode(), {"Content-Type": "text/csv"})["predictions"], want, "csv")
+    text = "\n".join(lines).encode()
+    equal(ask(daemon, "/invocations", text, {"Content-Type": "text/csv"})["predictions"], native, "csv of MLflow")
+    for accept, read in (("text/csv", lambda got: [float(line) for line in got.decode().splitlines()[1:]]),
+                         ("application/x-npy", lambda got: list(struct.unpack(f"<{len(rows)}f", got[-4 * len(rows):])))):
+        status, headers, got = send(daemon, "POST", "/api/v1/predict/nfl-wp", text,
+                                    {"Content-Type": "text/csv", "Accept": accept})
+        equal((status, headers["Content-Type"]), (200, accept))
+        equal(as_float32(read(got)), as_float32(native), accept)
+    _, headers, got = send(daemon, "POST", infer, {"inputs": [tensor(rows, data=rows)],
+                                                   "parameters": {"binary_data_output": True}})
+    equal(list(struct.unpack(f"<{len(rows)}f", got[int(headers["Inference-Header-Content-Length"]):])),
+          as_float32(native), "binary")
     daemon.stop()
 
 

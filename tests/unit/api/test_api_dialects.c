@@ -228,6 +228,22 @@ binary_tensors_stand_behind_the_document(void)
                  bytes_of("\0\0\x80\x3f\0\0\0\x40", 8));
 }
 
+/* Of one byte each, which may be 0 or 1. */
+static void
+a_truth_value_in_binary_is_0_or_1(void)
+{
+    static const char document[] = "{\"inputs\":[{\"name\":\"x\",\"shape\":[2,2],\"datatype\":"
+                                   "\"BOOL\",\"parameters\":{\"binary_data_size\":4}}]}";
+    struct reply reply = post_binary(document, bytes_of("\0\0\1\0", 4), NULL);
+
+    CHECK_INT(reply.status, 200);
+    CHECK_TEXT(reply.body, OIP("2", "1.0,2.0"));
+    reply = post_binary(document, bytes_of("\0\0\2\0", 4), NULL);
+    CHECK_INT(reply.status, 400);
+    CHECK_CONTAINS(reply.body, "value 2 of BOOL is the byte 2; expected 0 or 1");
+    CHECK_CONTAINS(reply.body, "\"code\":\"invalid_value\",\"at\":\"inputs[0]\"");
+}
+
 /* Length 0: the whole body is one row of the model's own numbers. */
 static void
 a_raw_request_is_one_row(void)
@@ -312,6 +328,13 @@ static const struct {
      "{\"inputs\":[" INPUT("1,2", "FP32", "[0,0]") "],\"outputs\":[{\"name\":\"predict\","
                                                    "\"parameters\":{\"shared_memory_region\":\"r\","
                                                    "\"shared_memory_byte_size\":4}}]}",
+     400, "unsupported_parameter"},
+    {INFER,
+     "{\"inputs\":[{\"name\":\"x\",\"shape\":[1,2],\"datatype\":\"FP32\",\"parameters\":{"
+     "\"shared_memory_region\":\"r\",\"shared_memory_byte_size\":8}}]}",
+     400, "unsupported_parameter"},
+    {INFER,
+     "{\"parameters\":{\"triton_enable\":true},\"inputs\":[" INPUT("1,2", "FP32", "[0,0]") "]}",
      400, "unsupported_parameter"},
     {"/v2/models/nobody/infer", INPUTS("1,2", "FP32", "[0,0]"), 404, "model_not_found"},
     {"/v2/models/stump/versions/9/infer", INPUTS("1,2", "FP32", "[0,0]"), 404, "version_not_found"},
@@ -494,6 +517,9 @@ documents_are_those_of_the_protocols(void)
         {"/v1/models/stump",
          "{\"name\":\"stump\",\"model_version_status\":[{\"version\":\"1\",\"state\":\"AVAILABLE\","
          "\"status\":{\"error_code\":\"OK\",\"error_message\":\"\"}}],\"ready\":true}"},
+        {"/v1/models/stump/labels/stable",
+         "{\"name\":\"stump\",\"model_version_status\":[{\"version\":\"1\",\"state\":\"AVAILABLE\","
+         "\"status\":{\"error_code\":\"OK\",\"error_message\":\"\"}}],\"ready\":true}"},
         {"/v2/models/stump",
          "{\"name\":\"stump\",\"versions\":[\"1\"],\"platform\":\"augury\",\"inputs\":[{\"name\":"
          "\"input-0\",\"datatype\":\"FP32\",\"shape\":[-1,2]}],\"outputs\":[{\"name\":\"predict\","
@@ -519,7 +545,11 @@ documents_are_those_of_the_protocols(void)
         CHECK_INT(reply.status, 200);
         CHECK_TEXT(reply.body, documents[i].want);
     }
-    struct reply reply = post("/v2/repository/index", "{\"ready\":true}");
+    struct reply reply =
+        get("/v2/models/line"); /* of two outputs: a matrix a row, as it is answered */
+    CHECK_CONTAINS(reply.body,
+                   "\"name\":\"contributions\",\"datatype\":\"FP32\",\"shape\":[-1,2,3]");
+    reply = post("/v2/repository/index", "{\"ready\":true}");
     CHECK_CONTAINS(reply.body,
                    "[{\"name\":\"line\",\"version\":\"1\",\"state\":\"READY\",\"reason\":\"\"},");
     reply = post("/v2/repository/models/stump/load", "");
@@ -538,6 +568,7 @@ main(void)
     TAP_RUN(a_repeat_has_the_same_bytes);
     TAP_RUN(answers_that_are_no_number_are_null);
     TAP_RUN(binary_tensors_stand_behind_the_document);
+    TAP_RUN(a_truth_value_in_binary_is_0_or_1);
     TAP_RUN(a_raw_request_is_one_row);
     TAP_RUN(wrong_lengths_are_refused);
     TAP_RUN(refusals_are_documents_that_tell_no_secrets);

@@ -402,6 +402,39 @@ a_query_beside_a_document_is_refused(void)
     CHECK_INT(ask_as("application/msgpack", NULL, NULL, packed).status, 200);
 }
 
+/* RFC 9110 12.5.1: the closest range that means a form has its weight, and 0 is not wanted. */
+static void
+an_accept_is_weighed_by_its_closest_ranges(void)
+{
+    static const struct {
+        const char *type, *accept, *want;
+    } rows[] = {
+        {"text/csv", "*/*", "text/csv"},
+        {"text/csv", "text/*, application/json;q=0.9", "text/csv"},
+        {"text/csv", "application/json, text/csv;q=0.9", "application/json"},
+        {"text/csv", "text/csv;q=0, */*", "application/json"},
+        {"text/csv", "*/*, text/csv;q=0, application/json;q=0.0", "application/msgpack"},
+        {"text/csv", "application/*", "application/json"},
+        {"text/csv", "application/*;q=0.2, */*;q=0.1", "application/json"},
+        {"text/csv", "application/*;q=0.1, */*;q=0.2", "text/csv"},
+        {"text/csv", "Text/CSV;q=0.5, application/x-npy ; q=0.7", "application/x-npy"},
+        {"text/csv", "*/*;q=0, text/csv;q=0.001", "text/csv"},
+        {"text/csv", "application/msgpack;level=1;q=0.5, text/csv;q=0.4", "application/msgpack"},
+        /* Nothing that there is: it is answered all the same. */
+        {"text/csv", "text/html", "text/csv"},
+        {"text/csv", "*/*;q=0", "text/csv"},
+        {"text/csv", ",, ;q=1,application/", "text/csv"},
+    };
+
+    for (size_t i = 0; i < AUGURY_COUNT(rows); i++) {
+        struct reply reply = ask_as(rows[i].type, rows[i].accept, NULL, LITERAL(TWO_CSV));
+        CHECK_INT(reply.status, 200);
+        if (strcmp(reply.type, rows[i].want) != 0) {
+            TAP_FAIL("%s: %s, not %s", rows[i].accept, reply.type, rows[i].want);
+        }
+    }
+}
+
 /* A repeat is one in each form, and of each form. */
 static void
 forms_are_cached_apart(void)
@@ -495,6 +528,7 @@ main(void)
     TAP_RUN(csv_is_answered_with_csv_and_options_are_in_the_query);
     TAP_RUN(arrays_are_answered_with_arrays);
     TAP_RUN(a_query_beside_a_document_is_refused);
+    TAP_RUN(an_accept_is_weighed_by_its_closest_ranges);
     TAP_RUN(forms_are_cached_apart);
     TAP_RUN(what_is_wrong_is_named_with_line_and_column);
     TAP_RUN(tables_have_as_many_rows_as_questions);
