@@ -276,6 +276,7 @@ bool cache_keeper_may_sleep(struct cache *cache);
 /* The disk tier: whether it is in use or there is none; and, once after it has brought entries back
  * into an empty memory, how many. */
 bool cache_disk_is_up(const struct cache *cache);
+const char *cache_disk_why(const struct cache *cache); /* it is not */
 bool cache_warm_ended(struct cache *cache, uint64_t *out_entries);
 /* 0 or more than 70 % of the map: 70 % of the map. Turns evict until it is kept. */
 void cache_keeper_quota(struct cache *cache, uint64_t quota_bytes);

@@ -92,9 +92,9 @@ AUGURY_MUST_USE int proc_make_dir(const char *dir, uid_t uid, gid_t gid, struct 
 /* The same for the folder that a file is to lie in: 0755, for what is private in it has its own
  * mode. */
 AUGURY_MUST_USE int proc_make_parent(const char *file, uid_t uid, gid_t gid, struct err *err);
-/* One daemon a folder, as one a pidfile: AUGURY_ERR_BUSY when another has it. Children must close
- * their copy of the descriptor. */
-AUGURY_MUST_USE int proc_lock_dir(const char *dir, int *out_fd, struct err *err);
+/* One daemon a folder, as one a pidfile: AUGURY_ERR_BUSY when another has held it for wait_ms. It
+ * is held until all processes that have the descriptor have closed it. */
+AUGURY_MUST_USE int proc_lock_dir(const char *dir, unsigned wait_ms, int *out_fd, struct err *err);
 /* What is read and believed: refused (AUGURY_ERR_INVALID, "file_writable_by_others") when everybody
  * may write to it, or a group that is neither its owner's own nor ours. A key, or the folder of
  * keys, also when any group may, and ("file_of_another_user") when its owner is neither root nor

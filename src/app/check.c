@@ -323,6 +323,9 @@ check_machine(const struct conf *conf, struct conf_errors *out_errors)
         fail(out_errors, "models.kernel", &why);
     }
     check_child_dir("cache.dir", conf->cache.dir, conf, out_errors);
+    if (conf->disk.is_enabled) {
+        check_child_dir("disk.dir", conf->disk.dir, conf, out_errors);
+    }
     check_keys(conf, out_errors);
     check_clients(conf, out_errors);
     for (uint32_t i = 0; i < conf->listen_count; i++) {

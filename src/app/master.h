@@ -69,7 +69,7 @@ struct master {
     struct conf_source source;
     struct proc_pidfile pidfile;
     struct proc_life life;
-    int cache_lock_fd; /* two supervisors must never write to one cache */
+    int cache_lock_fd; /* two supervisors must never write to one cache: theirs too */
     int signal_fd;
     int ready_fd;                         /* of proc_daemonize; -1 in the foreground or when told */
     char failure[HERITAGE_FAILURE_BYTES]; /* why the start failed; told at the very end */

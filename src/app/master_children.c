@@ -86,7 +86,8 @@ list_foreign(const struct master *master, const struct child *child, int *out_fd
 
     out_fds[n++] = master->signal_fd;
     out_fds[n++] = master->pidfile.fd;
-    out_fds[n++] = master->cache_lock_fd;
+    /* The one that writes holds the lock for as long as it lives, also when the master has died. */
+    out_fds[n++] = child->kind == CHILD_SUPERVISOR ? -1 : master->cache_lock_fd;
     out_fds[n++] = master->ready_fd;
     out_fds[n++] = heritage->command_read_fd;
     out_fds[n++] = child->kind == CHILD_SUPERVISOR ? -1 : heritage->command_write_fd;

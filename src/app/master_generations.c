@@ -357,10 +357,11 @@ generation_on_death(struct master *master, struct generation *generation, bool w
 static const char *
 fixed_option_changed(const struct master *master, const struct conf *old, const struct conf *fresh)
 {
-    static const char *const fixed[] = {"user",        "group",        "daemon",
-                                        "pidfile",     "models.dir",   "models.map",
-                                        "cache.dir",   "cache.map",    "cache.ring",
-                                        "cache.group", "admin.socket", "admin.operator_group"};
+    static const char *const fixed[] = {"user",         "group",        "daemon",
+                                        "pidfile",      "models.dir",   "models.map",
+                                        "cache.dir",    "cache.map",    "cache.ring",
+                                        "cache.group",  "admin.socket", "admin.operator_group",
+                                        "disk.enabled", "disk.dir",     "disk.size"};
 
     for (size_t i = 0; i < AUGURY_COUNT(fixed); i++) {
         const struct conf_option *option = NULL;

@@ -17,7 +17,11 @@
 #include "augury/net.h"
 #include "master.h"
 
-enum { ADMIN_SOCKET_MODE = 0660, ADMIN_SOCKET_BACKLOG = 64 };
+enum {
+    ADMIN_SOCKET_MODE = 0660,
+    ADMIN_SOCKET_BACKLOG = 64,
+    LOCK_WAIT_MS = 2000 /* for the supervisor of a master that was killed a moment ago */
+};
 
 /* Group and mode of what is there; a link that the daemon's user may have laid is not followed. */
 static int
@@ -80,6 +84,35 @@ share_cache(const struct master *master, const struct conf *conf, struct err *er
     return 0;
 }
 
+/* A folder under two names, as by a link, would have its one file made anew as the other's. */
+static int
+refuse_same(const char *one, const char *other, struct err *err)
+{
+    struct stat one_status, other_status;
+
+    if (stat(one, &one_status) != 0 || stat(other, &other_status) != 0 ||
+        one_status.st_dev != other_status.st_dev || one_status.st_ino != other_status.st_ino) {
+        return 0;
+    }
+    return err_set(err, AUGURY_ERR_INVALID, "same_dir",
+                   "%s and %s are the same folder; models, cache and disk tier each need their own",
+                   one, other);
+}
+
+/* The disk tier is no condition of a start: without its folder its keeper says so, and goes on. */
+static int
+make_disk_folder(const struct master *master, const struct conf *conf, struct err *err)
+{
+    struct err why;
+
+    if (!conf->disk.is_enabled ||
+        proc_make_dir(conf->disk.dir, master->uid, master->gid, &why) != 0) {
+        return 0;
+    }
+    int rc = refuse_same(conf->disk.dir, conf->models.dir, err);
+    return rc != 0 ? rc : refuse_same(conf->disk.dir, conf->cache.dir, err);
+}
+
 /* The daemon's user gets the folders that it writes to. In those of pidfile, socket and log it
  * could lay links in root's way. */
 static int
@@ -94,9 +127,15 @@ make_folders(struct master *master, const struct conf *conf, struct err *err)
         rc = proc_make_dir(conf->cache.dir, master->uid, master->gid, err);
     }
     if (rc == 0) {
+        rc = refuse_same(conf->cache.dir, conf->models.dir, err);
+    }
+    if (rc == 0) {
+        rc = make_disk_folder(master, conf, err);
+    }
+    if (rc == 0) {
         rc = share_cache(master, conf, err);
     }
-    return rc != 0 ? rc : proc_lock_dir(conf->cache.dir, &master->cache_lock_fd, err);
+    return rc != 0 ? rc : proc_lock_dir(conf->cache.dir, LOCK_WAIT_MS, &master->cache_lock_fd, err);
 }
 
 /* Made by root, used by the daemon's user and the operators. */

@@ -61,12 +61,15 @@ note_disk(struct supervisor *supervisor)
 {
     struct log *log = &supervisor->heritage->log;
     bool is_off = !cache_disk_is_up(supervisor->cache);
+    char quoted[400];
     uint64_t entries = 0;
 
     if (is_off && !supervisor->is_disk_off) {
-        log_event(log, LOG_LEVEL_ERROR, "cache_disk_off",
-                  "dir=%s effect=\"memory alone; tried again each second\"",
-                  supervisor->conf.disk.dir);
+        log_event(
+            log, LOG_LEVEL_ERROR, "cache_disk_off",
+            "dir=%s effect=\"memory alone; tried again each second\" reason=%s",
+            supervisor->conf.disk.dir,
+            log_quote(bytes_of_text(cache_disk_why(supervisor->cache)), quoted, sizeof(quoted)));
     } else if (!is_off && supervisor->is_disk_off) {
         log_event(log, LOG_LEVEL_INFO, "cache_disk_works_again", "dir=%s",
                   supervisor->conf.disk.dir);

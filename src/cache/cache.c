@@ -19,7 +19,6 @@ enum {
     OPEN_PAUSE_MS = 5,
     REOPEN_PAUSE_MS = 100,
     TIMED_ONE_IN = 64,
-    FUTURE_MS = 5000, /* processes differ by a second at most: more is a clock put back */
 };
 
 static const struct {
@@ -240,7 +239,7 @@ cache_open(const struct cache_options *options, struct cache **out_cache, bool *
     cache->stats = options->stats;
     int rc = parts_attach(cache);
     if (rc == 0 && options->disk != NULL) {
-        rc = cache_disk_open(cache, options->disk, err);
+        rc = cache_disk_open(cache, options->disk);
     }
     if (rc != 0) {
         err_set(err, rc, "cache_open", "cache: %s", augury_strerror(rc));
@@ -479,7 +478,7 @@ is_in_time(const struct cache_entry *entry, const struct cache_query *query)
         until += (uint64_t)entry->stale_s * 1000;
     }
     return until > query->now_wall_ms && entry->created_wall_ms >= query->born_from_wall_ms &&
-           entry->created_wall_ms <= query->now_wall_ms + FUTURE_MS;
+           entry->created_wall_ms <= query->now_wall_ms + CACHE_FUTURE_MS;
 }
 
 int

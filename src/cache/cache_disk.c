@@ -61,11 +61,13 @@ disk_off(struct cache *cache)
 
 /* Readers of files that are no longer there open the new ones. */
 static int
-mark_begin(struct cache *below, struct err *err)
+mark_begin(struct cache *cache)
 {
+    struct cache *below = cache->below;
     bool was_removed = false;
 
-    int rc = cache_mark_begin(below->dir, &was_removed, err);
+    cache->disk->why = (struct err){.rc = 0};
+    int rc = cache_mark_begin(below->dir, &cache->disk->lock_fd, &was_removed, &cache->disk->why);
     if (was_removed) {
         atomic_fetch_add(&below->rings->epoch, 2);
     }
@@ -73,7 +75,7 @@ mark_begin(struct cache *below, struct err *err)
 }
 
 int
-cache_disk_open(struct cache *cache, const struct cache_disk_options *options, struct err *err)
+cache_disk_open(struct cache *cache, const struct cache_disk_options *options)
 {
     bool was_damaged = false;
 
@@ -83,6 +85,7 @@ cache_disk_open(struct cache *cache, const struct cache_disk_options *options, s
         return AUGURY_ERR_NOMEM;
     }
     cache->disk->options = *options;
+    cache->disk->lock_fd = -1;
     cache->below = cache_below_new(cache, options);
     if (cache->below == NULL) {
         return AUGURY_ERR_NOMEM;
@@ -90,9 +93,9 @@ cache_disk_open(struct cache *cache, const struct cache_disk_options *options, s
     if (!cache->is_keeper) {
         return 0; /* opened by the first lookup that gets so far */
     }
-    int rc = mark_begin(cache->below, err);
+    int rc = mark_begin(cache);
     if (rc == 0) {
-        rc = cache_keeper_open(cache->below, &was_damaged, err);
+        rc = cache_keeper_open(cache->below, &was_damaged, &cache->disk->why);
     }
     if (rc != 0) {
         disk_off(cache);
@@ -369,7 +372,7 @@ cache_disk_tick(struct cache *cache)
     }
     bool was_off = below->store == NULL || cache->disk->has_been_off;
     bool is_due = below->store != NULL || clock_mono_ms() >= below->keeper.retry_mono_ms;
-    int rc = !is_due ? AUGURY_ERR_STATE : below->store == NULL ? mark_begin(below, NULL) : 0;
+    int rc = !is_due ? AUGURY_ERR_STATE : below->store == NULL ? mark_begin(cache) : 0;
     if (rc == 0) {
         rc = cache_keeper_tick(below, cache->keeper.now_wall_ms);
     }
@@ -383,6 +386,14 @@ bool
 cache_disk_is_up(const struct cache *cache)
 {
     return cache->below == NULL || cache->below->store != NULL;
+}
+
+const char *
+cache_disk_why(const struct cache *cache)
+{
+    bool is_known = cache->disk != NULL && cache->disk->why.reason[0] != '\0';
+
+    return is_known ? cache->disk->why.reason : "the file system refused a write";
 }
 
 /* ---- close ---------------------------------------------------------------------------------- */
@@ -400,6 +411,9 @@ cache_disk_close(struct cache *cache)
         }
     }
     cache_close(&cache->below);
+    if (cache->disk != NULL && cache->disk->lock_fd >= 0) {
+        close(cache->disk->lock_fd);
+    }
     if (cache->disk != NULL) {
         free(cache->disk->warm.room);
     }

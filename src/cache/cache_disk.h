@@ -21,6 +21,8 @@ struct cache_disk {
     struct cache_disk_options options;
     uint64_t next_mono_ns; /* of a turn */
     uint64_t stamp;        /* of the clock before the group that is being written */
+    int lock_fd;           /* the keeper's, on the folder; -1: not held */
+    struct err why;        /* the keeper's: why the tier was off when it was tried last */
     bool has_been_off;
     bool has_missed; /* something could not be removed: the tier begins empty when it is on again */
     struct cache_warm warm;
@@ -30,7 +32,7 @@ struct cache_disk {
 
 /* Before memory is opened: memory's keeper takes the disk's secret over when it is made anew. A
  * disk that cannot be opened is off. */
-int cache_disk_open(struct cache *cache, const struct cache_disk_options *options, struct err *err);
+int cache_disk_open(struct cache *cache, const struct cache_disk_options *options);
 /* Afterwards, and when it is on again: one secret, the quota. */
 void cache_disk_settle(struct cache *cache);
 void cache_disk_close(struct cache *cache);
@@ -68,8 +70,9 @@ void cache_warm_slice(struct cache *cache);
 
 /* ---- cache_mark.c: a file beside the environment -------------------------------------------- */
 
-/* Removes an environment that may not be read again, then says that one is open in this run of the
- * machine. */
-int cache_mark_begin(const char *dir, bool *out_was_removed, struct err *err);
+/* Makes the folder and takes it, unless *lock_fd holds it already: AUGURY_ERR_BUSY when another
+ * daemon has it. Removes an environment that may not be read again, then says that one is open in
+ * this run of the machine. */
+int cache_mark_begin(const char *dir, int *lock_fd, bool *out_was_removed, struct err *err);
 void cache_mark_end(const char *dir);   /* closed and synced */
 void cache_mark_clear(const char *dir); /* not to be read again */

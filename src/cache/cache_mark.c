@@ -3,11 +3,14 @@
  * cache_mark.c - whether an environment on disk may be read: it is written without syncs, so what
  * was open when the machine stopped may be half of one commit and half of another. The file "mark"
  * beside it holds the machine's boot id while it is open, and "clean" once it is closed and synced.
+ * Two keepers that wrote to one folder would each contradict what the other remembers of it: who
+ * has it holds a lock on it, which ends with the process.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -91,12 +94,38 @@ environment_remove(const char *dir)
     return 0;
 }
 
+static int
+folder_lock(const char *dir, int *lock_fd, struct err *err)
+{
+    if (*lock_fd >= 0) {
+        return 0;
+    }
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) {
+        return err_set(err, AUGURY_ERR_IO, "disk_lock", "folder %s: %s", dir, strerror(errno));
+    }
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        bool is_held = errno == EWOULDBLOCK;
+        int rc = err_set(
+            err, is_held ? AUGURY_ERR_BUSY : AUGURY_ERR_IO, "disk_lock", "folder %s: %s", dir,
+            is_held ? "another daemon uses it; give each a disk.dir of its own" : strerror(errno));
+        close(fd);
+        return rc;
+    }
+    *lock_fd = fd;
+    return 0;
+}
+
 int
-cache_mark_begin(const char *dir, bool *out_was_removed, struct err *err)
+cache_mark_begin(const char *dir, int *lock_fd, bool *out_was_removed, struct err *err)
 {
     char id[BOOT_ID_BYTES + 4];
 
     int rc = store_folder_make(dir, err);
+    if (rc == 0) {
+        rc = folder_lock(dir, lock_fd, err);
+    }
+    bool is_taken = rc == 0;
     if (rc == 0 && !is_good(dir)) {
         rc = environment_remove(dir);
         *out_was_removed = rc == 0;
@@ -105,7 +134,7 @@ cache_mark_begin(const char *dir, bool *out_was_removed, struct err *err)
     if (rc == 0) {
         rc = mark_write(dir, id);
     }
-    if (rc == AUGURY_ERR_IO) {
+    if (is_taken && rc == AUGURY_ERR_IO) {
         (void)err_set(err, rc, "disk_mark", "cannot write in %s: %s", dir, strerror(errno));
     }
     return rc;

@@ -300,6 +300,9 @@ size_t cache_worths_bytes(void);
 
 /* ---- what is no longer true: cache_generation.c -------------------------------------------- */
 
+/* Processes differ by a second at most: what was made later than so long after now was made before
+ * the clock was put back. */
+enum { CACHE_FUTURE_MS = 5000 };
 enum { CACHE_TAG_COUNT = 1 << 16, CACHE_TOMBS = 1 << 12, CACHE_GROUP_ENTRIES = 24 };
 
 /* Keys of CACHE_TABLE_INVALID. The value is a stamp; of a ban its stamp, when it was made (ms), and

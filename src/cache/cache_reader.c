@@ -14,7 +14,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { FUTURE_MS = 5000, READER_PATH_MAX = 4096 };
+enum { READER_PATH_MAX = 4096 };
 
 struct cache_reader {
     struct store *store; /* NULL: none is open */
@@ -161,7 +161,7 @@ is_valid(const struct cache_reader *reader, const struct cache_entry *entry, str
          uint64_t now_wall_ms)
 {
     return bytes_equal(entry->text, key) && entry->expires_wall_ms > now_wall_ms &&
-           entry->created_wall_ms <= now_wall_ms + FUTURE_MS &&
+           entry->created_wall_ms <= now_wall_ms + CACHE_FUTURE_MS &&
            cache_death_of(reader->invalid, entry) == CACHE_ALIVE;
 }
 

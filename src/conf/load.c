@@ -516,6 +516,12 @@ check_together(struct load *load)
         err_set(&why, AUGURY_ERR_INVALID, "same_dir", "cache.dir and models.dir must differ");
         fail_rule(load, "cache.dir", NULL, &why);
     }
+    if (conf->disk.is_enabled && (strcmp(conf->disk.dir, conf->cache.dir) == 0 ||
+                                  strcmp(conf->disk.dir, conf->models.dir) == 0)) {
+        err_set(&why, AUGURY_ERR_INVALID, "same_dir",
+                "disk.dir, cache.dir and models.dir must differ");
+        fail_rule(load, "disk.dir", NULL, &why);
+    }
     for (size_t rule = 0; (rc = access_check(conf, rule, &option, &why)) != AUGURY_END; rule++) {
         if (rc != 0) {
             fail_rule(load, option, NULL, &why);

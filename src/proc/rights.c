@@ -12,6 +12,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { NAME_RECORD_BYTES = 16384 };
@@ -193,16 +194,32 @@ proc_make_parent(const char *file, uid_t uid, gid_t gid, struct err *err)
     return make_path(dir, 0755, uid, gid, err);
 }
 
+/* 0, or errno: EWOULDBLOCK when somebody has held it all the time. */
+static int
+lock_within(int fd, unsigned wait_ms)
+{
+    const struct timespec pause = {.tv_nsec = 10 * 1000000L};
+    uint64_t begin = clock_mono_ms();
+
+    while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        if (errno != EWOULDBLOCK || clock_mono_ms() - begin >= wait_ms) {
+            return errno;
+        }
+        nanosleep(&pause, NULL);
+    }
+    return 0;
+}
+
 int
-proc_lock_dir(const char *dir, int *out_fd, struct err *err)
+proc_lock_dir(const char *dir, unsigned wait_ms, int *out_fd, struct err *err)
 {
     int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
     if (fd < 0) {
         return err_set(err, AUGURY_ERR_IO, "lock_dir", "folder %s: %s", dir, strerror(errno));
     }
-    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
-        int why = errno;
+    int why = lock_within(fd, wait_ms);
+    if (why != 0) {
         close(fd);
         return why == EWOULDBLOCK
                    ? err_set(err, AUGURY_ERR_BUSY, "dir_in_use",

@@ -74,6 +74,35 @@ def test_two_daemons_never_share_a_cache(daemon):
     daemon.stop()
 
 
+def test_a_supervisor_that_outlives_its_master_keeps_the_cache(daemon):
+    """It would go on writing beside the next one's."""
+    daemon.start()
+    supervisor = daemon.children()["supervisor"]
+    os.kill(supervisor, signal.SIGSTOP)
+    daemon.send(signal.SIGKILL)
+    try:
+        done = daemon.command()
+        equal(done.returncode, 1)
+        contains(done.stderr, "another daemon uses it")
+    finally:
+        os.kill(supervisor, signal.SIGCONT)
+    daemon.start()  # at once: it waits for the old one's end
+    for event in ("master_died", "start_failed"):
+        daemon.expect_error(event)
+    daemon.stop()
+
+
+def test_a_folder_under_two_names_is_refused(daemon):
+    """The cache would make the file of the models anew."""
+    os.makedirs(os.path.join(daemon.dir, "models"))
+    os.symlink("models", os.path.join(daemon.dir, "cache"))
+    daemon.write_conf()
+    done = daemon.command()
+    equal(done.returncode, 1)
+    contains(done.stderr, "are the same folder")
+    daemon.expect_error("start_failed")
+
+
 def test_an_address_in_use_is_told_to_whoever_started_it(daemon):
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))

@@ -11,7 +11,7 @@ import signal
 import subprocess
 
 import harness
-from harness import BUILD, SOURCE, Skip, check, equal, wait_for
+from harness import BUILD, SOURCE, Skip, check, contains, equal, wait_for
 
 AUGURY = os.path.join(BUILD, "augury")
 NFL = os.path.join(SOURCE, "tests", "data", "nfl-wp", "model.json")
@@ -130,6 +130,42 @@ def test_a_truncated_file_costs_what_was_in_it_alone(daemon):
     on_disk(daemon, 50)
     reboot(daemon)
     daemon.wait_event("cache_warmed")
+    daemon.stop()
+
+
+def test_two_daemons_never_share_a_folder(daemon):
+    """Each would contradict what the other remembers of it; the second goes on with memory alone."""
+    begin(daemon)
+    fifty(daemon)
+    on_disk(daemon, 51)
+    other = harness.Daemon()
+    try:
+        other.sections["disk"] = daemon.sections["disk"]
+        other.sections["cache"] = {"size": "16MiB"}
+        other.start()
+        contains(other.wait_event("cache_disk_off")[0]["reason"], "another daemon uses it")
+        equal(other.metrics()["augury_cache_disk_up"], 0)
+        equal(daemon.metrics()["augury_cache_disk_up"], 1)
+        daemon.stop()
+        other.wait_event("cache_disk_works_again")
+        other.expect_error("cache_disk_off")
+        other.stop()
+    finally:
+        other.close(False)
+
+
+def test_a_reload_that_changes_the_tier_is_refused(daemon):
+    """Its workers would read what the supervisor does not write."""
+    daemon.start()
+    daemon.sections["disk"] = {"enabled": "yes", "dir": f'"{daemon.dir}/disk"', "size": "17MiB"}
+    daemon.write_conf()
+    code, text = daemon.admin("reload")
+    equal(code, 1)
+    contains(text, "disk.enabled can only be changed by a restart")
+    done = daemon.command("-t", "-o", f"disk.dir={daemon.dir}/cache")
+    equal(done.returncode, 1)
+    contains(done.stderr, "must differ")
+    daemon.expect_error("reload_failed")
     daemon.stop()
 
 

@@ -3,6 +3,9 @@
  * keepers killed anywhere. A reboot is a new board and a memory folder without files. */
 #include "cache_case.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 
@@ -412,6 +415,34 @@ a_keeper_killed_anywhere_revives_nothing(void)
     disk_fini(&d);
 }
 
+/* Another daemon's keeper has it: each would contradict what the other remembers. */
+static void
+a_folder_has_one_keeper(void)
+{
+    struct disk_case d;
+    size_t len = 0;
+
+    CHECK(disk_init(&d));
+    CHECK(put_some(&d, 0, 5, 500));
+    cache_close(&d.c.cache);
+    int fd = open(d.disk, O_RDONLY | O_DIRECTORY);
+    CHECK(fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0);
+    CHECK(start_anew(&d, true));
+    CHECK(!cache_disk_is_up(d.c.cache));
+    CHECK(strstr(cache_disk_why(d.c.cache), "another daemon uses it") != NULL);
+    CHECK(put_some(&d, 5, 5, 500));
+    CHECK_INT(case_get(&d.c, 7, &len, case_now), 0);
+    CHECK_INT(case_get(&d.c, 1, &len, case_now), AUGURY_NOT_FOUND);
+    close(fd);
+    d.c.cache->below->keeper.retry_mono_ms = 0;
+    CHECK_INT(cache_keeper_tick(d.c.cache, case_now), 0);
+    CHECK(cache_disk_is_up(d.c.cache));
+    fd = open(d.disk, O_RDONLY | O_DIRECTORY);
+    CHECK(flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK);
+    close(fd);
+    disk_fini(&d);
+}
+
 int
 main(void)
 {
@@ -424,6 +455,7 @@ main(void)
     TAP_RUN(what_was_open_when_the_machine_stopped_is_not_read);
     TAP_RUN(a_damaged_disk_costs_its_contents_alone);
     TAP_RUN(a_folder_that_cannot_be_used_costs_the_tier_alone);
+    TAP_RUN(a_folder_has_one_keeper);
     TAP_RUN(a_keeper_killed_anywhere_revives_nothing);
     return tap_done();
 }
