@@ -25,6 +25,8 @@ enum cache_class {
 const char *cache_class_name(enum cache_class class);
 
 enum { CACHE_KEY_TEXT_MAX = 400, CACHE_VALUE_MAX = 1 << 20 };
+/* What stands before a content (of an object its type too): api writes it, libaugury tells of it. */
+enum { CACHE_RESPONSE_HEAD = 24, CACHE_OBJECT_HEAD = 32 };
 
 /* ---- what crosses the fork: the board, in shared memory ------------------------------------ */
 
@@ -176,13 +178,14 @@ int cache_put(struct cache *cache, const struct cache_item *item);
 enum cache_order_kind {
     CACHE_ORDER_PUT,
     CACHE_ORDER_PUT_IF_ABSENT,
-    CACHE_ORDER_PUT_IF_MATCH, /* the entry's value has the tag match */
+    CACHE_ORDER_PUT_IF_MATCH, /* the entry's value has the tag match, or it is CACHE_MATCH_ANY */
     CACHE_ORDER_PURGE,
     CACHE_ORDER_PURGE_IF_MATCH,
     CACHE_ORDER_INVALIDATE_TAG,   /* item->key: the name that cache_tag() was taken of */
     CACHE_ORDER_INVALIDATE_CLASS, /* item->class */
     CACHE_ORDER_COUNT
 };
+enum { CACHE_MATCH_ANY = 0 }; /* match: any value, if there is one */
 /* item: class and key always; the rest for puts. Never blocks. 0 sets *out_ticket; AUGURY_ERR_FULL:
  * the ring is full or 512 results are outstanding; AUGURY_ERR_LIMIT: too large; AUGURY_ERR_STATE:
  * the cache is off. */

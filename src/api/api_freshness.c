@@ -15,7 +15,8 @@ enum { TAG_HEX_BYTES = 16, LINES_MAX = 256 };
 
 /* ---- what a request wants -------------------------------------------------------------------- */
 
-/* "60" and "\"60\"" alike (RFC 9111 5.2); a number that is none is 0: the careful reading. */
+/* "60" and "\"60\"" alike (RFC 9111 5.2); a number that is none is 0: the careful reading. One that
+ * is too large is the largest: not UINT32_MAX, which stands for none at all. */
 static uint32_t
 seconds_of(struct bytes text)
 {
@@ -26,7 +27,7 @@ seconds_of(struct bytes text)
     }
     int rc = bytes_to_u64(text, UINT32_MAX - 1, &seconds);
     if (rc == AUGURY_ERR_LIMIT) {
-        return UINT32_MAX;
+        return UINT32_MAX - 1;
     }
     return rc == 0 ? (uint32_t)seconds : 0;
 }

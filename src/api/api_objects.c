@@ -229,6 +229,7 @@ struct ordered {
     uint64_t tag;    /* of what is put */
     unsigned status; /* when it is done */
     bool is_deletion;
+    bool has_match; /* If-Match, whose bytes are gone when the answer comes */
 };
 
 /* What a condition compares with; tag 0: there is none. */
@@ -239,11 +240,9 @@ struct condition {
 };
 
 static unsigned
-refuse_condition(struct api_call *call)
+refuse_condition(struct api_call *call, bool has_match)
 {
-    bool is_match = http_header_find(call->request, "if-match").len > 0;
-
-    return api_refuse_at(call, 412, "condition_failed", is_match ? "If-Match" : "If-None-Match",
+    return api_refuse_at(call, 412, "condition_failed", has_match ? "If-Match" : "If-None-Match",
                          "the object is not as If-Match or If-None-Match want it");
 }
 
@@ -265,10 +264,12 @@ answer_ordered(struct api_call *call, const struct ordered *ordered, int rc)
         if (ordered->is_deletion) {
             return answer_missed(call);
         }
-        return refuse_condition(call);
-    case AUGURY_ERR_EXISTS: return refuse_condition(call);
+        return refuse_condition(call, ordered->has_match);
+    case AUGURY_ERR_EXISTS: return refuse_condition(call, ordered->has_match);
     case AUGURY_ERR_FULL:
-        return api_refuse_as(call, 503, "busy", "there is no room for the object now");
+        return api_refuse_as(call, 503, "no_room",
+                             "the cache has no room for the object now: it takes at most half of "
+                             "what `augury controller` shows as its size");
     default: break;
     }
     return api_refuse_as(call, 503, "cache_off", "the cache does not take changes now");
@@ -353,7 +354,7 @@ condition_of(const struct http_request *request, const struct object_found *now,
 
     if (if_match.len > 0) {
         condition.kind = CACHE_ORDER_PUT_IF_MATCH;
-        condition.match = now->tag;
+        condition.match = bytes_equal_text(if_match, "*") ? CACHE_MATCH_ANY : now->tag;
         condition.is_false = found_rc != 0 || !api_tag_matches(if_match, now->tag, API_TAG_STRONG);
     } else if (request->if_none_match.len > 0) {
         bool is_any = bytes_equal_text(request->if_none_match, "*");
@@ -366,6 +367,24 @@ condition_of(const struct http_request *request, const struct object_found *now,
 
 /* ---- PUT ------------------------------------------------------------------------------------- */
 
+static unsigned
+ttl_read(struct api_call *call, struct bytes text, uint32_t *out_life_s)
+{
+    char ttl[32] = "";
+
+    if (text.len >= sizeof(ttl)) {
+        return api_refuse_at(call, 400, "invalid_value", "ttl",
+                             "ttl: expected a time such as 60s, 5min or 1h, got %zu bytes",
+                             text.len);
+    }
+    memcpy(ttl, text.data, text.len);
+    if (conf_read_seconds("ttl", ttl, OBJECT_LIFE_MAX_S, out_life_s, &call->err) != 0) {
+        err_at(&call->err, "ttl");
+        return api_refuse(call, AUGURY_ERR_INVALID);
+    }
+    return 0;
+}
+
 /* ?ttl=90s, else Cache-Control: max-age=90, else what the configuration says of such names. */
 static unsigned
 life_of(struct api_call *call, uint32_t *out_life_s)
@@ -373,15 +392,9 @@ life_of(struct api_call *call, uint32_t *out_life_s)
     const struct conf *conf = call->api->options.conf;
     const struct conf_object *section = object_section(conf, call->parameter);
     struct bytes text;
-    char ttl[32] = "";
 
     if (http_query_find(call->request->query, "ttl", &text) == 0) {
-        memcpy(ttl, text.data, text.len < sizeof(ttl) ? text.len : sizeof(ttl) - 1);
-        if (conf_read_seconds("ttl", ttl, OBJECT_LIFE_MAX_S, out_life_s, &call->err) != 0) {
-            err_at(&call->err, "ttl");
-            return api_refuse(call, AUGURY_ERR_INVALID);
-        }
-        return 0;
+        return ttl_read(call, text, out_life_s);
     }
     *out_life_s = call->wish.max_age_s;
     if (*out_life_s == UINT32_MAX) {
@@ -429,8 +442,9 @@ put(struct api_call *call, const struct object *object, uint32_t life_s)
     object_encode(object, stored);
     int found_rc = find_now(call, &now);
     struct condition condition = condition_of(call->request, &now, found_rc);
+    bool has_match = http_header_find(call->request, "if-match").len > 0;
     if (condition.is_false) {
-        return refuse_condition(call);
+        return refuse_condition(call, has_match);
     }
     struct cache_item item = {
         .class = CACHE_OBJECT,
@@ -442,7 +456,8 @@ put(struct api_call *call, const struct object *object, uint32_t life_s)
     };
     struct api_order order = {.kind = condition.kind, .item = &item, .match = condition.match};
     struct ordered ordered = {.tag = cache_value_tag(item.value),
-                              .status = found_rc == 0 ? 204 : 201};
+                              .status = found_rc == 0 ? 204 : 201,
+                              .has_match = has_match};
     return order_and_wait(call, &order, &ordered);
 }
 
@@ -499,10 +514,11 @@ api_delete_object(struct api_call *call)
     struct api_order order = {.kind = CACHE_ORDER_PURGE, .item = &item};
     if (if_match.len > 0) {
         if (find_now(call, &now) != 0 || !api_tag_matches(if_match, now.tag, API_TAG_STRONG)) {
-            return refuse_condition(call);
+            return refuse_condition(call, true);
         }
         order.kind = CACHE_ORDER_PURGE_IF_MATCH;
-        order.match = now.tag;
+        order.match = bytes_equal_text(if_match, "*") ? CACHE_MATCH_ANY : now.tag;
+        ordered.has_match = true;
     }
     return order_and_wait(call, &order, &ordered);
 }

@@ -62,13 +62,21 @@ int
 api_query_check(struct api_call *call, const char *allowed, const char *instead)
 {
     struct bytes rest = call->request->query;
+    bool is_seen = false;
 
     while (rest.len > 0) {
         struct bytes value;
         struct bytes name = api_cut(api_cut(rest, '&', &rest), '=', &value);
         int shown = (int)(name.len < 64 ? name.len : 64);
-        if (name.len == 0 || (allowed != NULL && bytes_equal_text(name, allowed))) {
+        bool is_allowed = allowed != NULL && bytes_equal_text(name, allowed);
+        if (name.len == 0 || (is_allowed && !is_seen)) {
+            is_seen = is_seen || is_allowed;
             continue;
+        }
+        if (is_allowed) {
+            err_set(&call->err, AUGURY_ERR_INVALID, "duplicate_parameter",
+                    "the query has \"%s\" twice", allowed);
+            return err_at(&call->err, "%s", allowed);
         }
         err_set(&call->err, AUGURY_ERR_INVALID, "unknown_parameter",
                 "the query of this request has no \"%.*s\"%s", shown, (const char *)name.data,

@@ -19,7 +19,7 @@
 
 /* Before the body, little-endian: format 3, form, coding, 0, u32 rows, u64 tag, u32 model, u32 0
  * (docs/formats.md). */
-enum { RESPONSE_FORMAT = 3, RESPONSE_HEADER = 24 };
+enum { RESPONSE_FORMAT = 3, RESPONSE_HEADER = CACHE_RESPONSE_HEAD };
 
 static const char key_prefix[] = "response:";
 static const char twin_suffix[] = ":gzip"; /* of the key of the compressed form */

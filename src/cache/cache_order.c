@@ -21,6 +21,7 @@ enum {
     OUTSTANDING_MAX = 512, /* so those of a group that is done twice fit beside them */
     STORED_BYTES = 12,     /* ticket (8), result (4) */
     PROCESS_SHIFT = 40,    /* the lower bits of a ticket count */
+    ORDER_SHARE = 2,       /* of the quota, what is put by order takes this part at most */
 };
 
 struct order_answer {
@@ -279,6 +280,9 @@ cache_rings_refuse(struct cache *cache, int rc)
 static int
 match_check(struct store_txn *txn, const struct cache_entry *entry, uint64_t match)
 {
+    if (match == CACHE_MATCH_ANY) {
+        return 0;
+    }
     if (entry->value_check != (uint32_t)match) {
         return AUGURY_ERR_EXISTS;
     }
@@ -297,16 +301,43 @@ match_check(struct store_txn *txn, const struct cache_entry *entry, uint64_t mat
     return rc;
 }
 
+/* It would go again at once, and whoever has put it was told that it is there. */
+static bool
+is_without_room(const struct cache *cache, const struct cache_item *item)
+{
+    uint64_t quota = cache->keeper.state.quota_bytes;
+    uint64_t cost = cache_entry_cost(item->key.len, item->value.len);
+
+    return cost > quota / ORDER_SHARE;
+}
+
 static int
 put_do(struct cache *cache, struct store_txn *txn, struct cache_state *state,
-       const struct cache_ring_record *record)
+       const struct cache_ring_record *record, int *out_result)
 {
     struct cache_ring_record stamped = *record;
     uint64_t written = 0;
 
+    if (is_without_room(cache, &record->item)) {
+        *out_result = AUGURY_ERR_FULL;
+        return 0;
+    }
     /* What a client says now is newer than any invalidation before it. */
     stamped.item.stamp = cache->keeper.moves.clock;
     return cache_record_write(cache, txn, state, &stamped, &written);
+}
+
+/* No lookup finds what was made in the future, which is what a clock that was put back leaves. A
+ * condition must not find it either. By the later of two times: the keeper's may be that of its
+ * last turn. */
+static bool
+is_found_by_lookups(const struct cache *cache, const struct cache_ring_record *record,
+                    const struct cache_entry *entry)
+{
+    uint64_t now = cache->keeper.now_wall_ms;
+
+    now = record->item.created_wall_ms > now ? record->item.created_wall_ms : now;
+    return entry->created_wall_ms <= now + CACHE_FUTURE_MS;
 }
 
 /* The answer of the condition: 0, AUGURY_NOT_FOUND, AUGURY_ERR_EXISTS; or a failure. */
@@ -315,7 +346,12 @@ condition_check(struct cache *cache, struct store_txn *txn, const struct cache_r
                 struct cache_entry *out_entry)
 {
     int rc = cache_live_find(cache, txn, record->item.key, out_entry);
+    bool is_put = record->order == 1 + CACHE_ORDER_PUT_IF_ABSENT ||
+                  record->order == 1 + CACHE_ORDER_PUT_IF_MATCH;
 
+    if (rc == 0 && is_put && !is_found_by_lookups(cache, record, out_entry)) {
+        rc = AUGURY_NOT_FOUND;
+    }
     switch ((enum cache_order_kind)(record->order - 1)) {
     case CACHE_ORDER_PUT_IF_ABSENT:
         return rc == 0 ? AUGURY_ERR_EXISTS : rc == AUGURY_NOT_FOUND ? 0 : rc;
@@ -336,19 +372,24 @@ static int
 purge_do(struct cache *cache, struct store_txn *txn, struct cache_state *state,
          const struct cache_ring_record *record, int *out_result)
 {
+    uint64_t lo = cache_digest(cache, record->item.key).lo;
     struct cache_entry entry;
 
     int rc = condition_check(cache, txn, record, &entry);
     *out_result = rc;
-    /* Also without an entry: one may be under way, and answers rendered from it may be left. */
-    if (rc == 0 || (rc == AUGURY_NOT_FOUND && record->order == 1 + CACHE_ORDER_PURGE)) {
-        cache_move_key(cache, cache_digest(cache, record->item.key).lo, record->item.class);
+    bool is_done = rc == 0 || (rc == AUGURY_NOT_FOUND && record->order == 1 + CACHE_ORDER_PURGE);
+    if (!is_done) {
+        return is_answer(rc) ? 0 : rc;
     }
-    if (rc == 0) {
+    /* Also without an entry: one may be under way, and answers rendered from it may be left. */
+    cache_move_key(cache, lo, record->item.class);
+    /* And one past its time, which nobody is told of: it might answer as stale. */
+    rc = cache_entry_find(txn, lo, &entry);
+    if (rc == 0 && bytes_equal(entry.text, record->item.key)) {
         rc = cache_entry_del(txn, state, &entry);
         return rc == AUGURY_NOT_FOUND ? AUGURY_ERR_CORRUPT : rc;
     }
-    return is_answer(rc) ? 0 : rc;
+    return rc == AUGURY_NOT_FOUND ? 0 : rc;
 }
 
 static int
@@ -360,12 +401,12 @@ order_do(struct cache *cache, struct store_txn *txn, struct cache_state *state,
 
     *out_result = 0;
     switch ((enum cache_order_kind)(record->order - 1)) {
-    case CACHE_ORDER_PUT: return put_do(cache, txn, state, record);
+    case CACHE_ORDER_PUT: return put_do(cache, txn, state, record, out_result);
     case CACHE_ORDER_PUT_IF_ABSENT:
     case CACHE_ORDER_PUT_IF_MATCH:
         rc = condition_check(cache, txn, record, &entry);
         *out_result = rc;
-        return rc == 0 ? put_do(cache, txn, state, record) : is_answer(rc) ? 0 : rc;
+        return rc == 0 ? put_do(cache, txn, state, record, out_result) : is_answer(rc) ? 0 : rc;
     case CACHE_ORDER_PURGE:
     case CACHE_ORDER_PURGE_IF_MATCH: return purge_do(cache, txn, state, record, out_result);
     case CACHE_ORDER_INVALIDATE_TAG: cache_move_tag(cache, record->item.key); return 0;

@@ -18,17 +18,17 @@ struct augury_client {
 };
 
 /* The heads that values of these classes have: docs/formats.md. */
-enum { OBJECT_HEAD = 32, OBJECT_TYPE_AT = 2, RESPONSE_HEAD = 16 };
+enum { OBJECT_TYPE_AT = 2 };
 
 static size_t
 content_at(struct bytes key, struct bytes value)
 {
     size_t at = 0;
 
-    if (bytes_start_with(key, "object:") && value.len >= OBJECT_HEAD) {
-        at = OBJECT_HEAD + (size_t)le16_get(value.data + OBJECT_TYPE_AT);
+    if (bytes_start_with(key, "object:") && value.len >= CACHE_OBJECT_HEAD) {
+        at = CACHE_OBJECT_HEAD + (size_t)le16_get(value.data + OBJECT_TYPE_AT);
     } else if (bytes_start_with(key, "response:")) {
-        at = RESPONSE_HEAD;
+        at = CACHE_RESPONSE_HEAD;
     }
     return at <= value.len ? at : 0;
 }

@@ -146,6 +146,11 @@ def test_of_fifty_conditional_puts_one_wins(daemon):
     equal(site.status("PUT", "absent", b"x", {"If-Match": "*"}), 412)
     equal(site.status("DELETE", "one", None, {"If-Match": f'"0000000000000000", {tag}'}), 204)
 
+    # "*" is any of them: no change in between makes it false.
+    equal(site.status("PUT", "any", b"x", {"If-Match": "*"}), 412)
+    site.ask("PUT", "any", b"0")
+    equal(set(race(lambda i: site.status("PUT", "any", b"%d" % i, {"If-Match": "*"}))), {204})
+
     # A counter that many count up by compare and set: no step is lost.
     site.ask("PUT", "counter", b"0")
 
@@ -174,11 +179,13 @@ def test_lives_end(daemon):
     equal(site.ask("GET", "short")[0].headers["Cache-Control"], "max-age=1")
     wait_for(lambda: site.status("GET", "short") == 404 and site.status("GET", "shorter") == 404, "the end of a second")
     equal(site.status("PUT", "short", b"x", {"If-None-Match": "*"}), 201, "what is past its time is not there")
-    for query, words in (("ttl=0", "outside"), ("ttl=never", "a time such as"), ("ttl=2000d", "outside"), ("ttl=", "a time")):
+    for query, words in (("ttl=0", "outside"), ("ttl=never", "a time such as"), ("ttl=2000d", "outside"), ("ttl=", "a time"),
+                         ("ttl=000000000000000000000000000005s_or_so", "a time"), ("ttl=1s&ttl=2s", "twice")):
         answer, body = site.ask("PUT", "bad?" + query, b"x")
         equal(answer.status, 400, query)
         contains(json.loads(body)["error"], words)
-    equal(site.status("PUT", "bad", b"x", {"Cache-Control": "max-age=0"}), 400)
+    for life in ("0", "31536001", "99999999999", "soon"):
+        equal(site.status("PUT", "bad", b"x", {"Cache-Control": "max-age=" + life}), 400, life)
     daemon.stop()
 
 

@@ -136,6 +136,109 @@ an_expired_entry_is_absent_to_conditions(void)
 }
 
 static void
+any_value_matches_any_but_there_must_be_one(void)
+{
+    struct cache_case c;
+
+    CHECK(case_begin(&c, 64 * MIB, 1 * MIB));
+    CHECK_INT(order(&c, CACHE_ORDER_PUT_IF_MATCH, "object:a", "1", CACHE_MATCH_ANY),
+              AUGURY_NOT_FOUND);
+    CHECK_INT(order(&c, CACHE_ORDER_PURGE_IF_MATCH, "object:a", "", CACHE_MATCH_ANY),
+              AUGURY_NOT_FOUND);
+    CHECK_INT(order(&c, CACHE_ORDER_PUT, "object:a", "1", 0), 0);
+    CHECK_INT(order(&c, CACHE_ORDER_PUT_IF_MATCH, "object:a", "2", CACHE_MATCH_ANY), 0);
+    CHECK_TEXT(value_of(&c, "object:a"), "2");
+    CHECK_INT(order(&c, CACHE_ORDER_PURGE_IF_MATCH, "object:a", "", CACHE_MATCH_ANY), 0);
+    CHECK_TEXT(value_of(&c, "object:a"), "");
+    case_fini(&c);
+}
+
+/* One turn at that time; the result of the order. */
+static int
+order_at(struct cache_case *c, enum cache_order_kind kind, const struct cache_item *item,
+         uint64_t now)
+{
+    uint64_t ticket = 0;
+    int result = -99;
+    bool more;
+
+    int rc = cache_order(c->cache, kind, item, 0, &ticket);
+    rc = rc == 0 ? cache_keeper_turn(c->cache, now, &more) : rc;
+    return rc == 0 && cache_order_result(c->cache, &ticket, &result) ? result : -98;
+}
+
+static int
+look_stale(struct cache_case *c, const char *key, uint64_t now)
+{
+    struct cache_query query = {
+        .class = CACHE_OBJECT, .key = bytes_of_text(key), .now_wall_ms = now, .takes_stale = true};
+    struct cache_hit hit;
+
+    int rc = cache_snapshot_begin(c->cache);
+    rc = rc == 0 ? cache_get(c->cache, &query, &hit) : rc;
+    cache_snapshot_end(c->cache);
+    return rc;
+}
+
+/* To a condition it is not there, but it would answer until something newer is. */
+static void
+what_may_answer_as_stale_goes_with_a_purge(void)
+{
+    struct cache_case c;
+    struct cache_item item = object_of("object:a", "1");
+    uint64_t later = case_now + 61000;
+
+    CHECK(case_begin(&c, 64 * MIB, 1 * MIB));
+    item.stale_s = 3600;
+    CHECK_INT(order_at(&c, CACHE_ORDER_PUT, &item, case_now), 0);
+    CHECK_INT(look_stale(&c, "object:a", later), 0);
+    CHECK_INT(order_at(&c, CACHE_ORDER_PURGE, &item, later), AUGURY_NOT_FOUND);
+    CHECK_INT(look_stale(&c, "object:a", later), AUGURY_NOT_FOUND);
+    case_fini(&c);
+}
+
+/* A clock that was put back leaves entries that no lookup finds: an object could not be made. */
+static void
+conditions_do_not_find_what_no_lookup_finds(void)
+{
+    struct cache_case c;
+    struct cache_item item = object_of("object:a", "1");
+    uint64_t earlier = case_now - 3600 * 1000;
+
+    CHECK(case_begin(&c, 64 * MIB, 1 * MIB));
+    CHECK_INT(order_at(&c, CACHE_ORDER_PUT, &item, case_now), 0);
+    CHECK_INT(look_stale(&c, "object:a", earlier), AUGURY_NOT_FOUND);
+    item = object_of("object:a", "2");
+    item.created_wall_ms = case_now; /* its worker's clock counts where the keeper's is behind */
+    CHECK_INT(order_at(&c, CACHE_ORDER_PUT_IF_ABSENT, &item, earlier), AUGURY_ERR_EXISTS);
+    item.created_wall_ms = earlier;
+    CHECK_INT(order_at(&c, CACHE_ORDER_PUT_IF_MATCH, &item, earlier), AUGURY_NOT_FOUND);
+    CHECK_INT(order_at(&c, CACHE_ORDER_PUT_IF_ABSENT, &item, earlier), 0);
+    CHECK_INT(look_stale(&c, "object:a", earlier), 0);
+    case_fini(&c);
+}
+
+static void
+what_would_go_again_at_once_is_refused(void)
+{
+    static uint8_t value[300000];
+    struct cache_case c;
+    struct cache_item item = object_of("object:a", "1");
+
+    CHECK(case_begin(&c, 64 * MIB, 4 * MIB));
+    cache_keeper_quota(c.cache, 512 << 10);
+    CHECK_INT(order_at(&c, CACHE_ORDER_PUT, &item, case_now), 0);
+    item.value = bytes_of(value, sizeof(value));
+    CHECK_INT(order_at(&c, CACHE_ORDER_PUT, &item, case_now), AUGURY_ERR_FULL);
+    CHECK_TEXT(value_of(&c, "object:a"), "1");
+    cache_keeper_quota(c.cache, 2 * MIB);
+    CHECK_INT(order_at(&c, CACHE_ORDER_PUT, &item, case_now), 0);
+    CHECK_INT(case_drain(&c), 0);
+    CHECK_INT(look_stale(&c, "object:a", case_now) == AUGURY_NOT_FOUND, 0);
+    case_fini(&c);
+}
+
+static void
 orders_and_puts_of_one_worker_are_done_in_their_order(void)
 {
     struct cache_case c;
@@ -565,6 +668,10 @@ main(void)
     TAP_RUN(conditions_hold_or_refuse);
     TAP_RUN(a_match_compares_all_of_a_large_value);
     TAP_RUN(an_expired_entry_is_absent_to_conditions);
+    TAP_RUN(any_value_matches_any_but_there_must_be_one);
+    TAP_RUN(what_may_answer_as_stale_goes_with_a_purge);
+    TAP_RUN(conditions_do_not_find_what_no_lookup_finds);
+    TAP_RUN(what_would_go_again_at_once_is_refused);
     TAP_RUN(orders_and_puts_of_one_worker_are_done_in_their_order);
     TAP_RUN(what_a_killed_worker_left_comes_before_what_was_ordered_later);
     TAP_RUN(a_long_ring_is_no_reason_to_do_a_later_order_first);

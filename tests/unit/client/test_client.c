@@ -171,6 +171,24 @@ an_entry_is_read_as_it_was_put(void)
 }
 
 static void
+the_content_of_a_rendered_answer_begins_behind_its_head(void)
+{
+    struct augury_client_entry entry = {.content_at = 0};
+    struct augury_client *client = NULL;
+    struct keeper keeper;
+    char room[64];
+
+    CHECK(keeper_begin(&keeper));
+    CHECK_INT(augury_client_open(keeper.c.dir, &client), AUGURY_CLIENT_OK);
+    CHECK_INT(tell(&keeper, 'p', "response:/x:1", "24 bytes of head, then: {}", 60), 0);
+    CHECK_INT(augury_client_get(client, "response:/x:1", 13, room, sizeof(room), &entry), 0);
+    CHECK_INT(entry.content_at, 24);
+    CHECK_INT(entry.value_bytes, 26);
+    augury_client_close(&client);
+    keeper_end(&keeper);
+}
+
+static void
 what_is_no_longer_true_is_a_miss(void)
 {
     static const struct {
@@ -343,6 +361,7 @@ int
 main(void)
 {
     TAP_RUN(an_entry_is_read_as_it_was_put);
+    TAP_RUN(the_content_of_a_rendered_answer_begins_behind_its_head);
     TAP_RUN(what_is_no_longer_true_is_a_miss);
     TAP_RUN(time_passes_for_the_client_too);
     TAP_RUN(a_replaced_environment_is_followed);
