@@ -25,7 +25,7 @@ enum cache_class {
 const char *cache_class_name(enum cache_class class);
 
 enum { CACHE_KEY_TEXT_MAX = 400, CACHE_VALUE_MAX = 1 << 20 };
-/* What stands before a content (of an object its type too): api writes it, libaugury tells of it. */
+/* What stands before a content, of an object its type too: api writes it, libaugury tells of it. */
 enum { CACHE_RESPONSE_HEAD = 24, CACHE_OBJECT_HEAD = 32 };
 
 /* ---- what crosses the fork: the board, in shared memory ------------------------------------ */

@@ -94,12 +94,36 @@ no_such_key(const char *key, struct err *err)
     return err_set(err, AUGURY_ERR_INVALID, "not_found", "no entry has the key \"%.200s\"", key);
 }
 
+/* "prediction:nfl-wp@3…" belongs to the class that its first word names. */
+static int
+class_of_key(const char *key, enum cache_class *out_class, struct err *err)
+{
+    size_t len = strlen(key);
+    size_t word = strcspn(key, ":");
+
+    if (len > CACHE_KEY_TEXT_MAX) {
+        return err_set(err, AUGURY_ERR_INVALID, "not_found", "a key has at most %d bytes, not %zu",
+                       (int)CACHE_KEY_TEXT_MAX, len);
+    }
+    if (key[word] != ':' || class_find(bytes_of(key, word), out_class) != 0) {
+        return err_set(err, AUGURY_ERR_INVALID, "not_found",
+                       "\"%.100s\" is no key: one begins with its class and a colon, as in "
+                       "object:NAME or prediction:MODEL@VERSION#…",
+                       key);
+    }
+    return 0;
+}
+
 int
 admin_cache_purge(struct admin_call *call, struct err *err)
 {
     const char *key = call->argv[0];
-    int rc = cache_keeper_purge(call->supervisor->cache, bytes_of_text(key));
+    enum cache_class class = CACHE_PREDICTION;
 
+    if (class_of_key(key, &class, err) != 0) {
+        return AUGURY_ERR_INVALID;
+    }
+    int rc = cache_keeper_purge(call->supervisor->cache, bytes_of_text(key));
     if (rc == AUGURY_NOT_FOUND) {
         return no_such_key(key, err);
     }
@@ -108,13 +132,6 @@ admin_cache_purge(struct admin_call *call, struct err *err)
     }
     admin_put_one(call->writer, "purged", key);
     return 0;
-}
-
-/* "prediction:nfl-wp@3…" belongs to the class that its first word names. */
-static int
-class_of_key(const char *key, enum cache_class *out_class)
-{
-    return class_find(bytes_of(key, strcspn(key, ":")), out_class);
 }
 
 /* What somebody has put, as it was put: text as text, other bytes as base64. */
@@ -150,7 +167,7 @@ put_hit(struct wire_writer *writer, const char *key, const struct cache_hit *hit
     size_t shown = hit->value.len < SHOWN_BYTES ? hit->value.len : SHOWN_BYTES;
     struct api_object_view object;
     enum cache_class class = CACHE_PREDICTION;
-    bool is_object = class_of_key(key, &class) == 0 && class == CACHE_OBJECT &&
+    bool is_object = class_of_key(key, &class, NULL) == 0 && class == CACHE_OBJECT &&
                      api_object_view(hit->value, &object);
 
     hex_encode(bytes_of(hit->value.data, shown), hex);
@@ -183,8 +200,8 @@ admin_cache_get(struct admin_call *call, struct err *err)
     struct cache_hit hit;
     struct arena arena;
 
-    if (class_of_key(key, &class) != 0) {
-        return no_such_key(key, err);
+    if (class_of_key(key, &class, err) != 0) {
+        return AUGURY_ERR_INVALID;
     }
     if (arena_init(&arena, 4 * CACHE_VALUE_MAX) != 0) {
         return err_set(err, AUGURY_ERR_NOMEM, "no_memory", "out of memory");
