@@ -15,8 +15,9 @@
 #include <string.h>
 
 static const char exposed[] =
-    "Access-Control-Expose-Headers: Age, ETag, RateLimit-Limit, RateLimit-Remaining, "
-    "RateLimit-Reset, Retry-After, Server-Timing, WWW-Authenticate, X-Cache, X-Request-Id\r\n";
+    "Access-Control-Expose-Headers: Age, ETag, Inference-Header-Content-Length, RateLimit-Limit, "
+    "RateLimit-Remaining, RateLimit-Reset, Retry-After, Server-Timing, WWW-Authenticate, X-Cache, "
+    "X-Request-Id\r\n";
 
 /* What a star stands for: one label or several, with dots between. */
 static bool

@@ -303,7 +303,8 @@ const struct conf_option conf_options[] = {
     {"cors", "methods", CONF_TEXT, PLACE(cors.methods), "GET, HEAD, POST, PUT, DELETE", 0, 63, NULL,
      NULL, "Methods that they may use, as far as a path has them."},
     {"cors", "headers", CONF_TEXT, PLACE(cors.headers),
-     "Authorization, Content-Type, X-API-Key, X-Request-Id, Cache-Control, If-Match, If-None-Match",
+     "Authorization, Content-Type, Content-Encoding, X-API-Key, X-Request-Id, X-Request-Timeout, "
+     "X-Allow-Stale, Cache-Control, If-Match, If-None-Match, Inference-Header-Content-Length",
      0, 511, NULL, NULL, "Header fields that they may send beside those that need no leave."},
     {"cors", "max_age", CONF_SECONDS, PLACE(cors.max_age_s), "10min", 0, 86400, NULL, NULL,
      "Time for which a browser need not ask again."},

@@ -113,6 +113,32 @@ every_origin_is_told_a_star(void)
     CHECK(strstr(ask_from(HTTP_GET, "/api/v1", NULL).headers, "Access-Control") == NULL);
 }
 
+/* What requests may say to us that browsers send to no stranger unasked (Fetch, 4.8). */
+static void
+pages_may_send_every_field_that_is_read(void)
+{
+    static const char *const overrides[] = {"cors.origins=https://a.example"};
+    static const char *const fields[] = {"Authorization",
+                                         "X-API-Key",
+                                         "Content-Type",
+                                         "Content-Encoding",
+                                         "X-Request-Id",
+                                         "X-Request-Timeout",
+                                         "X-Allow-Stale",
+                                         "Cache-Control",
+                                         "If-Match",
+                                         "If-None-Match",
+                                         "Inference-Header-Content-Length"};
+
+    start(overrides, 1);
+    struct reply reply = ask_from(HTTP_OPTIONS, PREDICT_PATH, "https://a.example");
+    const char *line = strstr(reply.headers, "Access-Control-Allow-Headers: ");
+    for (size_t i = 0; i < AUGURY_COUNT(fields); i++) {
+        const char *name = line != NULL ? strstr(line, fields[i]) : NULL;
+        CHECK(name != NULL && name < strchr(line, '\r'));
+    }
+}
+
 static void
 a_preflight_is_told_what_the_path_has(void)
 {
@@ -167,6 +193,7 @@ main(void)
     TAP_RUN(without_origins_nothing_is_said);
     TAP_RUN(an_origin_is_its_name_or_lies_below_a_star);
     TAP_RUN(every_origin_is_told_a_star);
+    TAP_RUN(pages_may_send_every_field_that_is_read);
     TAP_RUN(a_preflight_is_told_what_the_path_has);
     TAP_RUN(refusals_may_be_read_too);
     tear_down();
