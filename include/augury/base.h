@@ -267,6 +267,8 @@ uint64_t clock_mono_ms(void);
 /* The same clock as of the kernel's last tick, at most a few ms ago: at a fifth of the cost, for
  * deadlines. */
 uint64_t clock_mono_coarse_ns(void);
+/* What this thread has computed so far. */
+uint64_t clock_thread_cpu_ns(void);
 uint64_t clock_wall_ms(void); /* since 1970, UTC */
 
 enum { CLOCK_HTTP_BYTES = 29, CLOCK_ISO_BYTES = 24 };

@@ -149,13 +149,16 @@ size_t wire_f64_to_text(double value, char *out_text);
 
 /* ---- gzip ----------------------------------------------------------------------------------- */
 
+/* How much time bytes are worth: around 10 ms a MiB, or a third of that for a fifth more bytes. */
+enum wire_effort { WIRE_EFFORT_USUAL, WIRE_EFFORT_LITTLE, WIRE_EFFORT_COUNT };
 /* What compressing needs, made once a process. */
 struct wire_gzip;
 AUGURY_MUST_USE int wire_gzip_new(struct wire_gzip **out_gzip);
 void wire_gzip_free(struct wire_gzip **gzip);
-/* Appends content as one gzip member (RFC 1952), the same bytes for the same content. No allocation
- * but the buf's. Around 10 ms a MiB. */
-AUGURY_MUST_USE int wire_gzip_put(struct wire_gzip *gzip, struct bytes content, struct buf *out);
+/* Appends content as one gzip member (RFC 1952), the same bytes for the same content and effort. No
+ * allocation but the buf's. */
+AUGURY_MUST_USE int wire_gzip_put(struct wire_gzip *gzip, enum wire_effort effort,
+                                  struct bytes content, struct buf *out);
 
 /* What decompressing needs, made once a process. */
 struct wire_inflater;

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "api_load.h"
 #include "api_odds.h"
 #include "augury/api.h"
 
@@ -152,6 +153,7 @@ struct api {
     /* To time some requests: api_figures.c. */
     unsigned looked_count, decoded_count;
     struct wire_gzip *gzip;
+    struct api_load load;
     struct buf coded; /* what was compressed last */
     struct wire_inflater *inflater;
     struct buf decoded;        /* the body of the request at hand, when it was compressed */
@@ -432,6 +434,8 @@ void api_body_teardown(struct api *api);
 struct bytes api_cut(struct bytes text, uint8_t separator, struct bytes *rest);
 /* Weight of a range in thousandths: "q=0.8" is 800, 1000 when it has none (RFC 9110 12.4.2). */
 unsigned api_weight_of(struct bytes parameters);
+/* Whether the answer's form is a matter of Accept. */
+bool api_forms_are_several(const struct api_call *call);
 
 /* ---- codings --------------------------------------------------------------------------------- */
 
@@ -441,7 +445,10 @@ enum api_coding api_coding_for(const struct api_call *call, size_t len);
 /* Content-Encoding and Vary, of an answer of so many bytes before it was coded. */
 void api_put_coding(const struct api_call *call, size_t len, enum api_coding coding);
 /* *out_coded is the process's: until the next one. */
-AUGURY_MUST_USE int api_encode(struct api *api, struct bytes content, struct bytes *out_coded);
+AUGURY_MUST_USE int api_encode(struct api *api, enum wire_effort effort, struct bytes content,
+                               struct bytes *out_coded);
+/* For what is compressed for one client: little where the worker is busy. */
+enum wire_effort api_effort_now(struct api *api);
 /* The body of an answer, as the client wants it, unless call->is_coded says that this is done. */
 void api_encode_document(struct api_call *call);
 AUGURY_MUST_USE int api_coding_setup(struct api *api);
@@ -470,6 +477,8 @@ void api_put_freshness(const struct api_call *call, const struct api_freshness *
 
 /* ETag of a document as it is sent, which changes when its contents do; 304 for who has it. */
 void api_tag_document(struct api_call *call);
+/* 412, instead of an answer that If-Match does not want. */
+unsigned api_refuse_condition(struct api_call *call);
 
 /* A strong tag of the bytes that are sent; never 0. */
 uint64_t api_tag_of(struct bytes content);

@@ -4,7 +4,9 @@
  * coding gets none; of gzip and identity the one with the greater weight is sent, gzip when they
  * are equal or identity has none; what no coding satisfies is sent as it is, which says more than
  * 406. Short answers gain nothing from gzip, and long ones would keep the other clients of this
- * worker waiting: both are sent as they are, unless the client refuses that.
+ * worker waiting: both are sent as they are, unless the client refuses that. A worker that is busy
+ * compresses with little effort what it makes for one client; what is kept for all who ask for it
+ * again (api_response.c) is worth the usual one.
  */
 #include "api_call.h"
 
@@ -76,11 +78,19 @@ api_put_coding(const struct api_call *call, size_t len, enum api_coding coding)
     }
 }
 
+enum wire_effort
+api_effort_now(struct api *api)
+{
+    bool is_busy = api_load_is_busy(&api->load, clock_mono_ns(), clock_thread_cpu_ns());
+
+    return is_busy ? WIRE_EFFORT_LITTLE : WIRE_EFFORT_USUAL;
+}
+
 int
-api_encode(struct api *api, struct bytes content, struct bytes *out_coded)
+api_encode(struct api *api, enum wire_effort effort, struct bytes content, struct bytes *out_coded)
 {
     buf_reset(&api->coded);
-    int rc = wire_gzip_put(api->gzip, content, &api->coded);
+    int rc = wire_gzip_put(api->gzip, effort, content, &api->coded);
     if (rc == 0) {
         *out_coded = buf_view(&api->coded);
     }
@@ -98,8 +108,11 @@ api_encode_document(struct api_call *call)
         return;
     }
     enum api_coding coding = api_coding_for(call, len);
-    if (coding == API_GZIP && api_encode(call->api, buf_view(answer->body), &answer->ready) != 0) {
-        coding = API_IDENTITY;
+    if (coding == API_GZIP) {
+        /* What has a tag has the same one from all workers. */
+        enum wire_effort effort = call->is_tagged ? WIRE_EFFORT_USUAL : api_effort_now(call->api);
+        int rc = api_encode(call->api, effort, buf_view(answer->body), &answer->ready);
+        coding = rc == 0 ? API_GZIP : API_IDENTITY;
     }
     api_put_coding(call, len, coding);
 }

@@ -369,7 +369,8 @@ finish(struct api_call *call, const struct predict_answer *answer, bool may_keep
         return;
     }
     enum api_coding coding = api_coding_for(call, content.len);
-    if (coding == API_GZIP && api_encode(call->api, content, &made.coded) == 0) {
+    if (coding == API_GZIP &&
+        api_encode(call->api, api_effort_now(call->api), content, &made.coded) == 0) {
         made.coded_tag = api_tag_of(made.coded);
         call->answer->ready = made.coded;
     } else {

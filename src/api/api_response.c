@@ -276,7 +276,7 @@ twin_make(struct api_call *call, const struct cache_hit *hit, struct rendered *r
 {
     struct bytes coded;
 
-    if (api_encode(call->api, rendered->body, &coded) != 0) {
+    if (api_encode(call->api, WIRE_EFFORT_USUAL, rendered->body, &coded) != 0) {
         return false;
     }
     rendered->body = coded;
@@ -321,7 +321,8 @@ api_response_answer(struct api_call *call, const struct api_made *made, enum api
     struct stats_slot *stats = call->api->options.slot;
     struct bytes coded;
 
-    if (coding == API_GZIP && api_encode(call->api, made->content, &coded) == 0) {
+    if (coding == API_GZIP &&
+        api_encode(call->api, api_effort_now(call->api), made->content, &coded) == 0) {
         freshness.tag = api_tag_of(coded);
         call->answer->ready = coded;
     } else {

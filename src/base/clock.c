@@ -28,6 +28,12 @@ clock_mono_coarse_ns(void)
 }
 
 uint64_t
+clock_thread_cpu_ns(void)
+{
+    return clock_read_ns(CLOCK_THREAD_CPUTIME_ID);
+}
+
+uint64_t
 clock_mono_ms(void)
 {
     return clock_mono_ns() / 1000000u;
