@@ -68,6 +68,12 @@ forms_of(const struct api_call *call)
     return forms != 0 ? forms : DOCUMENTS;
 }
 
+bool
+api_forms_are_several(const struct api_call *call)
+{
+    return __builtin_popcount(forms_of(call)) > 1;
+}
+
 static bool
 form_of_type(struct bytes type, unsigned forms, enum api_form *out_form)
 {

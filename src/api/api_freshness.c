@@ -180,15 +180,34 @@ api_put_freshness(const struct api_call *call, const struct api_freshness *fresh
     buf_commit(headers, (size_t)(at - start));
 }
 
+unsigned
+api_refuse_condition(struct api_call *call)
+{
+    call->answer->ready = bytes_of(NULL, 0);
+    buf_reset(call->answer->headers); /* they were those of what is not sent */
+    return api_refuse_at(call, 412, "condition_failed", "If-Match",
+                         "what is at \"%.*s\" is not as If-Match wants it",
+                         (int)(call->request->path.len < 128 ? call->request->path.len : 128),
+                         (const char *)call->request->path.data);
+}
+
 void
 api_tag_document(struct api_call *call)
 {
     struct net_answer *answer = call->answer;
     struct bytes sent = answer->ready.data != NULL ? answer->ready : buf_view(answer->body);
+    struct bytes if_match = http_header_find(call->request, "if-match");
     struct buf *headers = answer->headers;
     char hex[TAG_HEX_BYTES];
     uint64_t tag = api_tag_of(sent);
 
+    if (if_match.len > 0 && !api_tag_matches(if_match, tag, API_TAG_STRONG)) {
+        answer->status = api_refuse_condition(call);
+        return;
+    }
+    if (api_forms_are_several(call)) {
+        buf_put_text(headers, "Vary: Accept\r\n");
+    }
     tag_to_hex(tag, hex);
     buf_put_text(headers, "ETag: \"");
     buf_put(headers, hex, sizeof(hex));

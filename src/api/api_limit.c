@@ -123,8 +123,10 @@ deadline_set(struct api_call *call, uint64_t timeout_ms)
     const struct net_server *server = server_of(call);
 
     if (wanted.data != NULL && timeout_of(wanted, &timeout_ms) != 0) {
-        return api_refuse_as(call, 400, "invalid_timeout",
-                             "X-Request-Timeout: expected a time such as 2, 0.25, 2s or 250ms");
+        return api_refuse_as(
+            call, 400, "invalid_timeout",
+            "X-Request-Timeout: expected a time from 1ms to an hour, in seconds or "
+            "milliseconds: 2, 0.25, 2s or 250ms");
     }
     uint64_t begin_ns = server != NULL ? net_server_due_mono_ns(server) : clock_mono_ns();
     call->deadline_mono_ns = begin_ns + timeout_ms * 1000000;

@@ -109,7 +109,12 @@ params_read(struct api_call *call, const struct wire_value *params,
         return err_at(&call->err, "params");
     }
     for (uint32_t i = 0; rc >= 0 && i < params->count; i++) {
+        struct bytes key = params->as.pairs[i].key;
         rc = api_question_option(question, &params->as.pairs[i], &call->err);
+        if (rc < 0) {
+            (void)err_at(&call->err, "params.%.*s", (int)(key.len < 64 ? key.len : 64),
+                         (const char *)key.data);
+        }
     }
     return rc < 0 ? rc : 0;
 }
@@ -210,6 +215,22 @@ put(struct api_call *call, const void *state, const struct predict_answer *answe
     wire_end(&call->writer);
 }
 
+/* No parameter, or charset=utf-8: other charsets would be read as that. */
+static bool
+is_utf8(struct bytes parameters)
+{
+    while (parameters.len > 0) {
+        struct bytes value;
+        struct bytes name = api_cut(api_cut(parameters, ';', &parameters), '=', &value);
+        bool is_good = bytes_equal_nocase(value, "utf-8") || bytes_equal_nocase(value, "utf8") ||
+                       bytes_equal_nocase(value, "\"utf-8\"");
+        if (bytes_equal_nocase(name, "charset") && !is_good) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* JSON is also what has no type, or what curl sends unasked. False: another type. */
 static bool
 body_form_find(const struct http_request *request, enum api_form *out_form)
@@ -222,11 +243,11 @@ body_form_find(const struct http_request *request, enum api_form *out_form)
     for (size_t i = 0; i < AUGURY_COUNT(json); i++) {
         if (bytes_equal_nocase(type, json[i])) {
             *out_form = API_FORM_JSON;
-            return true;
+            return is_utf8(parameters);
         }
     }
     *out_form = API_FORM_CSV;
-    return bytes_equal_nocase(type, "text/csv");
+    return bytes_equal_nocase(type, "text/csv") && is_utf8(parameters);
 }
 
 unsigned
@@ -240,7 +261,7 @@ api_post_invocations(struct api_call *call)
     if (!body_form_find(call->request, &form)) {
         buf_put_text(call->answer->headers, "Accept: application/json, text/csv\r\n");
         return api_refuse_as(call, 415, "unsupported_type",
-                             "a body is application/json or text/csv");
+                             "a body is application/json or text/csv, of UTF-8");
     }
     api_call_body_form(call, form);
     return api_answer_question(call, &mlflow, NULL);

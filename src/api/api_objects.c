@@ -133,6 +133,10 @@ object_answer(struct api_call *call, const struct object_found *found)
                                       .created_wall_ms = found->created_wall_ms,
                                       .expires_wall_ms = found->expires_wall_ms};
 
+    struct bytes if_match = http_header_find(call->request, "if-match");
+    if (if_match.len > 0 && !api_tag_matches(if_match, found->tag, API_TAG_STRONG)) {
+        return api_refuse_condition(call);
+    }
     clock_to_http(object->modified_wall_ms != 0 ? object->modified_wall_ms : found->created_wall_ms,
                   modified);
     api_put_freshness(call, &freshness);
@@ -413,6 +417,11 @@ object_of_body(struct api_call *call, struct object *out_object)
 {
     struct bytes type = call->request->content_type;
 
+    /* A part would be taken for the whole (RFC 9110 14.5). */
+    if (http_header_find(call->request, "content-range").len > 0) {
+        return api_refuse_at(call, 400, "invalid_request", "Content-Range",
+                             "an object is put whole, without Content-Range");
+    }
     if (type.len == 0) {
         type = bytes_of_text(object_type_of_name(call->parameter));
     }

@@ -16,7 +16,8 @@ struct oip_output {
 };
 
 struct oip_request {
-    struct bytes id; /* empty: none */
+    struct bytes id;
+    bool has_id;
     struct oip_output outputs[OIP_OUTPUTS_MAX];
     size_t output_count;
 };

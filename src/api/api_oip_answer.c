@@ -212,12 +212,12 @@ oip_put_answer(struct api_call *call, const struct oip_request *request,
 {
     struct wire_writer *writer = &call->writer;
 
-    wire_object(writer, request->id.len > 0 ? 4 : 3);
+    wire_object(writer, request->has_id ? 4 : 3);
     wire_key(writer, "model_name");
     wire_put_text(writer, answer->model->entry.name);
     wire_key(writer, "model_version");
     api_put_version(writer, answer->model->entry.version);
-    if (request->id.len > 0) {
+    if (request->has_id) {
         wire_key(writer, "id");
         wire_put_string(writer, request->id);
     }

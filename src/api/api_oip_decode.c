@@ -18,6 +18,7 @@ struct decoding {
     const struct wire_value *document;
     struct tensor *tensors;
     size_t tensor_count;
+    bool has_length; /* Inference-Header-Content-Length */
     bool is_pandas;
     bool wants_binary; /* parameters.binary_data_output */
 };
@@ -48,7 +49,8 @@ document_bytes(struct decoding *decoding, size_t *out_len)
     uint64_t len = 0;
 
     *out_len = call->body.len;
-    if (text.len == 0) {
+    decoding->has_length = text.len > 0;
+    if (!decoding->has_length) {
         return 0;
     }
     for (size_t i = 0; i < text.len; i++) {
@@ -79,6 +81,11 @@ document_decode(struct decoding *decoding, size_t len, struct wire_value *out_do
                          out_document, &call->err);
     if (rc == AUGURY_ERR_NOMEM) {
         return no_memory(decoding);
+    }
+    if (rc < 0 && !decoding->has_length && memchr(call->body.data, '\0', len) != NULL) {
+        return err_set(&call->err, AUGURY_ERR_INVALID, "invalid_request",
+                       "the body is not JSON alone; where values follow the document in binary, "
+                       "Inference-Header-Content-Length tells the document's length");
     }
     if (rc == 0 && out_document->type != WIRE_OBJECT) {
         return err_set(&call->err, AUGURY_ERR_INVALID, "invalid_request",
@@ -344,10 +351,13 @@ table_of_raw(struct decoding *decoding, struct predict_question *question,
     rc = registry_find(registry, question->model, question->selector, &found, &call->err);
     if (rc == 0) {
         tensor->type = found->model.number == MODEL_FLOAT32 ? TENSOR_FP32 : TENSOR_FP64;
-        tensor->count = call->body.len / api_tensor_type_bytes(tensor->type);
+        tensor->count = found->model.feature_count;
         tensor->dims = 1;
         tensor->shape[0] = tensor->count;
         rc = api_tensor_from_raw(call->body, arena_of(decoding), tensor, &call->err);
+        if (rc == AUGURY_ERR_INVALID) {
+            (void)err_at(&call->err, "body");
+        }
     }
     registry_snapshot_end(registry);
     if (rc != 0) {
@@ -368,6 +378,11 @@ parameters_read(struct decoding *decoding)
     const struct wire_value *parameters = wire_member(decoding->document, "parameters");
     bool is_object = parameters != NULL && parameters->type == WIRE_OBJECT;
 
+    if (parameters != NULL && !is_object && parameters->type != WIRE_NULL) {
+        err_set(&decoding->call->err, AUGURY_ERR_INVALID, "invalid_request",
+                "parameters: expected an object, got %s", wire_type_name(parameters));
+        return err_at(&decoding->call->err, "parameters");
+    }
     for (uint32_t i = 0; is_object && i < parameters->count; i++) {
         struct bytes key = parameters->as.pairs[i].key;
         int shown = (int)(key.len < 64 ? key.len : 64);
@@ -390,6 +405,7 @@ id_read(struct decoding *decoding, struct oip_request *request)
 
     if (id != NULL && id->type == WIRE_STRING) {
         request->id = wire_string(id);
+        request->has_id = true;
     } else if (id != NULL && id->type != WIRE_NULL) {
         err_set(&decoding->call->err, AUGURY_ERR_INVALID, "invalid_request",
                 "id: expected a text, got %s", wire_type_name(id));

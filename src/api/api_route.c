@@ -344,8 +344,6 @@ api_new(const struct api_options *options, struct api **out_api, struct err *err
     api->options = *options;
     buf_init(&api->socket_headers, SOCKET_HEADERS_MAX);
     buf_init(&api->socket_body, SOCKET_BODY_MAX);
-    buf_init(&api->socket_headers, SOCKET_HEADERS_MAX);
-    buf_init(&api->socket_body, SOCKET_BODY_MAX);
     if (api_coding_setup(api) != 0 || api_body_setup(api) != 0) {
         api_free(&api);
         return err_set(err, AUGURY_ERR_NOMEM, "no_memory", "no memory to compress with");
@@ -385,8 +383,6 @@ api_free(struct api **api)
         api_flights_fini(*api);
         api_fetches_fini(*api);
         api_orders_drop(*api);
-        buf_fini(&(*api)->socket_headers);
-        buf_fini(&(*api)->socket_body);
         buf_fini(&(*api)->socket_headers);
         buf_fini(&(*api)->socket_body);
         arena_fini(&(*api)->arena);

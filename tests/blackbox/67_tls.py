@@ -147,6 +147,24 @@ def test_a_session_goes_on_with_another_worker(daemon):
     daemon.stop()
 
 
+def test_a_session_and_an_open_connection_go_on_after_a_reload(daemon):
+    port = serving(daemon)
+    for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+        made = context(daemon, maximum_version=version)
+        with reach(port, made) as tls:
+            get(tls)
+            session = tls.session
+            code, text = daemon.admin("reload")
+            equal(code, 0, text)
+            equal(get(tls)[0], 200, "the request after the reload is answered by the worker that has the connection")
+        for _ in range(4):
+            with reach(port, made, session) as tls:
+                get(tls)
+                check(tls.session_reused, f"{version}: began anew with a worker of the next generation")
+                session = tls.session
+    daemon.stop()
+
+
 def test_bodies_larger_than_records_pass_both_ways(daemon):
     port = serving(daemon)
     with reach(port, context(daemon)) as tls:

@@ -144,6 +144,8 @@ def test_of_fifty_conditional_puts_one_wins(daemon):
     equal(site.status("PUT", "one", b"x", {"If-Match": "W/" + tag}), 412, "a weak tag never matches")
     equal(site.status("DELETE", "one", None, {"If-Match": '"0000000000000000"'}), 412)
     equal(site.status("PUT", "absent", b"x", {"If-Match": "*"}), 412)
+    equal(site.status("GET", "one", None, {"If-Match": '"0000000000000000"'}), 412)
+    equal(site.status("GET", "one", None, {"If-Match": tag, "If-None-Match": '"0"'}), 200)
     equal(site.status("DELETE", "one", None, {"If-Match": f'"0000000000000000", {tag}'}), 204)
 
     # "*" is any of them: no change in between makes it false.
@@ -447,6 +449,7 @@ def test_a_refusal_names_its_place(daemon):
     equal(refusal("DELETE", "a?ttl=1s"), (400, "unknown_parameter", "ttl"))
     equal(refusal("PUT", "a", b"1", {"Cache-Control": "max-age=0"}), (400, "invalid_life", "Cache-Control"))
     equal(refusal("PUT", "a", b"1", {"If-Match": '"0"'}), (412, "condition_failed", "If-Match"))
+    equal(refusal("PUT", "a", b"1", {"Content-Range": "bytes 0-0/9"}), (400, "invalid_request", "Content-Range"))
     equal(refusal("GET", "a"), (404, "object_not_found", "name"))
     equal(refusal("POST", "mget", b'{"names":["a","b","c//d"]}', type_json), (400, "invalid_name", "names[2]"))
     equal(refusal("POST", "mget", b'{"names":["a",1]}', type_json), (400, "invalid_name", "names[1]"))

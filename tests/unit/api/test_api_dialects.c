@@ -93,6 +93,8 @@ static const struct exchange answered[] = {
      "{\"id\":\"\\u00e9-1\",\"parameters\":{\"priority\":1,\"timeout\":100},\"inputs\":[" INPUT(
          "1,2", "FP32", "[0,0]") "]}",
      OIP_HEAD "\"id\":\"é-1\"," OIP_BODY("1", "1.0")},
+    {INFER, "{\"id\":\"\",\"parameters\":null,\"inputs\":[" INPUT("1,2", "FP32", "[0,0]") "]}",
+     OIP_HEAD "\"id\":\"\"," OIP_BODY("1", "1.0")},
     /* Outputs under each of their names. */
     {INFER,
      "{\"inputs\":[" INPUT("1,2", "FP32", "[0,0]") "],\"outputs\":[{\"name\":\"output__0\"}]}",
@@ -167,6 +169,40 @@ answers_that_are_no_number_are_null(void)
 
     for (size_t i = 0; i < AUGURY_COUNT(exchanges); i++) {
         check_exchange(&exchanges[i], 200);
+    }
+}
+
+/* Forms that have a word for it, and those that have the number itself. */
+static void
+answers_that_are_no_number_have_a_word_in_each_form(void)
+{
+    static const struct {
+        const char *type, *rows, *accept;
+        struct bytes end;
+    } forms[] = {
+        {"application/json",
+         "{\"data\":[[Infinity,0]]}",
+         "application/msgpack",
+         {(const uint8_t *)"prediction\x92\xc0\xc0", 13}},
+        {"application/x-ndjson",
+         "[Infinity,0]\n",
+         "application/x-ndjson",
+         {(const uint8_t *)"{\"prediction\":[null,null]}\n", 27}},
+        {"text/csv", "a,b\ninf,0\n", "text/csv", {(const uint8_t *)"\r\nnan,nan\r\n", 11}},
+    };
+
+    for (size_t i = 0; i < AUGURY_COUNT(forms); i++) {
+        struct reply reply = send_request((struct fake){.method = HTTP_POST,
+                                                        .path = "/api/v1/predict/line",
+                                                        .type = forms[i].type,
+                                                        .accept = forms[i].accept,
+                                                        .body = bytes_of_text(forms[i].rows)});
+        struct bytes end = forms[i].end;
+        CHECK_INT(reply.status, 200);
+        if (reply.body_len < end.len ||
+            memcmp(reply.body + reply.body_len - end.len, end.data, end.len) != 0) {
+            TAP_FAIL("%s: %s", forms[i].accept, reply.body);
+        }
     }
 }
 
@@ -271,6 +307,12 @@ wrong_lengths_are_refused(void)
     CHECK_INT(reply.status, 400);
     reply = post_binary("{\"inputs\":[" BINARY_INPUT "]}", bytes_of(ROWS_RAW "1", 17), NULL);
     CHECK_INT(reply.status, 400);
+    reply = post_binary("{\"inputs\":[" BINARY_INPUT "]}", raw, "");
+    CHECK_INT(reply.status, 400);
+    CHECK_CONTAINS(reply.body, "Inference-Header-Content-Length tells the document's length");
+    reply = post_binary("", bytes_of(raw.data, 3), "0");
+    CHECK_INT(reply.status, 400);
+    CHECK_CONTAINS(reply.body, "3 bytes are not 2 values of FP32");
 }
 
 /* ---- what is refused ------------------------------------------------------------------------- */
@@ -336,6 +378,8 @@ static const struct {
     {INFER,
      "{\"parameters\":{\"triton_enable\":true},\"inputs\":[" INPUT("1,2", "FP32", "[0,0]") "]}",
      400, "unsupported_parameter"},
+    {INFER, "{\"parameters\":[],\"inputs\":[" INPUT("1,2", "FP32", "[0,0]") "]}", 400,
+     "invalid_request"},
     {"/v2/models/nobody/infer", INPUTS("1,2", "FP32", "[0,0]"), 404, "model_not_found"},
     {"/v2/models/stump/versions/9/infer", INPUTS("1,2", "FP32", "[0,0]"), 404, "version_not_found"},
     {V1, "{}", 400, "invalid_request"},
@@ -410,6 +454,9 @@ what_is_neither_json_nor_csv_is_refused_in_that_protocols_shape(void)
     CHECK_CONTAINS(reply.body, "{\"error_code\":\"BAD_REQUEST\",\"message\":");
     CHECK_CONTAINS(reply.body, "\"code\":\"unsupported_type\"");
     CHECK_CONTAINS(reply.headers, "Accept: application/json, text/csv\r\n");
+    CHECK_INT(post_csv("text/csv; charset=utf-16", "", "a,b\n0,0\n").status, 415);
+    CHECK_INT(post_csv("application/json;charset=latin-1", "", "{\"inputs\":[[0,0]]}").status, 415);
+    CHECK_INT(post_csv("application/json; charset=UTF-8", "", "{\"inputs\":[[0,0]]}").status, 200);
     reply = post_csv("text/csv", "", "");
     CHECK_INT(reply.status, 400);
     reply = post_csv("text/csv", "", "a,c\n0,0\n");
@@ -441,7 +488,7 @@ a_wrong_value_is_where_the_client_put_it(void)
          "dataframe_split.columns[1]"},
         {MLFLOW, "{\"dataframe_split\":{\"data\":[[0,0],[0,\"x\"]]}}",
          "dataframe_split.data[1][1]"},
-        {MLFLOW, "{\"inputs\":[[0,0]],\"params\":{\"outputs\":\"zz\"}}", "outputs"},
+        {MLFLOW, "{\"inputs\":[[0,0]],\"params\":{\"outputs\":\"zz\"}}", "params.outputs"},
         {INFER, INPUTS("2,2", "BYTES", "[null,null,null,\"x\"]"), "inputs[0], value 3"},
         {INFER, INPUTS("1,3", "FP32", "[0,0,0]"), "inputs[0]"},
         {INFER,
@@ -567,6 +614,7 @@ main(void)
     TAP_RUN(every_form_of_a_request_has_its_answer);
     TAP_RUN(a_repeat_has_the_same_bytes);
     TAP_RUN(answers_that_are_no_number_are_null);
+    TAP_RUN(answers_that_are_no_number_have_a_word_in_each_form);
     TAP_RUN(binary_tensors_stand_behind_the_document);
     TAP_RUN(a_truth_value_in_binary_is_0_or_1);
     TAP_RUN(a_raw_request_is_one_row);

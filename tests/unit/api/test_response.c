@@ -287,6 +287,33 @@ documents_have_tags_and_conditions_on_them_hold(void)
     CHECK_INT(send_request(missing).status, 404);
 }
 
+/* RFC 9110 13.1.1: what is not as the client wants it is not sent. */
+static void
+a_document_that_is_another_one_is_not_sent(void)
+{
+    struct http_header field = {.name = bytes_of_text("if-match")};
+    struct fake fake = {.path = "/api/v1/models/nfl-wp", .fields = &field, .field_count = 1};
+    struct reply reply = get(fake.path);
+    char tag[32], list[96];
+
+    CHECK_CONTAINS(reply.headers, "Vary: Accept\r\n"); /* it comes in several forms */
+    CHECK(strstr(get("/openapi.json").headers, "Vary: Accept\r\n") == NULL);
+    reply = get(fake.path);
+    snprintf(tag, sizeof(tag), "%.18s", strstr(reply.headers, "ETag: ") + 6);
+    snprintf(list, sizeof(list), "\"other\", %s", tag);
+    field.value = bytes_of_text(list);
+    CHECK_INT(send_request(fake).status, 200);
+    field.value = bytes_of_text("*");
+    CHECK_INT(send_request(fake).status, 200);
+    snprintf(list, sizeof(list), "W/%s", tag);
+    field.value = bytes_of_text(list);
+    fake.accept_encoding = "gzip";
+    reply = send_request(fake);
+    CHECK_INT(reply.status, 412);
+    CHECK_CONTAINS(reply.body, "\"code\":\"condition_failed\",\"at\":\"If-Match\"}");
+    CHECK(strstr(reply.headers, "Content-Encoding") == NULL);
+}
+
 static const struct {
     const char *cache_control;
     unsigned status;
@@ -664,6 +691,7 @@ main(void)
     TAP_RUN(the_compressed_form_is_made_once_and_has_a_tag_of_its_own);
     TAP_RUN(documents_are_compressed_as_well);
     TAP_RUN(documents_have_tags_and_conditions_on_them_hold);
+    TAP_RUN(a_document_that_is_another_one_is_not_sent);
     TAP_RUN(a_wish_is_granted_where_nothing_is_cached);
     TAP_RUN(whatever_is_pipelined_behind_a_repeat_is_answered);
     TAP_RUN(only_if_cached_is_answered_from_either_class_and_else_refused);
