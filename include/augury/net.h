@@ -112,6 +112,9 @@ struct net_limits {
     uint32_t queue_time_ms, target_lag_ms;        /* net_server_admit() */
 };
 
+/* target_lag_ms: some times what requests are found to take by themselves. */
+#define NET_TARGET_LAG_AUTO UINT32_MAX
+
 /* What a handler fills. body and headers are empty, growable, and belong to the server. headers:
  * complete lines "Name: value\r\n" beside Date, Content-Type, Content-Length and Connection,
  * which the server writes. */
@@ -188,6 +191,7 @@ struct net_listen_options {
     const struct ip_networks *trusted;
     enum http_forwarded forwarded; /* the header that they name clients by */
     bool has_proxy_protocol;       /* they do before the first byte; nobody else may connect */
+    uint32_t backlog;              /* what the kernel queues; a drain takes as many */
 };
 /* Serves connections of an inherited listener; the descriptor stays the caller's. */
 AUGURY_MUST_USE int net_server_listen(struct net_server *server,

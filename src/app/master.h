@@ -142,9 +142,10 @@ struct child *children_supervisor(struct master *master);
  * got is in the generation's list also after a failure. */
 AUGURY_MUST_USE int listeners_open(struct master *master, struct generation *generation,
                                    struct err *err);
-/* What only this generation has takes no new connections from now on; those that are there or on
- * their way are still accepted. Whether there is such a listener. */
-bool listeners_retire(struct master *master, struct generation *generation);
+/* What the serving generation does not have takes no new connections from now on; those that are
+ * there or on their way are still accepted. Returns how long that may take those on their way, in
+ * ms; 0: there is no such listener. */
+uint32_t listeners_retire(struct master *master, struct generation *generation);
 /* Closes those that no other generation has. */
 void listeners_close(struct master *master, struct generation *generation);
 
@@ -163,4 +164,6 @@ void generation_on_ready(struct master *master, struct generation *generation);
 void generation_on_death(struct master *master, struct generation *generation, bool was_ready);
 void generations_tick(struct master *master, uint64_t now_mono_ms);
 uint64_t generations_next_mono_ms(const struct master *master); /* UINT64_MAX: nothing is due */
+/* SIGQUIT: all give their listeners up as an old generation does, and end when they have done. */
+void generations_drain(struct master *master);
 void generations_close(struct master *master); /* at the end: listeners, configurations */

@@ -15,7 +15,6 @@
 enum {
     SPARE_DESCRIPTORS = 256,
     RELOAD_HOLD_MS = 5000,
-    RETIRE_MS = 100, /* from the last new connection to its last packet */
     STOP_ACCEPTING_MAX_MS = 2000,
     STOP_ACCEPTING_POLL_MS = 2
 };
@@ -222,7 +221,9 @@ tell_workers_to_drain(struct master *master, struct generation *generation)
             child_end(master, &master->children[i], SIGQUIT, limit_ms);
         }
     }
-    limit_old_generations(master);
+    if (master->phase == MASTER_RUNNING) {
+        limit_old_generations(master);
+    }
     generation_on_death(master, generation, true); /* perhaps it was empty already */
 }
 
@@ -234,9 +235,10 @@ generation_drain(struct master *master, struct generation *generation)
     uint64_t now_mono_ms = clock_mono_ms();
 
     generation->state = GENERATION_DRAINING;
-    generation->deadline_mono_ms = now_mono_ms + RETIRE_MS + STOP_ACCEPTING_MAX_MS;
-    if (listeners_retire(master, generation)) {
-        generation->quit_mono_ms = now_mono_ms + RETIRE_MS;
+    uint32_t retire_ms = listeners_retire(master, generation);
+    generation->deadline_mono_ms = now_mono_ms + retire_ms + STOP_ACCEPTING_MAX_MS;
+    if (retire_ms > 0) {
+        generation->quit_mono_ms = now_mono_ms + retire_ms;
     } else {
         tell_workers_to_drain(master, generation);
     }
@@ -501,6 +503,20 @@ generations_next_mono_ms(const struct master *master)
     bool is_waiting = master->is_reload_ending || has_old_listeners(master);
 
     return is_waiting ? clock_mono_ms() + STOP_ACCEPTING_POLL_MS : UINT64_MAX;
+}
+
+/* The serving one first: what it has no other one keeps then. */
+void
+generations_drain(struct master *master)
+{
+    static const enum generation_state ending[] = {GENERATION_SERVING, GENERATION_STARTING};
+
+    for (size_t i = 0; i < AUGURY_COUNT(ending); i++) {
+        struct generation *generation = generations_find(master, ending[i]);
+        if (generation != NULL) {
+            generation_drain(master, generation);
+        }
+    }
 }
 
 void

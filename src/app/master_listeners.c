@@ -5,8 +5,10 @@
  * close a listener resets whoever waits in its queue: what only the old generation has first takes
  * nobody new, then gives its workers what it has, and is closed when they have done.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <linux/filter.h>
+#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,6 +18,11 @@
 
 #include "augury/net.h"
 #include "master.h"
+
+enum {
+    RETIRE_MS = 100,
+    RETIRE_HERE_MS = 10, /* on this machine the packets follow one another at once */
+};
 
 /* The path of a UNIX socket; NULL: the address is none. */
 static const char *
@@ -218,11 +225,29 @@ refuse_new(int fd)
     (void)setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program));
 }
 
-bool
+/* How long after the first packet of a connection its last may come. */
+static uint32_t
+retire_ms_of(int fd)
+{
+    struct sockaddr_storage place;
+    struct sockaddr_in *in4 = (struct sockaddr_in *)&place;
+    struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&place;
+    socklen_t len = sizeof(place);
+    bool is_here = false;
+
+    if (getsockname(fd, (struct sockaddr *)&place, &len) == 0) {
+        is_here = place.ss_family == AF_UNIX ||
+                  (place.ss_family == AF_INET && ntohl(in4->sin_addr.s_addr) >> 24 == 127) ||
+                  (place.ss_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr));
+    }
+    return is_here ? RETIRE_HERE_MS : RETIRE_MS;
+}
+
+uint32_t
 listeners_retire(struct master *master, struct generation *generation)
 {
     const struct generation *serving = generations_find(master, GENERATION_SERVING);
-    bool is_any = false;
+    uint32_t longest_ms = 0;
 
     for (uint32_t i = 0; i < generation->listener_count; i++) {
         const struct heritage_listener *listener = &generation->listeners[i];
@@ -233,14 +258,15 @@ listeners_retire(struct master *master, struct generation *generation)
         if (is_kept) {
             continue;
         }
-        is_any = true;
+        uint32_t ms = retire_ms_of(listener->fd);
+        longest_ms = ms > longest_ms ? ms : longest_ms;
         if (unix_path(listener->address) != NULL) {
             remove_unix(listener);
         } else {
             refuse_new(listener->fd);
         }
     }
-    return is_any;
+    return longest_ms;
 }
 
 void

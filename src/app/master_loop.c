@@ -72,7 +72,7 @@ master_drain(struct master *master)
     log_event(&master->heritage.log, LOG_LEVEL_INFO, "drain", "limit_ms=%llu",
               (unsigned long long)limit_ms);
     master->phase = MASTER_DRAINING;
-    end_workers(master, SIGQUIT, limit_ms + MASTER_KILL_AFTER_MS);
+    generations_drain(master);
 }
 
 void

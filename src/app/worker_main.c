@@ -270,7 +270,8 @@ listen_on(struct worker *worker, uint32_t number, struct err *err)
                                          .tls = worker->tls[number],
                                          .trusted = &conf->trusted,
                                          .forwarded = forwarded_of(conf->forwarded),
-                                         .has_proxy_protocol = conf->has_proxy_protocol};
+                                         .has_proxy_protocol = conf->has_proxy_protocol,
+                                         .backlog = conf->backlog};
     return rc != 0 ? rc : net_server_listen(worker->server, &options, err);
 }
 

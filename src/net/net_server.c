@@ -267,6 +267,7 @@ net_server_listen(struct net_server *server, const struct net_listen_options *op
     listener->trusted = options->trusted;
     listener->forwarded = options->forwarded;
     listener->has_proxy_protocol = options->has_proxy_protocol;
+    listener->queue = options->backlog > ACCEPTS_AT_LAST ? options->backlog : ACCEPTS_AT_LAST;
     snprintf(listener->name, sizeof(listener->name), "%s", options->name);
     struct event_base *base = server->loop->base;
     if (event_assign(&listener->event, base, options->fd, EV_READ | EV_PERSIST, on_accept,
@@ -305,7 +306,7 @@ accept_the_last(struct net_server *server)
 
     for (; link != &server->listeners; link = link->next) {
         struct listener *listener = NET_LIST_OWNER(link, struct listener, link);
-        for (int left = ACCEPTS_AT_LAST; left > 0 && accept_one(listener); left--) {
+        for (uint32_t left = listener->queue; left > 0 && accept_one(listener); left--) {
         }
     }
 }

@@ -39,6 +39,7 @@ struct listener {
     const struct ip_networks *trusted; /* or NULL */
     enum http_forwarded forwarded;
     bool has_proxy_protocol;
+    uint32_t queue; /* connections that wait in it at most */
     char name[48];
     bool has_waited; /* after a pause one connection is taken whatever the share */
     struct event event;
@@ -101,6 +102,7 @@ struct net_server {
     struct http_request request;
     uint8_t *lists;      /* fields of it that came in several lines; behind scratch */
     struct conn *asking; /* whose request the handler has; NULL between handlers */
+    bool is_messaging;   /* a socket's owner has a message of this turn */
     struct asked asked;  /* of that request */
 
     bool gives_ids;

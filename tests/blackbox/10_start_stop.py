@@ -144,6 +144,40 @@ def test_a_graceful_stop_answers_what_is_under_way(daemon):
         daemon.wait_gone(pids)
 
 
+def test_a_graceful_stop_resets_nobody_who_has_connected(daemon):
+    """More connections than a worker takes in passing wait in the kernel when the stop comes, and one request is not whole."""
+    daemon.options["workers"] = "1"
+    daemon.start()
+    port = daemon.port()
+    held = socket.create_connection(("127.0.0.1", port), timeout=10)
+    held.sendall(b"GET /ping HTTP/1.1\r\nHost: a\r\n")
+    wait_for(lambda: daemon.metrics()["augury_http_connections"] == 1, "connection accepted")
+    worker = daemon.children()["worker 0 gen 1"]
+    pids = daemon.all_pids()
+    os.kill(worker, signal.SIGSTOP)
+    clients = [socket.create_connection(("127.0.0.1", port), timeout=10) for _ in range(500)]
+    for client in clients:
+        client.sendall(b"GET /ping HTTP/1.1\r\nHost: a\r\n\r\n")
+    daemon.send(signal.SIGQUIT)
+    daemon.wait_event("drain", process="master")
+    os.kill(worker, signal.SIGCONT)
+    for client in clients:
+        answer = client.recv(65536)
+        check(answer.startswith(b"HTTP/1.1 200 "), f"answered: {answer[:60]!r}")
+        client.close()
+    # The held request keeps the daemon alive; nobody new is let in to wait for its end.
+    daemon.wait_event("listen_end")
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=10).close()
+        raise harness.Failure("a connection that nobody will accept")
+    except ConnectionRefusedError:
+        pass
+    held.sendall(b"\r\n")
+    check(held.recv(65536).startswith(b"HTTP/1.1 200 "), "what was under way is answered")
+    held.close()
+    daemon.wait_gone(pids)
+
+
 def test_a_graceful_stop_ends_at_its_limit(daemon):
     daemon.sections["limits"]["drain_timeout"] = "300ms"
     daemon.start()
