@@ -130,13 +130,14 @@ put_summary(struct wire_writer *writer, const struct warm_totals *totals)
     double seconds = (double)(totals->end_ns - totals->begin_ns) / 1e9;
     char name[8];
 
-    wire_object(writer, 13);
+    wire_object(writer, 14);
     put_number(writer, "sent", totals->sent);
     put_number(writer, "answered", totals->answered);
     put_number(writer, "hits", totals->hits);
     put_number(writer, "misses", totals->misses);
     put_number(writer, "skipped_lines", totals->skipped);
     put_number(writer, "bad_lines", totals->bad_lines);
+    put_number(writer, "refused", totals->refused);
     put_number(writer, "failed", totals->failed);
     wire_key(writer, "seconds");
     wire_put_f64(writer, (double)(uint64_t)(seconds * 1000.0) / 1000.0);
@@ -192,8 +193,14 @@ warm(const struct cli *cli, const struct warm_options *options)
     if (totals.is_stopped) {
         fprintf(stderr, "augury: stopped after %llu errors\n", (unsigned long long)totals.errors);
     }
-    bool is_good = !totals.is_stopped && totals.bad_lines == 0 && totals.failed == 0;
-    return status == CLI_OK && !is_good ? CLI_FAILED : status;
+    if (totals.errors > 0) {
+        fprintf(stderr,
+                "augury: %llu of %llu requests were refused, %llu had no answer, %llu lines were "
+                "wrong\n",
+                (unsigned long long)totals.refused, (unsigned long long)totals.sent,
+                (unsigned long long)totals.failed, (unsigned long long)totals.bad_lines);
+    }
+    return status == CLI_OK && totals.errors > 0 ? CLI_FAILED : status;
 }
 
 int

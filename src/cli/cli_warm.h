@@ -85,6 +85,7 @@ struct warm_totals {
     uint64_t sent, answered, hits, misses;
     uint64_t skipped;   /* lines that stand for no request */
     uint64_t bad_lines; /* lines that make no sense */
+    uint64_t refused;   /* answers with a status over 399 */
     uint64_t failed;    /* requests without an answer */
     uint64_t errors;    /* all that errors_max counts */
     uint64_t begin_ns, end_ns;

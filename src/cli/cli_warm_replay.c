@@ -194,6 +194,7 @@ request_done(struct replay *replay, struct conn *conn)
     conn->is_busy = false;
     conn->is_reused = true;
     if (answer->status >= 400) {
+        totals->refused++;
         snprintf(what, sizeof(what), "answered with %u %s", answer->status,
                  http_status_text(answer->status));
         fault(replay, conn->line, what);

@@ -201,6 +201,17 @@ def test_it_stops_after_too_many_errors(daemon):
         equal(done.stderr.count("answered with"), 10, "further ones are only counted")
 
 
+def test_refused_requests_are_counted_and_told_by_the_exit_status(daemon):
+    gone = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
+    with Server(lambda _request, number: gone if number == 2 else GOOD) as server:
+        path = lines_file(daemon, [{"path": "/"}] * 5)
+        done = warm(daemon, path, "--address", server.address, "--connections", "1")
+        got = summary(done, FAILED)
+        equal((got["sent"], got["answered"], got["refused"], got["failed"], got["is_stopped"]), (5, 5, 1, 0, False))
+        contains(done.stderr, f"{path}:2: answered with 404")
+        contains(done.stderr, "1 of 5 requests were refused, 0 had no answer, 0 lines were wrong")
+
+
 def test_a_connection_closed_between_requests_loses_none(daemon):
     def answer(_request, number):
         return GOOD.replace(b"X-Cache", b"Connection: close\r\nX-Cache") if number % 3 == 0 else GOOD
