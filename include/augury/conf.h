@@ -112,7 +112,7 @@ struct conf_limits {
     uint64_t buffered_bytes;    /* per worker; 0: any number */
     uint32_t client_connections, client_requests; /* of one client, per worker; 0: any number */
     uint32_t queue_time_ms;                       /* 0: any */
-    uint32_t target_lag_ms;                       /* 0: no adaptive limit */
+    uint32_t target_lag_ms;                       /* 0: no adaptive limit; CONF_NUMBER_WORD: auto */
     uint32_t request_timeout_ms;                  /* 0: none */
     uint32_t headers;                             /* count */
     uint64_t head_bytes;
@@ -258,6 +258,9 @@ enum conf_type {
     CONF_STEPS     /* struct conf_steps: "2GiB:25, 4GiB:50", or "" */
 };
 
+/* A number whose value is a word: "auto". */
+#define CONF_NUMBER_WORD UINT32_MAX
+
 struct conf_option {
     const char *section; /* "" top level, "cache", "cache.prediction", "listen" */
     const char *name;
@@ -268,7 +271,8 @@ struct conf_option {
     size_t size;
     const char *default_text;
     uint64_t min, max;   /* of numbers, in their unit; of texts, bytes */
-    const char *choices; /* NULL, or the only words allowed: "error, warn, info, debug" */
+    const char *choices; /* NULL, or the only words allowed: "error, warn, info, debug"; of numbers
+                            of 32 bits the one that stands for CONF_NUMBER_WORD */
     const char *alias;   /* a further environment name that users already have, or NULL */
     const char *help;    /* one sentence */
 };

@@ -51,6 +51,31 @@ put_latency(struct wire_writer *writer, const struct stats *stats, enum stats_id
     wire_end(writer);
 }
 
+/* The longest that any worker keeps to; 0: none. */
+static uint64_t
+target_lag_us(const struct stats *stats)
+{
+    uint64_t most = 0;
+
+    for (unsigned slot = 0; slot < STATS_SLOTS; slot++) {
+        uint64_t of_slot = stats_of_slot(stats, slot, STATS_HTTP_TARGET_LAG);
+        most = of_slot > most ? of_slot : most;
+    }
+    return most;
+}
+
+/* 0 is null. */
+static void
+put_unless_0(struct wire_writer *writer, const char *key, uint64_t value)
+{
+    wire_key(writer, key);
+    if (value > 0) {
+        wire_put_u64(writer, value);
+    } else {
+        wire_put_null(writer);
+    }
+}
+
 /* What is not taken on, and by what that is found out. */
 static void
 put_overload(struct wire_writer *writer, const struct stats *stats)
@@ -66,17 +91,12 @@ put_overload(struct wire_writer *writer, const struct stats *stats)
                    {"client_connections", STATS_HTTP_OVER_CLIENT_CONNECTIONS},
                    {"bytes", STATS_HTTP_OVER_BYTES},
                    {"deadline", STATS_HTTP_OVER_DEADLINE}};
-    uint64_t limit = stats_sum(stats, STATS_HTTP_ADMISSION);
     struct stats_summary lag;
 
     stats_summarise(stats, STATS_HTTP_LAG, &lag);
-    wire_object(writer, 7);
-    wire_key(writer, "admission_limit");
-    if (limit > 0) {
-        wire_put_u64(writer, limit);
-    } else {
-        wire_put_null(writer);
-    }
+    wire_object(writer, 8);
+    put_unless_0(writer, "admission_limit", stats_sum(stats, STATS_HTTP_ADMISSION));
+    put_unless_0(writer, "target_lag_us", target_lag_us(stats));
     wire_key(writer, "lag_p99_us");
     if (lag.count > 0) {
         wire_put_f64(writer, (double)lag.p99_ns / 1000.0);

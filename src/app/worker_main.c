@@ -21,6 +21,8 @@ _Static_assert((int)CONF_CACHE_CLASS_COUNT == (int)CACHE_CLASS_COUNT &&
                    (int)CONF_CACHE_OBJECT == (int)CACHE_OBJECT,
                "conf and cache know the same classes in the same order");
 
+_Static_assert(CONF_NUMBER_WORD == NET_TARGET_LAG_AUTO, "auto is the same to conf and to net");
+
 struct worker {
     struct heritage *heritage;
     struct stats_slot *stats;

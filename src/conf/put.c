@@ -294,7 +294,7 @@ type_name(const struct conf_option *option)
     case CONF_SIZE: return "size";
     case CONF_SECONDS:
     case CONF_US:
-    case CONF_MS: return "time";
+    case CONF_MS: return option->choices == NULL ? "time" : "time or auto";
     case CONF_STEPS: return "SIZE:PERCENT, …";
     }
     return "";

@@ -358,10 +358,12 @@ const struct conf_option conf_options[] = {
     {"limits", "queue_time", CONF_MS, PLACE(limits.queue_time_ms), "0", 0, 3600000, NULL, NULL,
      "A request that has waited longer for its turn is refused with 503, unless its answer is in "
      "the cache; 0: it is answered, however late."},
-    {"limits", "target_lag", CONF_MS, PLACE(limits.target_lag_ms), "0", 0, 60000, NULL, NULL,
+    {"limits", "target_lag", CONF_MS, PLACE(limits.target_lag_ms), "0", 0, 60000, "auto",
+     NULL,
      "Time between bytes that arrive and their answer that a worker keeps to under overload: it "
      "finds out how many requests it may take on at a time, and refuses others with 503, unless "
-     "their answers are in the cache; 0: it takes all."},
+     "their answers are in the cache; auto: ten times what a request takes by itself, 20ms to 1s; "
+     "0: it takes all."},
     {"limits", "request_timeout", CONF_MS, PLACE(limits.request_timeout_ms), "0", 0, 3600000, NULL,
      NULL,
      "Time for an answer unless X-Request-Timeout says otherwise; 504 after it; 0: only "

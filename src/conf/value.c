@@ -113,6 +113,16 @@ out_of_bounds(const struct conf_option *option, const char *text, struct err *er
     return AUGURY_ERR_INVALID;
 }
 
+static int
+bad_scaled(const struct conf_option *option, const char *text, const char *example, struct err *err)
+{
+    char want[96];
+
+    snprintf(want, sizeof(want), "%s%s%s", example, option->choices == NULL ? "" : ", or ",
+             option->choices == NULL ? "" : option->choices);
+    return value_bad(option, text, want, err);
+}
+
 int
 value_parse_scaled(const struct conf_option *option, const char *text, uint64_t *out_value,
                    struct err *err)
@@ -132,7 +142,7 @@ value_parse_scaled(const struct conf_option *option, const char *text, uint64_t 
         return out_of_bounds(option, text, err);
     }
     if (rc != 0) {
-        return value_bad(option, text, scale.example, err);
+        return bad_scaled(option, text, scale.example, err);
     }
     for (size_t i = 0; i < scale.count; i++) {
         uint64_t factor = scale.list[i].factor;
@@ -145,15 +155,16 @@ value_parse_scaled(const struct conf_option *option, const char *text, uint64_t 
         *out_value = number * factor;
         return 0;
     }
-    return value_bad(option, text, scale.example, err);
+    return bad_scaled(option, text, scale.example, err);
 }
 
 static int
 set_number(const struct conf_option *option, void *place, const char *text, struct err *err)
 {
-    uint64_t value = 0;
+    uint64_t value = CONF_NUMBER_WORD;
+    bool is_word = option->choices != NULL && strcmp(text, option->choices) == 0;
 
-    int rc = value_parse_scaled(option, text, &value, err);
+    int rc = is_word ? 0 : value_parse_scaled(option, text, &value, err);
     if (rc != 0) {
         return rc;
     }
@@ -379,5 +390,10 @@ conf_put_value(const struct conf_option *option, const void *base, struct buf *b
     case CONF_US:
     case CONF_MS: break;
     }
-    put_scaled(number_at(option, place), scale_of(option->type), buf);
+    uint64_t number = number_at(option, place);
+    if (option->choices != NULL && number == CONF_NUMBER_WORD) {
+        buf_put_text(buf, option->choices);
+    } else {
+        put_scaled(number, scale_of(option->type), buf);
+    }
 }

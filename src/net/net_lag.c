@@ -11,13 +11,16 @@ enum {
     LATE_TURNS = 4,        /* decide at once */
     LATE_ONE_IN = 64,      /* turns that may be late */
     RISE_PART = 8,         /* of the limit that one good window adds, beside 1 */
+    ALONE_REQUESTS = 32,   /* to a mean */
 };
+#define EPOCH_NS UINT64_C(10000000000)
 
 void
 net_lag_init(struct net_lag *lag, uint64_t target_ns)
 {
     memset(lag, 0, sizeof(*lag));
-    lag->target_ns = target_ns;
+    lag->is_auto = target_ns == NET_LAG_AUTO;
+    lag->target_ns = lag->is_auto ? NET_LAG_AUTO_LEAST_NS : target_ns;
     lag->limit = NET_LAG_FIRST;
 }
 
@@ -88,6 +91,36 @@ decide(struct net_lag *lag, uint64_t now_ns)
     memset(&lag->window, 0, sizeof(lag->window));
 }
 
+/* 0: not known. */
+static uint64_t
+least_of(uint64_t a, uint64_t b)
+{
+    return a == 0 || (b != 0 && b < a) ? b : a;
+}
+
+static void
+follow(struct net_lag *lag, uint64_t now_ns)
+{
+    struct net_lag_alone *alone = &lag->alone;
+
+    alone->work_ns += lag->work_ns;
+    alone->count += lag->admitted;
+    if (alone->count < ALONE_REQUESTS) {
+        return;
+    }
+    if (alone->begin_ns == 0 || now_ns - alone->begin_ns >= EPOCH_NS) {
+        alone->begin_ns = now_ns;
+        alone->before_ns = alone->least_ns;
+        alone->least_ns = 0;
+    }
+    alone->least_ns = least_of(alone->least_ns, alone->work_ns / alone->count + 1);
+    alone->work_ns = 0;
+    alone->count = 0;
+    uint64_t target_ns = NET_LAG_AUTO_TIMES * least_of(alone->least_ns, alone->before_ns);
+    target_ns = target_ns > NET_LAG_AUTO_LEAST_NS ? target_ns : NET_LAG_AUTO_LEAST_NS;
+    lag->target_ns = target_ns < NET_LAG_AUTO_MOST_NS ? target_ns : NET_LAG_AUTO_MOST_NS;
+}
+
 /* What came while the turn before was at work has waited for that too: a turn is late when two like
  * it take longer than the target. */
 void
@@ -108,6 +141,9 @@ net_lag_turn(struct net_lag *lag, uint64_t begin_ns, uint64_t end_ns)
         }
     }
     lag->window.was_limited = lag->window.was_limited || lag->refused > 0;
+    if (lag->is_auto) {
+        follow(lag, end_ns);
+    }
     lag->end_ns = end_ns;
     lag->busy_ns = busy_ns;
     lag->admitted = 0;

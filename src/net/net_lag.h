@@ -19,9 +19,26 @@ enum {
     NET_LAG_MOST = 1 << 16 /* and its upper bound */
 };
 
+/* A target that follows what requests take: NET_LAG_AUTO_TIMES as long as the one of the mean takes
+ * by itself, measured when the machine let it run best in the last ten to twenty seconds. That is
+ * the same however many wait, so that load does not raise it. */
+#define NET_LAG_AUTO UINT64_MAX
+enum { NET_LAG_AUTO_TIMES = 10 };
+enum { NET_LAG_AUTO_LEAST_NS = 20000000, NET_LAG_AUTO_MOST_NS = 1000000000 };
+
+/* What a request takes: the least of means of so many, of this epoch and of the one before. */
+struct net_lag_alone {
+    uint64_t begin_ns;            /* of the epoch; 0: none has begun */
+    uint64_t least_ns, before_ns; /* 0: nothing is known */
+    uint64_t work_ns;             /* of those that are counted */
+    uint32_t count;
+};
+
 struct net_lag {
     uint64_t target_ns; /* longest that a request may wait for its turn and in it; 0: no limit */
-    uint32_t limit;     /* requests that a turn admits */
+    bool is_auto;
+    struct net_lag_alone alone; /* where it is */
+    uint32_t limit;             /* requests that a turn admits */
     uint32_t admitted, refused; /* of this turn */
     uint64_t work_ns;           /* of this turn, from what is admitted to what is asked next */
     uint64_t work_begin_ns;     /* of what was admitted last; 0: something else is at work */
@@ -35,6 +52,7 @@ struct net_lag {
     } window;
 };
 
+/* target_ns: or NET_LAG_AUTO. */
 void net_lag_init(struct net_lag *lag, uint64_t target_ns);
 /* Whether this turn takes on one request more. */
 bool net_lag_admit(struct net_lag *lag, uint64_t now_ns);

@@ -10,17 +10,23 @@
 
 #include <stdlib.h>
 
+enum { NS_A_US = 1000, NS_A_MS = 1000000 };
+
 static void
 on_turn(void *arg, uint64_t begin_ns, uint64_t end_ns)
 {
     struct net_server *server = arg;
     struct net_lag *lag = &server->limiter.lag;
     uint32_t limit = lag->limit;
+    uint64_t target_ns = lag->target_ns;
 
     net_lag_turn(lag, begin_ns, end_ns);
     stats_observe(server->stats, STATS_HTTP_LAG, lag->lag_ns);
     if (lag->limit != limit) {
         stats_set(server->stats, STATS_HTTP_ADMISSION, lag->limit);
+    }
+    if (lag->target_ns != target_ns) {
+        stats_set(server->stats, STATS_HTTP_TARGET_LAG, lag->target_ns / NS_A_US);
     }
 }
 
@@ -33,7 +39,8 @@ limiter_init(struct net_server *server)
     limiter->is_measuring = limits->target_lag_ms > 0 || limits->queue_time_ms > 0;
     limiter->is_admitting =
         limiter->is_measuring || limits->requests > 0 || limits->client_requests > 0;
-    net_lag_init(&limiter->lag, (uint64_t)limits->target_lag_ms * 1000000);
+    bool is_auto = limits->target_lag_ms == NET_TARGET_LAG_AUTO;
+    net_lag_init(&limiter->lag, is_auto ? NET_LAG_AUTO : (uint64_t)limits->target_lag_ms * NS_A_MS);
     if (limits->client_connections > 0 || limits->client_requests > 0) {
         /* A proxy's connection has a client of its own, and one whose request waits. */
         limiter->clients = net_clients_new((size_t)limits->connections * 2, clock_mono_ns());
@@ -47,6 +54,7 @@ limiter_init(struct net_server *server)
     }
     stats_set(server->stats, STATS_HTTP_ADMISSION,
               limits->target_lag_ms > 0 ? limiter->lag.limit : 0);
+    stats_set(server->stats, STATS_HTTP_TARGET_LAG, limiter->lag.target_ns / NS_A_US);
     return 0;
 }
 
@@ -63,11 +71,11 @@ limiter_fini(struct net_server *server)
 bool
 limiter_is_lagging(const struct net_server *server)
 {
-    const struct net_limits *limits = &server->limits;
-    uint32_t most_ms = limits->target_lag_ms > 0 ? limits->target_lag_ms : limits->queue_time_ms;
+    const struct net_lag *lag = &server->limiter.lag;
+    uint64_t queue_ns = (uint64_t)server->limits.queue_time_ms * NS_A_MS;
 
     return server->limiter.is_measuring &&
-           server->limiter.lag.lag_ns > (uint64_t)most_ms * 1000000 / 2;
+           lag->lag_ns > (lag->target_ns > 0 ? lag->target_ns : queue_ns) / 2;
 }
 
 /* ---- clients -------------------------------------------------------------------------------- */
@@ -168,16 +176,18 @@ has_queued_too_long(const struct net_server *server)
            clock_mono_ns() - net_server_due_mono_ns(server) > (uint64_t)most_ms * 1000000;
 }
 
+/* A message is answered within its turn, so that what is counted of those who wait is no matter. */
 static enum net_over
 judge(struct net_server *server)
 {
     const struct net_limits *limits = &server->limits;
     struct net_limiter *limiter = &server->limiter;
+    bool may_wait = !server->is_messaging;
 
-    if (limits->client_requests > 0 && has_client_too_many(server)) {
+    if (may_wait && limits->client_requests > 0 && has_client_too_many(server)) {
         return NET_OVER_CLIENT_REQUESTS;
     }
-    if (limits->requests > 0 && limiter->waiting >= limits->requests) {
+    if (may_wait && limits->requests > 0 && limiter->waiting >= limits->requests) {
         return NET_OVER_REQUESTS;
     }
     if (has_queued_too_long(server)) {
@@ -196,7 +206,7 @@ net_server_admit(struct net_server *server)
                                              [NET_OVER_CLIENT_REQUESTS] =
                                                  STATS_HTTP_OVER_CLIENT_REQUESTS};
 
-    if (!server->limiter.is_admitting || server->asking == NULL) {
+    if (!server->limiter.is_admitting || (server->asking == NULL && !server->is_messaging)) {
         return NET_OVER_NOTHING;
     }
     enum net_over over = judge(server);

@@ -166,8 +166,12 @@ on_message(void *arg, enum net_message_kind kind, struct bytes message)
 {
     struct net_socket *socket = socket_cast(arg);
 
+    struct net_server *server = socket->conn->server;
+
     socket->turn_messages++;
+    server->is_messaging = true;
     socket->ops->on_message(socket->owner, socket, kind, message);
+    server->is_messaging = false;
     return socket->state != SOCKET_CLOSING;
 }
 

@@ -123,6 +123,27 @@ a_file_sets_every_kind_of_value(void)
 }
 
 static void
+a_number_may_be_a_word_that_its_option_allows(void)
+{
+    struct buf text;
+    struct fixture f;
+
+    CHECK(load(&f, "limits { target_lag = auto }\n"));
+    CHECK_INT(f.rc, 0);
+    CHECK_INT(f.conf->limits.target_lag_ms, CONF_NUMBER_WORD);
+    buf_init(&text, 1 << 20);
+    conf_put_effective(f.conf, &text);
+    buf_put_u8(&text, 0);
+    CHECK_CONTAINS((const char *)text.data, "target_lag = auto  # ");
+    buf_fini(&text);
+    conf_free(&f.conf);
+    CHECK(load(&f, "limits {\n target_lag = soon\n queue_time = auto\n}\n"));
+    CHECK(f.rc != 0);
+    CHECK(has_error(&f, 2, "such as 250ms or 10s, or auto, got"));
+    CHECK(has_error(&f, 3, "such as 250ms or 10s, got"));
+}
+
+static void
 every_bad_value_is_reported_with_its_line(void)
 {
     struct fixture f;
@@ -688,6 +709,7 @@ main(void)
     TAP_RUN(steps_are_read_checked_and_written_back);
     TAP_RUN(without_a_file_the_defaults_are_in_force);
     TAP_RUN(a_file_sets_every_kind_of_value);
+    TAP_RUN(a_number_may_be_a_word_that_its_option_allows);
     TAP_RUN(every_bad_value_is_reported_with_its_line);
     TAP_RUN(every_unknown_name_is_reported_with_the_nearest_one);
     TAP_RUN(a_class_that_is_written_as_a_section_is_named_as_one);

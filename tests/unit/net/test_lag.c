@@ -252,6 +252,99 @@ the_lag_counts_the_turn_before_unless_the_loop_slept(void)
     CHECK_INT(lag.lag_ns, 1 * MS);
 }
 
+/* ---- a target that is found ------------------------------------------------------------------ */
+
+static uint64_t
+at_least(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* Ten times what a request takes, within bounds, whether it is one at a time or four times of what
+ * the worker can do: load does not raise it. */
+static void
+the_target_follows_what_requests_take_and_not_how_many_wait(void)
+{
+    static const uint64_t costs_us[] = {50, 500, 4000, 30000, 200000};
+    static const double loads[] = {0.2, 4};
+
+    for (size_t i = 0; i < 2 * sizeof(costs_us) / sizeof(costs_us[0]); i++) {
+        struct worker worker;
+        start(&worker, NET_LAG_AUTO);
+        worker.cost_ns = costs_us[i / 2] * 1000;
+        worker.rate = loads[i % 2] * 1e9 / (double)worker.cost_ns;
+        uint64_t wanted_ns = at_least(10 * worker.cost_ns, NET_LAG_AUTO_LEAST_NS);
+        wanted_ns = wanted_ns < NET_LAG_AUTO_MOST_NS ? wanted_ns : NET_LAG_AUTO_MOST_NS;
+        run(&worker, 60 * SECOND);
+        CHECK(worker.lag.target_ns >= wanted_ns && worker.lag.target_ns <= wanted_ns + MS);
+        run(&worker, 10 * SECOND);
+        CHECK(i % 2 == 1 || worker.refused == 0);
+        CHECK(i % 2 == 0 || worker.refused > 0);
+        CHECK(worker.worst_turn_ns <= at_least(wanted_ns, worker.cost_ns + MS));
+        CHECK(i % 2 == 0 || (double)worker.served * (double)worker.cost_ns > 0.4 * 10e9);
+    }
+}
+
+/* Dearer requests are believed when the cheap ones of before are forgotten, cheaper ones at
+ * once. */
+static void
+the_target_follows_within_seconds_when_requests_change(void)
+{
+    struct worker worker;
+
+    start(&worker, NET_LAG_AUTO);
+    worker.cost_ns = MS / 10;
+    worker.rate = 5000;
+    run(&worker, 15 * SECOND);
+    CHECK_INT(worker.lag.target_ns, NET_LAG_AUTO_LEAST_NS);
+    worker.cost_ns = 10 * MS;
+    worker.rate = 50;
+    run(&worker, 5 * SECOND);
+    CHECK_INT(worker.lag.target_ns, NET_LAG_AUTO_LEAST_NS);
+    run(&worker, 18 * SECOND);
+    CHECK(worker.lag.target_ns >= 100 * MS && worker.lag.target_ns < 101 * MS);
+    worker.cost_ns = 3 * MS;
+    run(&worker, 3 * SECOND);
+    CHECK(worker.lag.target_ns >= 30 * MS && worker.lag.target_ns < 31 * MS);
+}
+
+/* A neighbour that takes the CPU every other second makes requests take three times as long. */
+static void
+a_neighbour_that_comes_and_goes_does_not_raise_the_target(void)
+{
+    struct worker worker;
+
+    start(&worker, NET_LAG_AUTO);
+    worker.rate = 40;
+    for (int i = 0; i < 60; i++) {
+        worker.cost_ns = (i % 2 == 0 ? 5 : 15) * MS;
+        run(&worker, SECOND);
+    }
+    CHECK(worker.lag.target_ns >= 50 * MS && worker.lag.target_ns < 60 * MS);
+}
+
+/* Whatever comes, the target keeps its bounds, and clocks that jump do not break it. */
+static void
+a_found_target_keeps_its_bounds(void)
+{
+    struct net_lag lag;
+    uint64_t now_ns = 1;
+    unsigned seed = 9;
+
+    net_lag_init(&lag, NET_LAG_AUTO);
+    CHECK_INT(lag.target_ns, NET_LAG_AUTO_LEAST_NS);
+    for (int i = 0; i < 100000; i++) {
+        uint64_t begin_ns = now_ns;
+        for (int j = rand_r(&seed) % 20; j > 0; j--) {
+            (void)net_lag_admit(&lag, now_ns);
+            now_ns += (uint64_t)(rand_r(&seed) % 300) * MS * (uint64_t)(rand_r(&seed) % 2);
+        }
+        net_lag_turn(&lag, begin_ns, now_ns);
+        now_ns += (uint64_t)(rand_r(&seed) % 100) * SECOND / 50;
+        CHECK(lag.target_ns >= NET_LAG_AUTO_LEAST_NS && lag.target_ns <= NET_LAG_AUTO_MOST_NS);
+    }
+}
+
 int
 main(void)
 {
@@ -266,5 +359,9 @@ main(void)
     TAP_RUN(a_limit_that_refuses_nobody_does_not_grow);
     TAP_RUN(bounds_hold_for_any_sequence);
     TAP_RUN(the_lag_counts_the_turn_before_unless_the_loop_slept);
+    TAP_RUN(the_target_follows_what_requests_take_and_not_how_many_wait);
+    TAP_RUN(the_target_follows_within_seconds_when_requests_change);
+    TAP_RUN(a_neighbour_that_comes_and_goes_does_not_raise_the_target);
+    TAP_RUN(a_found_target_keeps_its_bounds);
     return tap_done();
 }
