@@ -166,7 +166,7 @@ struct predict_answer {
  *   AUGURY_ERR_UNSUPPORTED    "no_such_output"
  *   AUGURY_ERR_INVALID        "invalid_level"
  *   AUGURY_ERR_LIMIT          "too_many_rows"
- *   AUGURY_ERR_TIMEOUT        "not_cached" (PREDICT_ONLY_CACHED)
+ *   AUGURY_ERR_TIMEOUT        "not_cached" (PREDICT_ONLY_CACHED), "timeout" (the deadline)
  *   AUGURY_ERR_NOMEM          "request_too_large": the arena is used up Call predict_end() in every
  *   case, after the answer has been encoded.
  */
@@ -210,6 +210,9 @@ uint64_t predict_batch_row_ns(const struct predict_batch *batch); /* what that t
 AUGURY_MUST_USE int predict_batch_answer(struct predict_batch *batch,
                                          const struct predict_wait *wait, struct arena *arena,
                                          struct predict_answer *out_answer, struct err *err);
+/* Of the version that the question asked: stats_model_key(). */
+uint32_t predict_batch_model_key(const struct predict_batch *batch,
+                                 const struct predict_wait *wait);
 void predict_batch_reset(struct predict_batch *batch);
 
 /* One cell of a file of rows as the model reads it (a float32 widened where those are its numbers):

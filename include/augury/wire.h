@@ -6,8 +6,8 @@
  * Ownership: a decoded tree lives in the caller's arena and borrows nothing from the input, except
  * where WIRE_BORROW is given. A writer appends to the caller's buf.
  * Errors: AUGURY_ERR_INVALID (code "invalid_json", "invalid_msgpack", "invalid_ubjson"; `at` is
- * "byte N"), AUGURY_ERR_LIMIT (too deep, too many values), AUGURY_ERR_NOMEM (arena used up). Never
- * logs.
+ * "byte N"), AUGURY_ERR_LIMIT (too deep, too many values), AUGURY_ERR_NOMEM (arena used up),
+ * AUGURY_ERR_TIMEOUT. Never logs.
  */
 #pragma once
 
@@ -67,6 +67,7 @@ struct wire_limits {
     unsigned depth; /* of nesting; 32 for requests */
     size_t values;  /* in the whole tree */
     enum wire_flags flags;
+    uint64_t deadline_mono_ns; /* 0: none; looked at every few thousand values: "timeout" */
 };
 
 /* Reads one whole document (no trailing bytes but white space in JSON). Duplicate keys are

@@ -172,6 +172,10 @@ answer_one(struct api_batch *batch, struct waiting *waiting)
     waiting->asked.begin_ns = clock_mono_ns() - waiting->own_ns - share_ns;
     unsigned status = api_question_finish(call, &waiting->asked, &answer, rc);
     stats_observe(api->options.slot, STATS_PREDICT_SECONDS, clock_mono_ns() - begin_ns);
+    if (status >= 400) {
+        api_figures_failed(api, predict_batch_model_key(batch->rows, &waiting->wait),
+                           call->now_wall_ms, waiting->own_ns);
+    }
     api_flight_end(call, NULL, false);
     api_later_end(api, &waiting->later, status);
 }

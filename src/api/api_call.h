@@ -300,6 +300,19 @@ struct api_times {
 };
 void api_figures_answered(struct api_call *call, const struct predict_answer *answer,
                           const struct api_times *times);
+void api_figures_failed(struct api *api, uint32_t model_key, uint64_t now_wall_ms,
+                        uint64_t took_ns);
+/* A request that is answered in parts: rows count with each, the request when it is over, by
+ * api_figures_whole() or api_figures_failed(). Zero-initialise. */
+struct api_parts {
+    uint32_t model_key;
+    bool has_used_cache;
+    size_t evaluated;
+    uint64_t took_ns;
+};
+void api_figures_part(struct api *api, struct api_parts *parts, const struct predict_answer *answer,
+                      uint64_t took_ns);
+void api_figures_whole(struct api *api, const struct api_parts *parts, uint64_t now_wall_ms);
 /* No snapshot of the registry is open. */
 void api_figures_refused(struct api_call *call, const struct predict_question *question,
                          uint64_t took_ns);
@@ -383,9 +396,13 @@ size_t api_elsewhere_list(const struct api *api, struct bytes *out_keys, struct 
 /* A gate: the request's deadline; and whether it is taken on, unless it is a question. 0, or the
  * status of an answer that has been written. */
 unsigned api_limit_enter(struct api_call *call);
+/* The deadline of a message of a socket, which is limits.request_timeout. */
+void api_limit_message(struct api_call *call);
 /* The same for a question that the cache has no answer to, before anything is decoded. */
 unsigned api_limit_admit(struct api_call *call);
 bool api_deadline_is_over(const struct api_call *call);
+/* Whether a failure is that the request's time was over, counted. */
+bool api_limit_note(struct api *api, int rc, const struct err *err);
 /* For who allows it: what the cache has past its time, counted, instead of a refusal. */
 bool api_answer_stale(struct api_call *call);
 /* That, or 504. */

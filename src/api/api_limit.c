@@ -7,6 +7,8 @@
  */
 #include "api_routes.h"
 
+#include <string.h>
+
 enum { TIMEOUT_MAX_MS = 3600000, FRACTION_DIGITS = 3 };
 
 /* ---- refusals, ready to be sent -------------------------------------------------------------- */
@@ -133,10 +135,30 @@ deadline_set(struct api_call *call, uint64_t timeout_ms)
     return 0;
 }
 
+void
+api_limit_message(struct api_call *call)
+{
+    uint32_t timeout_ms = call->api->options.conf->limits.request_timeout_ms;
+
+    if (timeout_ms > 0) {
+        (void)deadline_set(call, timeout_ms); /* there is no header that may be wrong */
+    }
+}
+
 bool
 api_deadline_is_over(const struct api_call *call)
 {
     return call->deadline_mono_ns != 0 && clock_mono_ns() >= call->deadline_mono_ns;
+}
+
+bool
+api_limit_note(struct api *api, int rc, const struct err *err)
+{
+    /* The other reason is that the request wanted nothing but what is cached. */
+    bool is_late = rc == AUGURY_ERR_TIMEOUT && strcmp(err->code, "timeout") == 0;
+
+    stats_add(api->options.slot, STATS_HTTP_OVER_DEADLINE, is_late ? 1 : 0);
+    return is_late;
 }
 
 bool

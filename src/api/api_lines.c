@@ -16,6 +16,7 @@
 enum {
     BLOCK_ROWS = 1024,
     BLOCK_BYTES = 256 * 1024, /* of text; a longer line is a block */
+    LOOK_LINES = 64,          /* between two looks at the clock */
     ARENA_KEEP_BYTES = 256 * 1024,
 };
 
@@ -23,6 +24,7 @@ enum {
 struct lines {
     struct bytes text; /* what has not been read */
     uint64_t number;   /* of the next line, from 1 */
+    uint64_t deadline_mono_ns;
 };
 
 /* Rows of one kind, objects or arrays, in the arena. */
@@ -40,6 +42,8 @@ struct api_lines {
     struct predict_question question; /* names are those below */
     char name[MODEL_NAME_MAX + 1];
     char version[U64_TEXT_MAX];
+    struct api_parts parts;
+    bool is_answered; /* to the last line */
     size_t held_bytes;
     uint8_t body[];
 };
@@ -122,6 +126,18 @@ is_of_block(const struct block *block, bool is_first_block, int rc)
     return rc != 0 ? is_first_block : block->values[block->count].type == block->values[0].type;
 }
 
+/* Time is over, looked at now and then. */
+static int
+lines_look(const struct lines *lines, const struct block *block, struct err *err)
+{
+    if (lines->deadline_mono_ns == 0 || block->count % LOOK_LINES != LOOK_LINES - 1 ||
+        clock_mono_ns() < lines->deadline_mono_ns) {
+        return 0;
+    }
+    return err_set(err, AUGURY_ERR_TIMEOUT, "timeout",
+                   "the request's time was over when %u rows were read", block->count);
+}
+
 /* Rows until the block is full, or the next one is not of it. */
 static int
 block_read(struct api *api, struct lines lines, struct block *block, struct err *err)
@@ -135,6 +151,10 @@ block_read(struct api *api, struct lines lines, struct block *block, struct err 
     int rc = block_alloc(api, most, block, err);
 
     while (rc == 0 && block->count < most && line_next(&lines, &line, &number)) {
+        rc = lines_look(&lines, block, err);
+        if (rc != 0) {
+            return rc;
+        }
         rc = row_decode(api, line, number, &block->values[block->count], err);
         if (!is_of_block(block, is_first_block, rc)) {
             return 0;
@@ -252,8 +272,14 @@ static void
 on_end(void *arg)
 {
     struct api_lines *rest = arg;
+    struct api *api = rest->api;
 
-    rest->api->streamed_bytes -= rest->held_bytes;
+    if (rest->is_answered) {
+        api_figures_whole(api, &rest->parts, clock_wall_ms());
+    } else {
+        api_figures_failed(api, rest->parts.model_key, clock_wall_ms(), rest->parts.took_ns);
+    }
+    api->streamed_bytes -= rest->held_bytes;
     free(rest);
 }
 
@@ -276,6 +302,27 @@ is_over(struct lines lines)
     return !line_next(&lines, &line, &number);
 }
 
+/* The last line of an answer that does not come to its end. Where it is not a line that is wrong,
+ * it is the first without an answer that is named. */
+static void
+put_end(struct api_lines *rest, int rc, struct err *err, struct buf *piece)
+{
+    struct lines lines = rest->lines;
+    struct bytes line;
+    uint64_t number = lines.number;
+
+    if (api_limit_note(rest->api, rc, err)) {
+        (void)err_set(err, rc, "timeout",
+                      "the request's time was over when the lines before this one were answered");
+    }
+    (void)line_next(&lines, &line, &number);
+    if (err->at[0] == '\0') {
+        (void)err_at(err, "line %llu", (unsigned long long)number);
+    }
+    stats_add(rest->api->options.slot, STATS_PREDICT_ERRORS, 1);
+    put_error(err, piece);
+}
+
 static int
 more(void *arg, struct buf *piece)
 {
@@ -283,8 +330,9 @@ more(void *arg, struct buf *piece)
     struct api *api = rest->api;
     struct predict_question question = rest->question;
     struct predict_answer answer;
-    struct block block;
+    struct block block = {.count = 0};
     struct err err;
+    uint64_t begin_ns = clock_mono_ns();
 
     api_turn_end(api);
     question.now_wall_ms = clock_wall_ms();
@@ -294,21 +342,22 @@ more(void *arg, struct buf *piece)
         if (rc == 0) {
             block_put(&answer, piece);
             rest->lines = block.ends[block.count - 1];
+            api_figures_part(api, &rest->parts, &answer, clock_mono_ns() - begin_ns);
         }
         predict_end(api->options.predict);
     }
     if (rc != 0) {
-        stats_add(api->options.slot, STATS_PREDICT_ERRORS, 1);
-        put_error(&err, piece);
+        put_end(rest, rc, &err, piece);
     }
     arena_reset(&api->arena, ARENA_KEEP_BYTES);
-    return rc != 0 || is_over(rest->lines) ? AUGURY_END : 0;
+    rest->is_answered = rc == 0 && is_over(rest->lines);
+    return rc != 0 || rest->is_answered ? AUGURY_END : 0;
 }
 
 /* What the first block left; the version that answered it answers the rest. */
 static bool
 rest_begin(struct api_call *call, const struct predict_question *question, struct lines lines,
-           const struct registry_entry *entry)
+           const struct api_parts *parts, const struct registry_entry *entry)
 {
     struct api *api = call->api;
     size_t bytes = sizeof(struct api_lines) + lines.text.len;
@@ -317,8 +366,8 @@ rest_begin(struct api_call *call, const struct predict_question *question, struc
     if (rest == NULL) {
         return false;
     }
-    *rest =
-        (struct api_lines){.api = api, .lines = lines, .question = *question, .held_bytes = bytes};
+    *rest = (struct api_lines){
+        .api = api, .lines = lines, .question = *question, .parts = *parts, .held_bytes = bytes};
     memcpy(rest->name, entry->name, sizeof(rest->name));
     memcpy(rest->body, lines.text.data, lines.text.len);
     rest->lines.text.data = rest->body;
@@ -335,20 +384,33 @@ rest_begin(struct api_call *call, const struct predict_question *question, struc
 /* ---- the first block ------------------------------------------------------------------------- */
 
 static unsigned
+refuse_first(struct api_call *call, int rc)
+{
+    (void)api_limit_note(call->api, rc, &call->err);
+    return api_refuse(call, rc);
+}
+
+static unsigned
 answer_first(struct api_call *call, struct predict_question *question, struct block *block,
-             struct lines lines)
+             struct lines lines, uint64_t begin_ns)
 {
     struct api *api = call->api;
     struct predict_answer answer;
+    struct api_parts parts = {.model_key = 0};
     unsigned status = 200;
     int rc = block_answer(api, question, block, &answer, &call->err);
 
+    api_timing_mark(call, API_PHASE_EVAL);
     if (rc != 0) {
-        status = api_refuse(call, rc);
+        status = refuse_first(call, rc);
     } else {
         block_put(&answer, call->answer->body);
+        api_timing_mark(call, API_PHASE_ENCODE);
         lines = block->count > 0 ? block->ends[block->count - 1] : lines;
-        if (!is_over(lines) && !rest_begin(call, question, lines, &answer.model->entry)) {
+        api_figures_part(api, &parts, &answer, clock_mono_ns() - begin_ns);
+        if (is_over(lines)) {
+            api_figures_whole(api, &parts, call->now_wall_ms);
+        } else if (!rest_begin(call, question, lines, &parts, &answer.model->entry)) {
             status = api_refuse_as(call, 503, "no_memory", "no memory for the rows to come");
         }
     }
@@ -362,7 +424,8 @@ api_post_lines(struct api_call *call)
     struct api *api = call->api;
     struct predict_question question = {.now_wall_ms = call->now_wall_ms,
                                         .deadline_mono_ns = call->deadline_mono_ns};
-    struct lines lines = {.text = call->body, .number = 1};
+    struct lines lines = {
+        .text = call->body, .number = 1, .deadline_mono_ns = call->deadline_mono_ns};
     uint64_t begin_ns = clock_mono_ns();
     struct block block = {.count = 0};
     unsigned status;
@@ -383,14 +446,19 @@ api_post_lines(struct api_call *call)
     if (rc == 0) {
         rc = block_read(api, lines, &block, &call->err);
     }
+    api_timing_mark(call, API_PHASE_PARSE);
     if (rc == 0) {
-        status = answer_first(call, &question, &block, lines);
+        status = answer_first(call, &question, &block, lines, begin_ns);
     } else {
         stats_add(api->options.slot, STATS_PREDICT_REQUESTS, 1);
         stats_add(api->options.slot, STATS_PREDICT_ERRORS, 1);
-        status = api_refuse(call, rc);
+        status = refuse_first(call, rc);
     }
     call->is_coded = call->answer->more != NULL; /* what comes in pieces comes as it is */
-    stats_observe(api->options.slot, STATS_PREDICT_SECONDS, clock_mono_ns() - begin_ns);
+    uint64_t took_ns = clock_mono_ns() - begin_ns;
+    stats_observe(api->options.slot, STATS_PREDICT_SECONDS, took_ns);
+    if (status >= 400) {
+        api_figures_refused(call, &question, took_ns);
+    }
     return status;
 }

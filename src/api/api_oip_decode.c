@@ -9,7 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { INPUTS_MAX = 65536 };
+enum {
+    INPUTS_MAX = 65536,
+    LOOK_VALUES = 4096, /* between two looks at the clock */
+};
 
 struct decoding {
     struct api_call *call;
@@ -35,6 +38,20 @@ no_memory(const struct decoding *decoding)
     return err_set(&decoding->call->err, AUGURY_ERR_NOMEM, "request_too_large",
                    "the request needs more working memory than one request may take "
                    "(limits.request_memory); send fewer rows");
+}
+
+/* values: of inputs, since the last look at the clock. */
+static int
+time_look(const struct decoding *decoding, uint32_t inputs, size_t *values)
+{
+    if (*values < LOOK_VALUES) {
+        return 0;
+    }
+    *values = 0;
+    return api_deadline_is_over(decoding->call)
+               ? err_set(&decoding->call->err, AUGURY_ERR_TIMEOUT, "timeout",
+                         "the request's time was over when %u inputs were read", inputs)
+               : 0;
 }
 
 /* ---- the document ---------------------------------------------------------------------------- */
@@ -75,6 +92,7 @@ document_decode(struct decoding *decoding, size_t len, struct wire_value *out_do
         .depth = call->api->options.conf->limits.json_depth,
         .values = len + 1,
         .flags = WIRE_BORROW | WIRE_NONFINITE,
+        .deadline_mono_ns = call->deadline_mono_ns,
     };
 
     int rc = wire_decode(WIRE_JSON, bytes_of(call->body.data, len), &limits, arena_of(decoding),
@@ -115,6 +133,7 @@ inputs_read(struct decoding *decoding)
 {
     struct err *err = &decoding->call->err;
     const struct wire_value *inputs = wire_member(decoding->document, "inputs");
+    size_t values = 0;
 
     if (inputs == NULL || inputs->type != WIRE_ARRAY || inputs->count == 0 ||
         inputs->count > INPUTS_MAX) {
@@ -130,6 +149,8 @@ inputs_read(struct decoding *decoding)
     for (uint32_t i = 0; i < inputs->count; i++) {
         int rc = api_tensor_read(&inputs->as.items[i], i, &decoding->raw, arena_of(decoding),
                                  &decoding->tensors[i], err);
+        values += decoding->tensors[i].count;
+        rc = rc == 0 ? time_look(decoding, i + 1, &values) : rc;
         if (rc != 0) {
             return rc;
         }

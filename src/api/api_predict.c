@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { MANY_ROWS = 64 };
+
 enum option_kind {
     OPTION_VALUE,
     OPTION_OUTPUTS,
@@ -269,6 +271,7 @@ decode(struct api_call *call, void *state, struct predict_question *question)
         .depth = conf->limits.json_depth,
         .values = call->body.len + 1, /* a value takes a byte at least; the arena bounds the rest */
         .flags = WIRE_BORROW | WIRE_NONFINITE,
+        .deadline_mono_ns = call->deadline_mono_ns,
     };
 
     (void)state;
@@ -452,20 +455,42 @@ ask(struct api_call *call, const struct api_asked *asked, struct predict_questio
     return predict_answer(api->options.predict, question, &api->arena, answer, &call->err);
 }
 
+/* What cannot be decoded or answered. Who allows it gets an answer past its time rather than that
+ * there was none in time. */
+static unsigned
+refuse(struct api_call *call, const struct api_dialect *dialect, int rc)
+{
+    (void)api_limit_note(call->api, rc, &call->err);
+    return rc == AUGURY_ERR_TIMEOUT && api_answer_stale(call) ? 200 : dialect->refuse(call, rc);
+}
+
+/* Whether what was computed can be written, and is worth it: many rows take their time to write. */
+static int
+check_computed(struct api_call *call, const struct api_asked *asked,
+               const struct predict_answer *answer)
+{
+    int rc = asked->dialect->check != NULL ? asked->dialect->check(call, answer) : 0;
+
+    if (rc == 0 && answer->row_count >= MANY_ROWS && api_deadline_is_over(call)) {
+        rc = err_set(&call->err, AUGURY_ERR_TIMEOUT, "timeout",
+                     "the request's time was over when all of %zu rows were evaluated and none was "
+                     "written",
+                     answer->row_count);
+    }
+    stats_add(call->api->options.slot, STATS_PREDICT_ERRORS, rc != 0 ? 1 : 0);
+    return rc;
+}
+
 unsigned
 api_question_finish(struct api_call *call, const struct api_asked *asked,
                     const struct predict_answer *answer, int rc)
 {
     api_timing_mark(call, API_PHASE_EVAL);
-    if (rc == AUGURY_ERR_TIMEOUT && api_answer_stale(call)) {
-        return 200;
-    }
-    if (rc == 0 && asked->dialect->check != NULL) {
-        rc = asked->dialect->check(call, answer);
-        stats_add(call->api->options.slot, STATS_PREDICT_ERRORS, rc != 0 ? 1 : 0);
+    if (rc == 0) {
+        rc = check_computed(call, asked, answer);
     }
     if (rc != 0) {
-        return asked->dialect->refuse(call, rc);
+        return refuse(call, asked->dialect, rc);
     }
     const struct registry_entry *entry = &answer->model->entry;
     struct api_times times = {.begin_ns = asked->begin_ns,
@@ -557,7 +582,7 @@ api_answer_question(struct api_call *call, const struct api_dialect *dialect, vo
         /* What does not decode is a request all the same: errors are a part of the requests. */
         stats_add(api->slot, STATS_PREDICT_REQUESTS, 1);
         stats_add(api->slot, STATS_PREDICT_ERRORS, 1);
-        status = dialect->refuse(call, rc);
+        status = refuse(call, dialect, rc);
         api_flight_end(call, NULL, false); /* it may own what is to be made anew */
     }
     if (status != API_LATER) {

@@ -6,7 +6,8 @@
  * label is looked up for each message, so that `model use` shows at once. An error is a message
  * too, and the socket goes on.
  * Each counts for the rate of the key that the socket was opened with, or of the client's address.
- * A message is answered within its turn: it waits for no other process and not for Redis.
+ * A message is answered within its turn: it waits for no other process and not for Redis. Overload
+ * and deadlines hold for it as for a request.
  */
 #include "api_access.h"
 
@@ -77,6 +78,7 @@ message_answer(const struct api_socket *own, struct bytes message, enum wire_for
     call.peer = &peer;
     call.key = own->key;
     call.flight.is_late = true; /* it waits for nobody */
+    api_limit_message(&call);
     api->is_handling = true;
     unsigned status = api->access != NULL ? api_access_again(&call) : 0;
     status = status != 0 ? status : api_post_predict(&call);

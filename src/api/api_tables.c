@@ -17,6 +17,7 @@ api_decode_object(struct api_call *call, struct wire_value *out_document)
         .depth = call->api->options.conf->limits.json_depth,
         .values = call->body.len + 1,
         .flags = WIRE_BORROW | WIRE_NONFINITE,
+        .deadline_mono_ns = call->deadline_mono_ns,
     };
 
     if (call->body.len == 0) {

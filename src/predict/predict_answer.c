@@ -159,7 +159,8 @@ predict_answer(struct predict_context *context, const struct predict_question *q
     }
     if (rc != 0) {
         /* What is refused because it is not cached was asked for so. */
-        bool is_error = rc != AUGURY_MORE && rc != AUGURY_ERR_TIMEOUT;
+        bool is_error = rc != AUGURY_MORE &&
+                        (rc != AUGURY_ERR_TIMEOUT || (question->flags & PREDICT_ONLY_CACHED) == 0);
         stats_add(context->stats, STATS_PREDICT_ERRORS,
                   is_error && (question->flags & PREDICT_CONTINUED) == 0 ? 1 : 0);
         return rc;

@@ -80,6 +80,11 @@ void predict_part_keys(struct asking *asking);
 /* Fills part->words, in the arena: from the cache what it knows, the rest evaluated in one pass and
  * kept. */
 AUGURY_MUST_USE int predict_part_answer(struct asking *asking, struct part *part);
+/* Rows in blocks of about a millisecond, so that a deadline is noticed; without one, all at once.
+ * scratch: as a block of all of them needs. */
+AUGURY_MUST_USE int predict_part_evaluate(struct asking *asking, const struct part *part,
+                                          const uint8_t *rows, size_t count, void *scratch,
+                                          uint8_t *out_words);
 struct bytes predict_row_canonical(const struct asking *asking, size_t row);
 /* The row's key, ended by its 32 hex characters and the part's suffix; one at a time. */
 struct bytes predict_part_key(struct asking *asking, const struct part *part, size_t row);

@@ -48,12 +48,13 @@ struct member {
     uint32_t row_count;
     size_t first_row; /* of its group, in the order of the pass */
     const uint8_t *rows;
+    uint64_t deadline_mono_ns; /* its own; 0: none */
 };
 
 /* Questions that differ in their rows alone. */
 struct group {
     uint64_t key;
-    struct predict_question question; /* without rows */
+    struct predict_question question; /* without rows; its deadline is the last of all */
     struct digest content;
     char selector[U64_TEXT_MAX + 1];
     struct asking asking;
@@ -274,6 +275,17 @@ wants_to_wait(const struct asking *asking)
     return is_worth_waiting(cost_of(batch, asking->batch_key), rows, expected);
 }
 
+/* The pass goes on as long as somebody waits for it. */
+static void
+group_wait_until(struct group *group, uint64_t deadline_mono_ns)
+{
+    uint64_t *latest = &group->question.deadline_mono_ns;
+    bool is_endless = *latest == 0 || deadline_mono_ns == 0;
+    uint64_t later = *latest > deadline_mono_ns ? *latest : deadline_mono_ns;
+
+    *latest = is_endless ? 0 : later;
+}
+
 bool
 predict_batch_take(struct asking *asking)
 {
@@ -295,7 +307,9 @@ predict_batch_take(struct asking *asking)
         .row_count = (uint32_t)asking->matrix.row_count,
         .first_row = group->matrix.row_count,
         .rows = rows,
+        .deadline_mono_ns = asking->question->deadline_mono_ns,
     };
+    group_wait_until(group, asking->question->deadline_mono_ns);
     group->matrix.row_count += asking->matrix.row_count;
     batch->row_count += asking->matrix.row_count;
     wait->member = batch->member_count++;
@@ -466,6 +480,29 @@ slice(struct predict_answer *answer, size_t first, size_t row_count)
         further(answer->spreads, first, MODEL_SPREAD_COUNT * sizeof(*answer->spreads));
 }
 
+/* Of the question's rows, whatever the others' time. */
+static int
+member_is_late(const struct member *member, const struct group *group, struct err *err)
+{
+    bool is_late = member->deadline_mono_ns != 0 && clock_mono_ns() >= member->deadline_mono_ns;
+
+    if (!is_late && group->rc != AUGURY_ERR_TIMEOUT) {
+        return 0;
+    }
+    return err_set(
+        err, AUGURY_ERR_TIMEOUT, "timeout",
+        "the request's time was over while its %u rows were evaluated with %zu of others",
+        member->row_count, group->matrix.row_count - member->row_count);
+}
+
+uint32_t
+predict_batch_model_key(const struct predict_batch *batch, const struct predict_wait *wait)
+{
+    const struct group *group = &batch->groups[batch->members[wait->member].group];
+
+    return stats_model_key(group->question.model, group->asking.version);
+}
+
 int
 predict_batch_answer(struct predict_batch *batch, const struct predict_wait *wait,
                      struct arena *arena, struct predict_answer *out_answer, struct err *err)
@@ -473,8 +510,13 @@ predict_batch_answer(struct predict_batch *batch, const struct predict_wait *wai
     const struct member *member = &batch->members[wait->member];
     struct group *group = &batch->groups[member->group];
     struct predict_answer answer = group->answer;
-    int rc = group->rc;
+    int rc = member_is_late(member, group, err);
 
+    if (rc != 0) {
+        stats_add(group->asking.context->stats, STATS_PREDICT_ERRORS, 1);
+        return rc;
+    }
+    rc = group->rc;
     if (rc == 0) {
         slice(&answer, member->first_row, member->row_count);
     } else if (rc == AUGURY_ERR_NOMEM) {

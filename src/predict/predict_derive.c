@@ -149,6 +149,8 @@ derive_reasons(struct asking *asking, struct predict_answer *answer)
     const struct predict_matrix *matrix = &asking->matrix;
     size_t wanted = asking->question->top_k;
     size_t max = wanted == 0 ? PREDICT_REASONS_COUNT : wanted;
+    struct predict_pace pace;
+    int rc = 0;
 
     max = max < model->feature_count ? max : model->feature_count;
     struct model_reason *out = arena_alloc(asking->arena, answer->row_count * max * sizeof(*out));
@@ -156,14 +158,23 @@ derive_reasons(struct asking *asking, struct predict_answer *answer)
     if (out == NULL || counts == NULL) {
         return predict_memory_is_short(asking->err);
     }
-    for (size_t row = 0; row < answer->row_count; row++) {
+    predict_pace_init(&pace, asking->question->deadline_mono_ns, model->feature_count);
+    for (size_t row = 0; row < answer->row_count && rc == 0; row++) {
         counts[row] = (uint32_t)model_reasons(model, matrix->values + row * matrix->row_bytes, max,
                                               out + row * max);
+        rc = predict_pace_look(&pace, row + 1, "given reasons", asking->err);
     }
     answer->reasons = out;
     answer->reason_counts = counts;
     answer->reasons_max = max;
-    return 0;
+    return rc;
+}
+
+static void
+evaluate_spreads(const struct model *model, const void *rows, size_t row_count, void *scratch,
+                 void *out_words)
+{
+    model_spread(model, rows, row_count, scratch, out_words);
 }
 
 static int
@@ -177,9 +188,11 @@ derive_spreads(struct asking *asking, struct predict_answer *answer)
     if (out == NULL || scratch == NULL) {
         return predict_memory_is_short(asking->err);
     }
-    model_spread(model, asking->matrix.values, answer->row_count, scratch, out);
+    struct part spreads = {.row_bytes = MODEL_SPREAD_COUNT * sizeof(*out),
+                           .evaluate = evaluate_spreads};
     answer->spreads = out;
-    return 0;
+    return predict_part_evaluate(asking, &spreads, asking->matrix.values, answer->row_count,
+                                 scratch, (uint8_t *)out);
 }
 
 /* The features that moved each margin most. */
@@ -191,6 +204,8 @@ derive_top(struct asking *asking, struct predict_answer *answer)
     size_t width = ((size_t)model->feature_count + 1) * number_bytes;
     size_t vectors = answer->row_count * model->output_count;
     uint32_t k = asking->question->top_k;
+    struct predict_pace pace;
+    int rc = 0;
 
     if (k == 0 || answer->contributions == NULL) {
         return 0;
@@ -200,13 +215,15 @@ derive_top(struct asking *asking, struct predict_answer *answer)
     if (out == NULL) {
         return predict_memory_is_short(asking->err);
     }
-    for (size_t i = 0; i < vectors; i++) {
+    predict_pace_init(&pace, asking->question->deadline_mono_ns, model->feature_count);
+    for (size_t i = 0; i < vectors && rc == 0; i++) {
         const uint8_t *values = (const uint8_t *)answer->contributions + i * width;
         (void)model_contributions_top(model, values, k, out + i * k);
+        rc = predict_pace_look(&pace, i + 1, "sorted", asking->err);
     }
     answer->top = out;
     answer->top_count = k;
-    return 0;
+    return rc;
 }
 
 /* What follows from margins, or from the rows as they are. */

@@ -23,6 +23,7 @@ struct maker {
     const struct model *model;
     const struct predict_slot *slots; /* one a feature */
     struct predict_matrix matrix;
+    struct predict_pace pace;
     struct err *err;
 };
 
@@ -153,8 +154,11 @@ rows_from_objects(struct maker *maker)
             (void)err_at(maker->err, "rows[%u]", i);
             return rc;
         }
-        int rc =
-            row_from_object(maker, i, object, maker->matrix.values + i * maker->matrix.row_bytes);
+        int rc = predict_pace_look(&maker->pace, i, "read", maker->err);
+        if (rc == 0) {
+            rc = row_from_object(maker, i, object,
+                                 maker->matrix.values + i * maker->matrix.row_bytes);
+        }
         if (rc != 0) {
             return rc;
         }
@@ -284,7 +288,8 @@ rows_from_data(struct maker *maker, struct arena *arena)
                          columns.count);
             (void)err_at(maker->err, "data[%u]", i);
         } else {
-            rc = row_from_cells(maker, &columns, i, cells);
+            rc = predict_pace_look(&maker->pace, i, "read", maker->err);
+            rc = rc == 0 ? row_from_cells(maker, &columns, i, cells) : rc;
         }
     }
     return rc;
@@ -372,6 +377,7 @@ alloc_matrix(struct maker *maker, const struct predict_context *context, size_t 
     maker->slots = slots;
     maker->matrix.row_count = rows;
     maker->matrix.width = width;
+    predict_pace_init(&maker->pace, maker->question->deadline_mono_ns, width);
     return 0;
 }
 
@@ -389,7 +395,7 @@ rows_from_table(struct maker *maker, const struct predict_context *context, stru
         rc = alloc_matrix(maker, context, rows, arena);
     }
     if (rc == 0) {
-        rc = predict_table_read(context, file, &maker->matrix, maker->err);
+        rc = predict_table_read(context, file, &maker->matrix, &maker->pace, maker->err);
     }
     predict_file_close(&file);
     return rc;

@@ -14,6 +14,25 @@ struct predict_matrix {
     size_t row_bytes; /* of width numbers */
 };
 
+/* A question's time, looked at between rows: not before the first, and so often that work over rows
+ * ends within about a millisecond of its end. */
+struct predict_pace {
+    uint64_t deadline_mono_ns;
+    size_t every; /* rows */
+    size_t next;  /* rows that are done when the clock is looked at; SIZE_MAX: never */
+};
+/* deadline_mono_ns 0: there is none. cells_a_row: what one row takes. */
+void predict_pace_init(struct predict_pace *pace, uint64_t deadline_mono_ns, size_t cells_a_row);
+AUGURY_MUST_USE int predict_pace_over(struct predict_pace *pace, size_t done, const char *what,
+                                      struct err *err);
+/* done: so many rows are, "read" or what else is done. AUGURY_ERR_TIMEOUT ("timeout"): go on with
+ * none. */
+AUGURY_MUST_USE static inline int
+predict_pace_look(struct predict_pace *pace, size_t done, const char *what, struct err *err)
+{
+    return done < pace->next ? 0 : predict_pace_over(pace, done, what, err);
+}
+
 /* In the arena. Errors as predict_answer(). */
 AUGURY_MUST_USE int predict_matrix_make(const struct predict_context *context,
                                         const struct predict_question *question,
@@ -32,5 +51,5 @@ AUGURY_MUST_USE int predict_table_rows_max(const struct predict_context *context
 /* Fills the matrix, which has room for that many; *matrix knows how many there are then. */
 AUGURY_MUST_USE int predict_table_read(const struct predict_context *context,
                                        struct predict_file *file, struct predict_matrix *matrix,
-                                       struct err *err);
+                                       struct predict_pace *pace, struct err *err);
 int predict_memory_is_short(struct err *err);

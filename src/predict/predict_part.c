@@ -25,6 +25,7 @@ enum {
     PROBE_ONE_IN = 1024, /* looked up although evaluating is cheaper */
     BLOCK_ROWS = 16,     /* evaluated first, where there is a deadline */
     BLOCK_NS = 1000000,
+    LOOKUP_CELLS = 32, /* finding a row takes about as long as reading so many */
 };
 
 /* ---- keys ------------------------------------------------------------------------------------ */
@@ -105,11 +106,14 @@ part_find(struct asking *asking, const struct part *part, struct part_missed *ou
     size_t row_bytes = part->row_bytes;
     size_t kept_bytes = row_bytes + kept_row_bytes(asking, part);
     size_t missed = 0;
+    struct predict_pace pace;
+    int late = 0;
 
     if (cache_snapshot_begin(cache) != 0) {
         return AUGURY_ERR_IO;
     }
-    for (size_t row = 0; row < asking->matrix.row_count; row++) {
+    predict_pace_init(&pace, asking->question->deadline_mono_ns, LOOKUP_CELLS);
+    for (size_t row = 0; row < asking->matrix.row_count && late == 0; row++) {
         struct cache_hit hit;
         struct cache_query query = {.class = CACHE_PREDICTION,
                                     .key = predict_part_key(asking, part, row),
@@ -123,17 +127,17 @@ part_find(struct asking *asking, const struct part *part, struct part_missed *ou
         } else {
             out_missed->rows[missed++] = (uint32_t)row;
         }
+        late = predict_pace_look(&pace, row + 1, "looked up", asking->err);
     }
     cache_snapshot_end(cache);
     out_missed->count = missed;
-    return 0;
+    return late;
 }
 
-/* Rows in blocks of about a millisecond, so that a deadline is noticed; without one, all at once.
- * Every block begins at a multiple of 64 bytes, as its rows come by 16. */
-static int
-rows_evaluate(struct asking *asking, const struct part *part, const uint8_t *rows, size_t count,
-              void *scratch, uint8_t *out_words)
+/* Every block begins at a multiple of 64 bytes, as its rows come by 16. */
+int
+predict_part_evaluate(struct asking *asking, const struct part *part, const uint8_t *rows,
+                      size_t count, void *scratch, uint8_t *out_words)
 {
     uint64_t deadline_ns = asking->question->deadline_mono_ns;
     size_t block = deadline_ns == 0 ? count : BLOCK_ROWS;
@@ -174,7 +178,7 @@ part_evaluate_some(struct asking *asking, const struct part *part, const struct 
         memcpy(rows + i * matrix->row_bytes, matrix->values + missed->rows[i] * matrix->row_bytes,
                matrix->row_bytes);
     }
-    int rc = rows_evaluate(asking, part, rows, count, scratch, results);
+    int rc = predict_part_evaluate(asking, part, rows, count, scratch, results);
     if (rc != 0) {
         return rc;
     }
@@ -305,7 +309,7 @@ part_evaluate(struct asking *asking, struct part *part, const struct part_missed
     int rc = 0;
 
     if (missed->count == rows) {
-        rc = rows_evaluate(asking, part, asking->matrix.values, rows, scratch, part->words);
+        rc = predict_part_evaluate(asking, part, asking->matrix.values, rows, scratch, part->words);
     } else {
         rc = part_evaluate_some(asking, part, missed, scratch);
     }

@@ -52,14 +52,17 @@ predict_table_rows_max(const struct predict_context *context, const struct predi
 
 int
 predict_table_read(const struct predict_context *context, struct predict_file *file,
-                   struct predict_matrix *matrix, struct err *err)
+                   struct predict_matrix *matrix, struct predict_pace *pace, struct err *err)
 {
     size_t room = matrix->row_count;
     size_t count = 0;
     int rc = 0;
 
     while (count < room && rc == 0) {
-        rc = predict_file_next(file, matrix->values + count * matrix->row_bytes, err);
+        rc = predict_pace_look(pace, count, "read", err);
+        if (rc == 0) {
+            rc = predict_file_next(file, matrix->values + count * matrix->row_bytes, err);
+        }
         count += rc == 0 ? 1 : 0;
     }
     if (rc == 0) {

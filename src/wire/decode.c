@@ -4,6 +4,8 @@
 
 #include <stdio.h>
 
+enum { LOOK_VALUES = 4096 }; /* between two looks at the clock: about a tenth of a millisecond */
+
 int
 decode_invalid(const struct decode *decode, size_t at, const char *fmt, ...)
 {
@@ -55,6 +57,24 @@ decode_no_room(const struct decode *decode, size_t at)
     return AUGURY_ERR_NOMEM;
 }
 
+static void
+look_later(struct decode *decode)
+{
+    decode->look_below = decode->values_left > LOOK_VALUES ? decode->values_left - LOOK_VALUES : 0;
+}
+
+int
+decode_look_at_the_clock(struct decode *decode)
+{
+    if (clock_mono_ns() >= decode->limits->deadline_mono_ns) {
+        return err_set(decode->err, AUGURY_ERR_TIMEOUT, "timeout",
+                       "the request's time was over while its document of %zu bytes was decoded",
+                       decode->input.len);
+    }
+    look_later(decode);
+    return 0;
+}
+
 int
 decode_take_values(struct decode *decode, size_t n, size_t at)
 {
@@ -62,7 +82,7 @@ decode_take_values(struct decode *decode, size_t n, size_t at)
         return decode_too_many(decode, at);
     }
     decode->values_left -= n;
-    return 0;
+    return decode_look(decode);
 }
 
 int
@@ -78,6 +98,9 @@ wire_decode(enum wire_format format, struct bytes input, const struct wire_limit
         .values_left = limits->values,
     };
 
+    if (limits->deadline_mono_ns != 0) {
+        look_later(&decode);
+    }
     /* Counts and lengths are kept in 32 bits. */
     if (input.len >= UINT32_MAX) {
         return err_set(err, AUGURY_ERR_LIMIT, "too_large", "documents of 4 GiB are not read");

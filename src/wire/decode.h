@@ -16,6 +16,7 @@ struct decode {
     struct err *err;
     const char *code;
     size_t values_left;
+    size_t look_below; /* the clock is looked at when fewer are left; 0: never */
 };
 
 AUGURY_MUST_USE int decode_json(struct decode *decode, struct wire_value *out_value);
@@ -29,6 +30,14 @@ int decode_key_twice(const struct decode *decode, size_t at, struct bytes key);
 int decode_too_deep(const struct decode *decode, size_t at);
 int decode_too_many(const struct decode *decode, size_t at);
 int decode_no_room(const struct decode *decode, size_t at);
+
+/* Whether there is still time, when a few thousand values have been taken since the last look. */
+int decode_look_at_the_clock(struct decode *decode);
+AUGURY_MUST_USE static inline int
+decode_look(struct decode *decode)
+{
+    return decode->values_left < decode->look_below ? decode_look_at_the_clock(decode) : 0;
+}
 
 /* Takes n values off what the limits still allow. */
 AUGURY_MUST_USE int decode_take_values(struct decode *decode, size_t n, size_t at);

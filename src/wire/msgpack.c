@@ -195,6 +195,10 @@ open_container(struct unpacking *unpacking, uint32_t count, size_t values_each, 
     decode->values_left -= count;
     unpacking->budget -= count * values_each;
     unpacking->depth += count > 0 ? 1 : 0;
+    if (decode_look(decode) != 0) {
+        refuse(unpacking, AUGURY_ERR_TIMEOUT, NULL);
+        return NULL;
+    }
     return room;
 }
 
@@ -292,6 +296,7 @@ report(const struct unpacking *unpacking, int parsed, size_t stopped)
     case AUGURY_ERR_FULL: return decode_too_many(decode, at);
     case AUGURY_ERR_NOMEM: return decode_no_room(decode, at);
     case AUGURY_ERR_EXISTS: return decode_key_twice(decode, at, unpacking->key);
+    case AUGURY_ERR_TIMEOUT: return unpacking->rc; /* told where it was found */
     case AUGURY_ERR_INVALID: return decode_invalid(decode, at, "%s", unpacking->reason);
     default:
         return decode_invalid(decode, at, "byte 0x%02x begins no value of MessagePack",

@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import signal
+import struct
 import subprocess
 import threading
 
@@ -45,7 +46,8 @@ class Client:
         self.connection.request(method, path, body, {"Content-Type": "application/json", **fields})
         answer = self.connection.getresponse()
         text = answer.read()
-        return answer.status, answer.headers, json.loads(text) if text[:1] in (b"{", b"[") else text
+        is_document = answer.headers["Content-Type"] == "application/json"
+        return answer.status, answer.headers, json.loads(text) if is_document else text
 
     def close(self):
         self.connection.close()
@@ -90,6 +92,50 @@ def test_a_request_says_how_long_it_waits(daemon):
     equal((status, document["error_code"], document["code"]), (504, "DEADLINE_EXCEEDED", "timeout"), "MLflow's shape")
     status, _, document = client.ask(many_rows(100, 1), X_Request_Timeout="20s")
     equal((status, document["count"] if "count" in document else 100), (200, 100))
+    client.close()
+    daemon.stop()
+
+
+def npy(rows):
+    head = f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({len(rows)}, {len(rows[0])}), }}"
+    head += " " * (-(len(head) + 11) % 64) + "\n"
+    return (b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head)) + head.encode() +
+            b"".join(struct.pack(f"<{len(row)}f", *row) for row in rows))
+
+
+def test_many_rows_of_every_form_end_with_their_time(daemon):
+    """Rows that take many times a millisecond to read alone, whatever they are written in."""
+    start(daemon, {"request_memory": "256MiB"})
+    client = Client(daemon)
+    rows = json.loads(many_rows(16000, 1))["data"]
+    flat = [cell for row in rows for cell in row]
+    bodies = {
+        "application/json": json.dumps({"rows": [{"down": row[6], "ydstogo": row[7]} for row in rows]}).encode(),
+        "text/csv": "\n".join([NAMES] + [",".join(map(str, row)) for row in rows]).encode() + b"\n",
+        "application/x-npy": npy(rows),
+        # An array of 16,000 arrays of 11 small numbers, under the one key of a map.
+        "application/msgpack": b"\x81\xa4data\xdc\x3e\x80" + b"\x9b\x01\x00\x05\x05\x02\x07\x01\x07\x01\x02\x02" * 16000,
+    }
+    for kind, body in bodies.items():
+        status, _, document = client.ask(body, Content_Type=kind, X_Request_Timeout="1ms", Cache_Control="no-cache",
+                                         Accept="application/json")
+        equal((status, document["code"]), (504, "timeout"), kind)
+        check(document["error"].startswith("the request's time was over w"), document)
+    tensor = {"inputs": [{"name": "x", "shape": [len(rows), len(rows[0])], "datatype": "FP32", "data": flat}]}
+    status, _, document = client.ask(json.dumps(tensor).encode(), "/v2/models/nfl-wp/infer", X_Request_Timeout="1ms")
+    equal(status, 504, "a tensor")
+    check("time was over" in document["error"], document)
+    lines = b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+    status, _, answer = client.ask(lines, Content_Type="application/x-ndjson", X_Request_Timeout="3ms")
+    if status == 200:
+        last = json.loads(answer.splitlines()[-1])
+        equal((last["code"], last["at"]), ("timeout", f"line {len(answer.splitlines())}"))
+    else:
+        equal((status, answer["code"]), (504, "timeout"), "not even the first block")
+    check(overload(daemon)["refused"]["deadline"] == len(bodies) + 2, overload(daemon))
+    status, _, document = client.ask(bodies["application/msgpack"], Content_Type="application/msgpack",
+                                     X_Request_Timeout="60s", Accept="application/json")
+    equal((status, len(document["predictions"])), (200, 16000), "with time it is answered")
     client.close()
     daemon.stop()
 
@@ -161,6 +207,19 @@ def test_more_work_than_there_is_time_for_is_refused_at_once(daemon):
     check(shown["lag_p99_us"] > 0, shown)
     equal(keeper.ask(many_rows(40, 99))[0], 200, "afterwards there is time again")
     keeper.close()
+    daemon.stop()
+
+
+def test_a_target_may_be_found_by_itself(daemon):
+    start(daemon, {"target_lag": "auto"})
+    client = Client(daemon)
+    for seed in range(40):
+        equal(client.ask(many_rows(200, seed))[0], 200)
+    shown = overload(daemon)
+    equal(shown["admission_limit"], 256, "one client alone lowers nothing")
+    check(20000 <= shown["target_lag_us"] <= 1000000, shown)
+    check(daemon.metrics()["augury_http_target_lag_us"] == shown["target_lag_us"], shown)
+    client.close()
     daemon.stop()
 
 

@@ -147,6 +147,53 @@ def test_a_label_moves_under_an_open_socket(daemon):
     daemon.stop()
 
 
+def figures(daemon):
+    stats, = json.loads(send(daemon, "GET", "/v2/models/nfl-wp/versions/1/stats")[2])["model_stats"]
+    counts = stats["inference_stats"]
+    return counts["success"]["count"], counts["fail"]["count"], stats["inference_count"]
+
+
+def test_messages_count_and_end_in_time_as_requests_do(daemon):
+    daemon.sections["limits"].update({"request_timeout": "5ms", "queue_time": "2ms"})
+    daemon.options["workers"] = "1"
+    serving(daemon)
+    rows, _ = table()
+    client = Client(daemon)
+    good, bad, late, over, known_bad = 0, 0, 0, 0, 0
+
+    def count(answer):
+        nonlocal good, bad, late, over, known_bad
+        known_bad += answer.get("code") == "unknown_feature" or answer.get("error", "").startswith("the request's time was")
+        good += "predictions" in answer
+        bad += answer.get("code") in ("timeout", "unknown_feature")
+        late += answer.get("code") == "timeout"
+        over += answer.get("code") == "overloaded"
+        return "predictions" in answer
+
+    wait_for(lambda: count(client.ask({**body_of(rows[0]), "use_cache": False})), "one that is answered")
+    wait_for(lambda: (count(client.ask({"features": {"dwn": 1}})), bad > late)[1], "one that is wrong")
+    many = {"data": (rows * 400)[:10000], "include_feature_importance": True, "use_cache": False}
+    # 10,000 rows and what moved them take longer than 5 ms.
+    wait_for(lambda: (count(client.ask(many)), late > 0 and known_bad > bad - late)[1], "one that takes too long")
+    some = json.dumps({**many, "data": (rows * 5)[:200]})
+
+    def burst():
+        for _ in range(20):
+            client.say(some)
+        for _ in range(20):
+            count(json.loads(client.hear()[1]))
+        return over > 0
+
+    wait_for(burst, "one that has waited too long")
+    known = figures(daemon)
+    equal(known[0], good, "successes")
+    # What is refused before it is read has no model.
+    check(known_bad <= known[1] <= bad, f"failures: {known[1]} of {bad}, {known_bad} of a model for sure")
+    check(known[2] >= good, "rows")
+    client.close()
+    daemon.stop()
+
+
 def test_messages_count_for_the_rate_of_the_key(daemon):
     path = os.path.join(daemon.dir, "api_keys")
     done = subprocess.run([os.path.join(BUILD, "augury"), "-j", "key", "new", "site", "--scopes", "predict", "--rate", "1/s",
@@ -217,6 +264,7 @@ def test_a_reload_and_a_stop_say_goodbye(daemon):
         equal(code_of(client.hear()), 1001)
         client.close()
         if number == signal.SIGHUP:
+            daemon.wait_event("generation_end", old=1)  # until then a worker of before may take the connection
             again = Client(daemon)
             check("predictions" in again.ask(body_of(rows[0])), "the next generation answers")
             again.close()

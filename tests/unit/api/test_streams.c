@@ -4,10 +4,13 @@
 #include "../../../src/api/api_call.h"
 #include "api_case.h"
 
+#include <time.h>
+
 enum { ROWS = 3000 };
 
 static char text[2 << 20];
 static struct http_request request;
+static const char *timeout; /* X-Request-Timeout of the next requests, or NULL */
 
 /* ROWS rows, no two the same, as a document with those options, or as lines. */
 static struct bytes
@@ -57,6 +60,7 @@ begin(struct begun *begun, const char *type, const char *accept, struct bytes co
                                     .content_type = bytes_of_text(type),
                                     .accept = bytes_of_text(accept),
                                     .cache_control = bytes_of_text("no-store")};
+    request.request_timeout = text_or_none(timeout);
     api_handle(api, &request, content, &peer, &begun->answer);
     api_turn_end(api);
 }
@@ -223,6 +227,71 @@ a_block_that_needs_too_much_memory_is_made_smaller(void)
     set_memory(64 << 20);
 }
 
+/* ---- what is counted of lines ---------------------------------------------------------------- */
+
+static uint64_t
+figure(enum stats_model_id id)
+{
+    struct stats_model_figures figures;
+
+    stats_model_gather(world.stats, stats_model_key(bytes_of_text("nfl-wp"), 1), &figures);
+    return figures.values[id];
+}
+
+/* One request, whatever its blocks; a failure when it does not come to its end. */
+static void
+lines_count_as_one_request_and_with_all_their_rows(void)
+{
+    struct begun lines;
+    uint64_t good = figure(STATS_MODEL_SUCCESSES), bad = figure(STATS_MODEL_FAILURES);
+    uint64_t rows = figure(STATS_MODEL_ROWS), executions = figure(STATS_MODEL_EXECUTIONS);
+
+    begin(&lines, "application/x-ndjson", "*/*", many_rows(NULL));
+    CHECK_INT(figure(STATS_MODEL_SUCCESSES), good);
+    CHECK_INT(finish(&lines), 3);
+    end(&lines);
+    CHECK_INT(figure(STATS_MODEL_SUCCESSES), good + 1);
+    CHECK_INT(figure(STATS_MODEL_FAILURES), bad);
+    CHECK_INT(figure(STATS_MODEL_ROWS), rows + ROWS);
+    CHECK_INT(figure(STATS_MODEL_EXECUTIONS), executions + 3);
+    begin(&lines, "application/x-ndjson", "*/*", bytes_of_text("{\"down\":1}\n{\"down\":2}\n"));
+    end(&lines);
+    CHECK_INT(figure(STATS_MODEL_SUCCESSES), good + 2);
+    begin(&lines, "application/x-ndjson", "*/*", bytes_of_text("{\"dwn\":1}\n"));
+    CHECK_INT(lines.answer.status, 400);
+    end(&lines);
+    CHECK_INT(figure(STATS_MODEL_FAILURES), bad + 1);
+    begin(&lines, "application/x-ndjson", "*/*", many_rows(NULL));
+    end(&lines); /* the client has gone */
+    CHECK_INT(figure(STATS_MODEL_FAILURES), bad + 2);
+    CHECK_INT(figure(STATS_MODEL_SUCCESSES), good + 2);
+}
+
+/* The first block is answered long before it, the next is not. */
+static void
+lines_end_with_the_first_that_there_was_no_time_for(void)
+{
+    const struct timespec longer = {.tv_nsec = 510 * 1000000};
+    struct begun lines;
+    uint64_t bad = figure(STATS_MODEL_FAILURES);
+    uint64_t late = stats_sum(world.stats, STATS_HTTP_OVER_DEADLINE);
+
+    timeout = "500ms";
+    begin(&lines, "application/x-ndjson", "*/*", many_rows(NULL));
+    timeout = NULL;
+    CHECK_INT(lines.answer.status, 200);
+    size_t before = lines.body.len;
+    nanosleep(&longer, NULL);
+    CHECK_INT(one_more(&lines), AUGURY_END);
+    buf_put_u8(&lines.body, 0);
+    const char *last = (const char *)lines.body.data + before;
+    CHECK_TEXT(last, "{\"error\":\"the request's time was over when the lines before this one were "
+                     "answered\",\"code\":\"timeout\",\"at\":\"line 1025\"}\n");
+    end(&lines);
+    CHECK_INT(figure(STATS_MODEL_FAILURES), bad + 1);
+    CHECK_INT(stats_sum(world.stats, STATS_HTTP_OVER_DEADLINE), late + 1);
+}
+
 int
 main(void)
 {
@@ -233,6 +302,8 @@ main(void)
     TAP_RUN(lines_are_answered_in_blocks_of_bounded_memory);
     TAP_RUN(a_block_that_needs_too_much_memory_is_made_smaller);
     TAP_RUN(a_version_that_is_unloaded_ends_its_answers);
+    TAP_RUN(lines_count_as_one_request_and_with_all_their_rows);
+    TAP_RUN(lines_end_with_the_first_that_there_was_no_time_for);
     tear_down();
     return tap_done();
 }

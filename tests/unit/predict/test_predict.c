@@ -399,6 +399,68 @@ a_question_whose_time_is_over_is_not_evaluated(void)
     CHECK_INT(stats_sum(world.stats, STATS_PREDICT_ROWS_EVALUATED), evaluated);
 }
 
+/* A table as a file has it: features by name. */
+static struct reply
+ask_csv(size_t rows)
+{
+    static char text[64 * 1024];
+    struct reply reply = {0};
+    size_t at = (size_t)snprintf(text, sizeof(text), "down,ydstogo\n");
+
+    for (size_t row = 0; row < rows; row++) {
+        at += (size_t)snprintf(text + at, sizeof(text) - at, "%zu,7\n", row % 4 + 1);
+    }
+    predict_end(&world.context);
+    arena_reset(&arena, 1 << 20);
+    struct predict_question question = {
+        .model = bytes_of_text("nfl-wp"),
+        .table = {.format = ROWS_CSV, .has_header = true, .content = bytes_of(text, at)},
+        .now_wall_ms = now_ms,
+        .deadline_mono_ns = deadline_mono_ns,
+    };
+    reply.rc = predict_answer(&world.context, &question, &arena, &reply.answer, &reply.err);
+    return reply;
+}
+
+static const char *
+objects(size_t rows)
+{
+    static char text[64 * 1024];
+    size_t at = (size_t)snprintf(text, sizeof(text), "{\"rows\":[");
+
+    for (size_t row = 0; row < rows; row++) {
+        at += (size_t)snprintf(text + at, sizeof(text) - at, "%s{\"down\":%zu}",
+                               row == 0 ? "" : ",", row % 4 + 1);
+    }
+    snprintf(text + at, sizeof(text) - at, "]}");
+    return text;
+}
+
+/* In every form, however many rows would have been to come; and it says how far it came. */
+static void
+many_rows_are_read_no_longer_than_there_is_time(void)
+{
+    enum { ROWS = 1000, LOOK = 2048 / (WORLD_FEATURES + 1) };
+    uint64_t errors = stats_sum(world.stats, STATS_PREDICT_ERRORS);
+    char want[80];
+
+    snprintf(want, sizeof(want), "over when %d rows were read", LOOK);
+    deadline_mono_ns = 1;
+    struct reply replies[] = {ask("nfl-wp", data_of_rows(0, ROWS), 0, 0),
+                              ask("nfl-wp", objects(ROWS), 0, 0), ask_csv(ROWS)};
+    deadline_mono_ns = 0;
+    for (size_t i = 0; i < AUGURY_COUNT(replies); i++) {
+        CHECK_INT(replies[i].rc, AUGURY_ERR_TIMEOUT);
+        CHECK_TEXT(replies[i].err.code, "timeout");
+        CHECK_CONTAINS(replies[i].err.reason, want);
+    }
+    CHECK_INT(stats_sum(world.stats, STATS_PREDICT_ERRORS), errors + AUGURY_COUNT(replies));
+    CHECK_INT(ask_csv(ROWS).rc, 0);
+    deadline_mono_ns = clock_mono_ns() + UINT64_C(3600000000000);
+    CHECK_INT(ask_csv(ROWS).rc, 0);
+    deadline_mono_ns = 0;
+}
+
 static void
 a_question_that_wants_no_cache_neither_looks_nor_keeps(void)
 {
@@ -626,6 +688,7 @@ main(void)
     TAP_RUN(leaves_are_kept_apart_from_margins);
     TAP_RUN(rows_in_blocks_have_the_same_answers_as_all_at_once);
     TAP_RUN(a_question_whose_time_is_over_is_not_evaluated);
+    TAP_RUN(many_rows_are_read_no_longer_than_there_is_time);
     TAP_RUN(a_question_that_wants_no_cache_neither_looks_nor_keeps);
     TAP_RUN(rounding_applies_to_the_value_that_is_evaluated);
     TAP_RUN(a_class_without_a_time_to_live_is_off);

@@ -231,6 +231,52 @@ without_memory_for_all_each_is_answered_alone(void)
     end(&batch);
 }
 
+/* One whose time is over, one with an hour, one without a limit; then one whose time is over
+ * alone. */
+static void
+each_question_has_its_own_time(void)
+{
+    struct predict_batch *batch = batch_new(PREDICT_BATCH_ROWS_MAX, 64 << 20, true);
+    struct predict_question late = question_of("nfl-wp", PREDICT_MARGIN);
+    struct predict_question patient = late;
+    uint64_t errors = world_count(&world, STATS_PREDICT_ERRORS);
+
+    late.deadline_mono_ns = 1;
+    patient.deadline_mono_ns = clock_mono_ns() + UINT64_C(3600000000000);
+    ask(&asked[0], batch, late, 0, 2);
+    ask(&asked[1], batch, patient, 2, 1);
+    predict_batch_run(batch);
+    fetch(&asked[0], batch);
+    fetch(&asked[1], batch);
+    CHECK_INT(asked[0].rc, AUGURY_ERR_TIMEOUT);
+    CHECK_TEXT(asked[0].err.code, "timeout");
+    CHECK_CONTAINS(asked[0].err.reason, "its 2 rows were evaluated with 1 of others");
+    CHECK(is_margin(&asked[1], 0, 2));
+    CHECK_INT(world_count(&world, STATS_PREDICT_ERRORS), errors + 1);
+    end(&batch);
+
+    batch = batch_new(PREDICT_BATCH_ROWS_MAX, 64 << 20, true);
+    ask(&asked[0], batch, late, 3, 1);
+    ask(&asked[1], batch, question_of("nfl-wp", PREDICT_MARGIN), 4, 1);
+    predict_batch_run(batch);
+    fetch(&asked[0], batch);
+    fetch(&asked[1], batch);
+    CHECK_INT(asked[0].rc, AUGURY_ERR_TIMEOUT);
+    CHECK(is_margin(&asked[1], 0, 4));
+    end(&batch);
+
+    batch = batch_new(PREDICT_BATCH_ROWS_MAX, 64 << 20, true);
+    uint64_t rows = world_count(&world, STATS_PREDICT_ROWS_EVALUATED);
+    ask(&asked[0], batch, late, 5, 1);
+    predict_batch_run(batch);
+    fetch(&asked[0], batch);
+    CHECK_INT(asked[0].rc, AUGURY_ERR_TIMEOUT);
+    CHECK_INT(world_count(&world, STATS_PREDICT_ROWS_EVALUATED), rows);
+    CHECK_INT(predict_batch_model_key(batch, &asked[0].wait),
+              stats_model_key(bytes_of_text("nfl-wp"), 1));
+    end(&batch);
+}
+
 static void
 no_more_wait_than_may(void)
 {
@@ -331,6 +377,7 @@ main(void)
     TAP_RUN(other_outputs_and_other_models_are_passes_of_their_own);
     TAP_RUN(a_wrong_question_is_refused_and_the_others_are_not_concerned);
     TAP_RUN(without_memory_for_all_each_is_answered_alone);
+    TAP_RUN(each_question_has_its_own_time);
     TAP_RUN(no_more_wait_than_may);
     TAP_RUN(who_is_alone_does_not_wait_and_who_is_not_does_when_it_takes_long);
     TAP_RUN(a_version_that_goes_meanwhile_is_said_to_have_gone);

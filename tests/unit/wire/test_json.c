@@ -3,6 +3,7 @@
 #include "augury/wire.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "../../tap.h"
 
@@ -359,6 +360,39 @@ a_long_document_reads_as_a_short_one(void)
     buf_fini(&text);
 }
 
+static void
+a_document_that_is_long_notices_that_its_time_is_over(void)
+{
+    enum { ITEMS = 20000 };
+    struct wire_limits limits = {.depth = 32, .values = 100000, .deadline_mono_ns = 1};
+    struct fixture fix;
+    static char text[ITEMS * 4 + 3];
+    size_t len = 1;
+
+    text[0] = '[';
+    for (size_t i = 0; i < ITEMS; i++) {
+        memcpy(text + len, "[1],", 4);
+        len += 4;
+    }
+    text[len - 1] = ']';
+    struct bytes all = bytes_of(text, len);
+    struct bytes few = bytes_of_text("[[1],[1]]");
+
+    decode_with(&fix, all, &limits);
+    CHECK_INT(fix.rc, AUGURY_ERR_TIMEOUT);
+    CHECK_TEXT(fix.err.code, "timeout");
+    CHECK_CONTAINS(fix.err.reason, "was decoded");
+    fini(&fix);
+    decode_with(&fix, few, &limits); /* nobody looks at the clock for so little */
+    CHECK_INT(fix.rc, 0);
+    fini(&fix);
+    limits.deadline_mono_ns = clock_mono_ns() + UINT64_C(3600000000000);
+    decode_with(&fix, all, &limits);
+    CHECK_INT(fix.rc, 0);
+    CHECK_INT(wire_array_len(&fix.root), ITEMS);
+    fini(&fix);
+}
+
 int
 main(void)
 {
@@ -376,5 +410,6 @@ main(void)
     TAP_RUN(a_number_that_does_not_fit_is_refused);
     TAP_RUN(a_needed_member_names_itself);
     TAP_RUN(a_long_document_reads_as_a_short_one);
+    TAP_RUN(a_document_that_is_long_notices_that_its_time_is_over);
     return tap_done();
 }

@@ -217,6 +217,36 @@ an_answer_is_written_in_the_shortest_forms(void)
     buf_fini(&buf);
 }
 
+static void
+a_document_that_is_long_notices_that_its_time_is_over(void)
+{
+    enum { ITEMS = 20000 };
+    struct wire_limits limits = {.depth = 32, .values = 100000, .deadline_mono_ns = 1};
+    struct fixture fix;
+    static uint8_t data[ITEMS * 2 + 3] = {0xdc, ITEMS >> 8, ITEMS & 255};
+
+    for (size_t i = 0; i < ITEMS; i++) {
+        data[3 + 2 * i] = 0x91;
+        data[4 + 2 * i] = 1;
+    }
+    struct bytes all = bytes_of(data, sizeof(data));
+    struct bytes few = bytes_of("\x92\x91\x01\x91\x01", 5);
+
+    decode_with(&fix, all, &limits);
+    CHECK_INT(fix.rc, AUGURY_ERR_TIMEOUT);
+    CHECK_TEXT(fix.err.code, "timeout");
+    CHECK_CONTAINS(fix.err.reason, "was decoded");
+    fini(&fix);
+    decode_with(&fix, few, &limits); /* nobody looks at the clock for so little */
+    CHECK_INT(fix.rc, 0);
+    fini(&fix);
+    limits.deadline_mono_ns = clock_mono_ns() + UINT64_C(3600000000000);
+    decode_with(&fix, all, &limits);
+    CHECK_INT(fix.rc, 0);
+    CHECK_INT(wire_array_len(&fix.root), ITEMS);
+    fini(&fix);
+}
+
 int
 main(void)
 {
@@ -228,5 +258,6 @@ main(void)
     TAP_RUN(nesting_and_values_end_at_the_limit);
     TAP_RUN(closed_containers_do_not_count_as_depth);
     TAP_RUN(an_answer_is_written_in_the_shortest_forms);
+    TAP_RUN(a_document_that_is_long_notices_that_its_time_is_over);
     return tap_done();
 }
