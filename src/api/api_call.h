@@ -396,6 +396,8 @@ size_t api_elsewhere_list(const struct api *api, struct bytes *out_keys, struct 
 /* A gate: the request's deadline; and whether it is taken on, unless it is a question. 0, or the
  * status of an answer that has been written. */
 unsigned api_limit_enter(struct api_call *call);
+/* A document that says itself how long its client waits: the shorter time holds. */
+void api_limit_sooner(struct api_call *call, uint64_t timeout_us);
 /* The deadline of a message of a socket, which is limits.request_timeout. */
 void api_limit_message(struct api_call *call);
 /* The same for a question that the cache has no answer to, before anything is decoded. */

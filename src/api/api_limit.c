@@ -118,11 +118,18 @@ server_of(const struct api_call *call)
 }
 
 /* From when the request could have been served, not from when it is. */
+static uint64_t
+due_mono_ns(const struct api_call *call)
+{
+    const struct net_server *server = server_of(call);
+
+    return server != NULL ? net_server_due_mono_ns(server) : clock_mono_ns();
+}
+
 static unsigned
 deadline_set(struct api_call *call, uint64_t timeout_ms)
 {
     struct bytes wanted = call->request->request_timeout;
-    const struct net_server *server = server_of(call);
 
     if (wanted.data != NULL && timeout_of(wanted, &timeout_ms) != 0) {
         return api_refuse_as(
@@ -130,9 +137,19 @@ deadline_set(struct api_call *call, uint64_t timeout_ms)
             "X-Request-Timeout: expected a time from 1ms to an hour, in seconds or "
             "milliseconds: 2, 0.25, 2s or 250ms");
     }
-    uint64_t begin_ns = server != NULL ? net_server_due_mono_ns(server) : clock_mono_ns();
-    call->deadline_mono_ns = begin_ns + timeout_ms * 1000000;
+    call->deadline_mono_ns = due_mono_ns(call) + timeout_ms * 1000000;
     return 0;
+}
+
+void
+api_limit_sooner(struct api_call *call, uint64_t timeout_us)
+{
+    const uint64_t most_us = (uint64_t)TIMEOUT_MAX_MS * 1000;
+    uint64_t deadline_ns = due_mono_ns(call) + (timeout_us < most_us ? timeout_us : most_us) * 1000;
+
+    if (call->deadline_mono_ns == 0 || deadline_ns < call->deadline_mono_ns) {
+        call->deadline_mono_ns = deadline_ns;
+    }
 }
 
 void

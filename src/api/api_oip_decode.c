@@ -392,6 +392,25 @@ table_of_raw(struct decoding *decoding, struct predict_question *question,
     return rc;
 }
 
+/* Microseconds; 0: as long as it takes. */
+static int
+timeout_read(struct decoding *decoding, const struct wire_value *timeout)
+{
+    struct api_call *call = decoding->call;
+    int64_t us = 0;
+
+    if (timeout != NULL && (wire_to_i64(timeout, &us) != 0 || us < 0)) {
+        err_set(&call->err, AUGURY_ERR_INVALID, "invalid_timeout",
+                "timeout: expected microseconds, a whole number from 0 on, got %s",
+                wire_type_name(timeout));
+        return err_at(&call->err, "parameters.timeout");
+    }
+    if (us > 0) {
+        api_limit_sooner(call, (uint64_t)us);
+    }
+    return 0;
+}
+
 /* Names that begin with triton_ are that server's own, and none of them means anything here. */
 static int
 parameters_read(struct decoding *decoding)
@@ -416,7 +435,7 @@ parameters_read(struct decoding *decoding)
     }
     decoding->is_pandas = is_pandas(parameters);
     decoding->wants_binary = is_true(wire_member(parameters, "binary_data_output"));
-    return 0;
+    return timeout_read(decoding, wire_member(parameters, "timeout"));
 }
 
 static int
@@ -466,6 +485,7 @@ oip_decode(struct api_call *call, struct oip_request *out_request,
     if (rc != 0) {
         return rc;
     }
+    out_question->deadline_mono_ns = call->deadline_mono_ns;
     for (size_t i = 0; i < out_request->output_count; i++) {
         out_question->outputs |= (unsigned)out_request->outputs[i].output;
     }

@@ -125,6 +125,11 @@ def test_many_rows_of_every_form_end_with_their_time(daemon):
     status, _, document = client.ask(json.dumps(tensor).encode(), "/v2/models/nfl-wp/infer", X_Request_Timeout="1ms")
     equal(status, 504, "a tensor")
     check("time was over" in document["error"], document)
+    tensor["parameters"] = {"timeout": 1000}  # microseconds
+    equal(client.ask(json.dumps(tensor).encode(), "/v2/models/nfl-wp/infer")[0], 504, "a tensor that says so itself")
+    for wrong in (-1, 1.5, "soon", [1]):
+        status, _, document = client.ask(json.dumps({**tensor, "parameters": {"timeout": wrong}}).encode(), "/v2/models/nfl-wp/infer")
+        equal((status, document["at"]), (400, "parameters.timeout"), str(wrong))
     lines = b"".join(json.dumps(row).encode() + b"\n" for row in rows)
     status, _, answer = client.ask(lines, Content_Type="application/x-ndjson", X_Request_Timeout="3ms")
     if status == 200:
@@ -132,7 +137,7 @@ def test_many_rows_of_every_form_end_with_their_time(daemon):
         equal((last["code"], last["at"]), ("timeout", f"line {len(answer.splitlines())}"))
     else:
         equal((status, answer["code"]), (504, "timeout"), "not even the first block")
-    check(overload(daemon)["refused"]["deadline"] == len(bodies) + 2, overload(daemon))
+    check(overload(daemon)["refused"]["deadline"] == len(bodies) + 3, overload(daemon))
     status, _, document = client.ask(bodies["application/msgpack"], Content_Type="application/msgpack",
                                      X_Request_Timeout="60s", Accept="application/json")
     equal((status, len(document["predictions"])), (200, 16000), "with time it is answered")

@@ -90,8 +90,8 @@ static const struct exchange answered[] = {
     {INFER, INPUTS("1,2", "FP32", "[Infinity,NaN]"), OIP("1", "2.0")},
     /* The id comes back; what is meant for other models is ignored. */
     {INFER,
-     "{\"id\":\"\\u00e9-1\",\"parameters\":{\"priority\":1,\"timeout\":100},\"inputs\":[" INPUT(
-         "1,2", "FP32", "[0,0]") "]}",
+     "{\"id\":\"\\u00e9-1\",\"parameters\":{\"priority\":1,\"timeout\":60000000},\"inputs\":"
+     "[" INPUT("1,2", "FP32", "[0,0]") "]}",
      OIP_HEAD "\"id\":\"é-1\"," OIP_BODY("1", "1.0")},
     {INFER, "{\"id\":\"\",\"parameters\":null,\"inputs\":[" INPUT("1,2", "FP32", "[0,0]") "]}",
      OIP_HEAD "\"id\":\"\"," OIP_BODY("1", "1.0")},
