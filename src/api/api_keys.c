@@ -105,8 +105,11 @@ api_key_scopes_read(struct bytes text, unsigned *out_scopes)
 }
 
 static bool
-read_hex(struct bytes text, uint8_t *out_data)
+read_sha256(struct bytes text, uint8_t out_data[static SEAL_SHA256_BYTES])
 {
+    if (text.len != SEAL_SHA256_HEX_BYTES) {
+        return false;
+    }
     for (size_t i = 0; i < text.len; i++) {
         uint8_t c = text.data[i];
         unsigned digit;
@@ -119,7 +122,7 @@ read_hex(struct bytes text, uint8_t *out_data)
         }
         out_data[i / 2] = (uint8_t)(i % 2 == 0 ? digit << 4 : out_data[i / 2] | digit);
     }
-    return text.len == 2 * (size_t)SEAL_SHA256_BYTES;
+    return true;
 }
 
 /* ---- one line -------------------------------------------------------------------------------- */
@@ -254,7 +257,7 @@ read_options(struct reading *reading, struct api_key *key, struct bytes rest)
 static bool
 read_digest(struct reading *reading, struct api_key *key, struct bytes word)
 {
-    if (read_hex(word, key->sha256)) {
+    if (read_sha256(word, key->sha256)) {
         return true;
     }
     if (bytes_start_with(word, key_prefix)) {

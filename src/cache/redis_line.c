@@ -189,6 +189,38 @@ create_nil(const redisReadTask *task)
     return may_take(task, 0) ? line->library.createNil(task) : NULL;
 }
 
+/* Of the newer protocol, which nobody asked for; the library knows it since its version 1. */
+#if HIREDIS_MAJOR >= 1
+static void *
+create_double(const redisReadTask *task, double value, char *text, size_t len)
+{
+    const struct redis_line *line = task->privdata;
+
+    return may_take(task, len) ? line->library.createDouble(task, value, text, len) : NULL;
+}
+
+static void *
+create_bool(const redisReadTask *task, int value)
+{
+    const struct redis_line *line = task->privdata;
+
+    return may_take(task, sizeof(value)) ? line->library.createBool(task, value) : NULL;
+}
+
+static void
+bound_newer(redisReplyObjectFunctions *functions)
+{
+    functions->createDouble = create_double;
+    functions->createBool = create_bool;
+}
+#else
+static void
+bound_newer(redisReplyObjectFunctions *functions)
+{
+    (void)functions;
+}
+#endif
+
 static int
 reader_make(struct redis_line *line)
 {
@@ -202,6 +234,7 @@ reader_make(struct redis_line *line)
     line->functions.createArray = create_array;
     line->functions.createInteger = create_integer;
     line->functions.createNil = create_nil;
+    bound_newer(&line->functions);
     line->reader->fn = &line->functions;
     line->reader->privdata = line;
     line->reply_bytes = 0;

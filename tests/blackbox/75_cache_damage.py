@@ -72,6 +72,7 @@ def records_are_whole(daemon):
 
 
 def test_a_file_damaged_between_two_runs_is_made_anew(daemon):
+    daemon.expect_crashes()
     started(daemon)
     wanted = answers(daemon)
     path = os.path.join(daemon.dir, "cache", "data.mdb")
@@ -105,6 +106,7 @@ def test_a_file_damaged_between_two_runs_is_made_anew(daemon):
 
 
 def test_a_file_written_over_while_it_is_read_is_made_anew(daemon):
+    daemon.expect_crashes()
     started(daemon)
     wanted = answers(daemon)
     path = os.path.join(daemon.dir, "cache", "data.mdb")
@@ -124,6 +126,7 @@ def test_a_file_written_over_while_it_is_read_is_made_anew(daemon):
 
 
 def test_a_file_cut_off_while_it_is_read_is_made_anew(daemon):
+    daemon.expect_crashes()
     started(daemon)
     wanted = answers(daemon)
     path = os.path.join(daemon.dir, "cache", "data.mdb")

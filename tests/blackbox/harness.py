@@ -22,7 +22,10 @@ import traceback
 BUILD = os.environ.get("AUGURY_BUILD", ".")
 SOURCE = os.environ.get("AUGURY_SOURCE", ".")
 AUGURYD = os.environ.get("AUGURYD", os.path.join(BUILD, "auguryd"))
-WAIT_S = float(os.environ.get("AUGURY_TEST_WAIT", "10"))
+SLOW = float(os.environ.get("AUGURY_TEST_SLOW", "1"))  # how much longer all takes, as under a sanitizer
+WAIT_S = float(os.environ.get("AUGURY_TEST_WAIT", "10")) * SLOW
+REPORTS = os.environ.get("AUGURY_TEST_REPORTS")  # a folder where sanitizers write, one of this run's own
+CRASHES = ("4", "6", "7", "8", "11")  # ILL, ABRT, BUS, FPE, SEGV
 
 
 class Failure(Exception):
@@ -46,7 +49,7 @@ def contains(got, words):
 
 def wait_for(condition, text, seconds=None):
     """The first true value of condition(); fails after the deadline."""
-    deadline = time.monotonic() + (seconds if seconds is not None else WAIT_S)
+    deadline = time.monotonic() + (seconds * SLOW if seconds is not None else WAIT_S)
     while True:
         value = condition()
         if value:
@@ -80,6 +83,7 @@ class Daemon:
                          "supervisor": {"auto": "no"}}
         self.listeners = {"public": "127.0.0.1:0"}
         self.expected_errors = []
+        self.may_crash = False
         self.foreground = None
 
     # ---- configuration ------------------------------------------------------------------------
@@ -112,7 +116,15 @@ class Daemon:
     def command(self, *args):
         """Runs auguryd with this configuration and waits for it."""
         return subprocess.run([AUGURYD, "-c", self.conf_path, *args], capture_output=True, text=True,
-                              timeout=60, check=False)
+                              timeout=60 * SLOW, check=False, env=self.environment())
+
+    def environment(self):
+        """A sanitizer leaves signals alone that the test sends, or that damaged files lead to."""
+        values = dict(os.environ)
+        if self.may_crash:
+            for name in ("ASAN_OPTIONS", "TSAN_OPTIONS"):
+                values[name] = values.get(name, "") + ":handle_segv=0:handle_sigbus=0"
+        return values
 
     def start(self, *args):
         self.write_conf()
@@ -123,7 +135,7 @@ class Daemon:
     def start_foreground(self, *args):
         self.write_conf()
         self.foreground = subprocess.Popen([AUGURYD, "-c", self.conf_path, "-f", *args],
-                                           stderr=subprocess.PIPE, text=True)
+                                           stderr=subprocess.PIPE, text=True, env=self.environment())
         self.wait_event("ready")
         return self
 
@@ -143,7 +155,7 @@ class Daemon:
     def wait_gone(self, pids=None):
         pids = self.all_pids() if pids is None else pids
         if self.foreground is not None:
-            self.foreground.wait(timeout=30)
+            self.foreground.wait(timeout=30 * SLOW)
         wait_for(lambda: not [pid for pid in pids if is_alive(pid)], f"processes {pids} end", 15)
 
     # ---- log and processes ------------------------------------------------------------------------
@@ -219,6 +231,10 @@ class Daemon:
     def expect_error(self, event):
         self.expected_errors.append(event)
 
+    def expect_crashes(self):
+        """Before the start: processes die of SIGSEGV and the like, as the test means it."""
+        self.may_crash = True
+
     def close(self, is_failed):
         """Ends what is left; on a good test nothing may be."""
         left = [pid for pid in self.all_pids() if is_alive(pid)]
@@ -237,6 +253,8 @@ class Daemon:
         # A process that ends by itself ends with 0: a sanitizer's report, which nobody sees, would not.
         if "child_start_failed" not in self.expected_errors:
             errors += [line for line in self.events("child_exit") if line.get("status", "0") != "0"]
+        if not self.may_crash and "child_hung" not in self.expected_errors:
+            errors += [line for line in self.events("child_exit") if line.get("signal") in CRASHES]
         lines = []
         if is_failed:
             with open(self.log_path, encoding="utf-8", errors="replace") if os.path.exists(
@@ -310,12 +328,26 @@ def run_one(test):
     return "", problem
 
 
+def new_reports():
+    """What sanitizers have written since the last call, as text."""
+    texts = []
+    for name in sorted(os.listdir(REPORTS)) if REPORTS else []:
+        path = os.path.join(REPORTS, name)
+        with open(path, encoding="utf-8", errors="replace") as file:
+            texts.append(f"{name}: {file.read()}")
+        os.unlink(path)
+    return "".join(texts)
+
+
 def run(names):
     tests = [value for name, value in names.items() if name.startswith("test_")]
     failed = 0
     print(f"1..{len(tests)}", flush=True)
     for number, test in enumerate(tests, 1):
         remark, problem = run_one(test)
+        reports = new_reports()
+        if reports:
+            problem = (problem or "") + reports
         failed += problem is not None
         if problem is not None:
             for line in problem.splitlines():

@@ -85,6 +85,7 @@ each_wrong_line_is_told_with_what_would_be_right(void)
         {"app scopes=read", "64 hexadecimal digits"},
         {"app " AAA "a scopes=read", "64 hexadecimal digits"},
         {"app aaaa scopes=read", "64 hexadecimal digits"},
+        {"app " AAA AAA AAA AAA AAA AAA AAA AAA " scopes=read", "64 hexadecimal digits"},
         {"app gggggggggggggggggggggggggggggggggggggggggggggggggggggggggggggggg scopes=read",
          "64 hexadecimal digits"},
         {"app aug_secretsecret scopes=read", "a key stands where its SHA-256 belongs"},
@@ -119,7 +120,7 @@ each_wrong_line_is_told_with_what_would_be_right(void)
     };
 
     for (size_t i = 0; i < AUGURY_COUNT(cases); i++) {
-        char text[512];
+        char text[1024];
         snprintf(text, sizeof(text),
                  "good dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd "
                  "scopes=read\n#\n%s\n",
