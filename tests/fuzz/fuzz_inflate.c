@@ -36,7 +36,7 @@ check_round(struct wire_inflater *inflater, struct bytes content)
     AUGURY_ASSERT(rc == 0);
     buf_init(&packed, 2 * OUT_MAX);
     buf_init(&out, OUT_MAX);
-    rc = wire_gzip_put(gzip, content, &packed);
+    rc = wire_gzip_put(gzip, WIRE_EFFORT_USUAL, content, &packed);
     AUGURY_ASSERT(rc == 0);
     rc = wire_inflate(inflater, WIRE_GZIP, buf_view(&packed), &out);
     AUGURY_ASSERT(rc == 0 && bytes_equal(buf_view(&out), content));
