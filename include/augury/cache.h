@@ -138,6 +138,10 @@ AUGURY_MUST_USE int cache_get(struct cache *cache, const struct cache_query *que
 uint64_t cache_stamp(const struct cache *cache);
 
 uint16_t cache_tag(struct bytes name); /* 1 to 65535 */
+struct cache_item;
+/* Whether something has been invalidated since the stamp that holds for such an entry, by its
+ * class, key and tags. In doubt true. */
+bool cache_is_outdated(const struct cache *cache, const struct cache_item *like, uint64_t stamp);
 
 /* Whether what is asked for the first time is kept, or only what was to be kept once before, lately
  * (by any process). */
@@ -160,7 +164,8 @@ struct cache_item {
     uint32_t cost_us;          /* what it took to make; refreshed the earlier the dearer */
     uint16_t tags[CACHE_TAGS]; /* 0: none */
     enum cache_admission admission;
-    /* Of an order: from a source that every machine has for itself; the others are not told. */
+    /* Of an order: from a source that every machine has for itself. The others are not told, and it
+     * is refused (AUGURY_ERR_EXISTS) when it is outdated since its stamp. */
     bool is_fetched;
     bool is_copy; /* of a tier below: does not take the place of what is there, nor go down */
 };
@@ -217,11 +222,17 @@ struct cache_lease {
     uint32_t index; /* private */
 };
 enum { CACHE_MAIL_MAX = 8192 }; /* results up to here are there before the commit */
-/* deadline_ms: how long others wait for the owner, at most a minute; then one of them takes over. A
- * lease that began before an invalidation is not joined after it. Sets *out_lease for owner and
- * waiter. Never blocks. */
-AUGURY_MUST_USE enum cache_flight cache_flight_begin(struct cache *cache, const struct digest *key,
-                                                     uint64_t now_mono_ms, uint32_t deadline_ms,
+struct cache_wish {
+    struct digest key;
+    /* An entry of the class, key and tags that the work is for: a lease that began before something
+     * was invalidated that holds for it is not joined after that. NULL: before anything was. */
+    const struct cache_item *like;
+    uint32_t deadline_ms; /* others wait so long for the owner, at most a minute; one takes over */
+};
+/* Sets *out_lease for owner and waiter. Never blocks. */
+AUGURY_MUST_USE enum cache_flight cache_flight_begin(struct cache *cache,
+                                                     const struct cache_wish *wish,
+                                                     uint64_t now_mono_ms,
                                                      struct cache_lease *out_lease);
 /* The owner's result, and the end of its lease; those who wait are woken. 0: value is for all, and
  * for latecomers until it is committed (the caller has put it). AUGURY_END: for those who wait, but

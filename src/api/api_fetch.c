@@ -255,6 +255,22 @@ fetch_conclude(struct api_fetch *fetch, uint64_t now_wall_ms,
     return true;
 }
 
+struct cache_item
+fetch_like(const struct api_fetch *fetch, char *text)
+{
+    return (struct cache_item){.class = CACHE_OBJECT,
+                               .key = object_key(OBJECT_KEY_VALUE, fetch->name, text)};
+}
+
+bool
+fetch_is_outdated(const struct api_fetch *fetch)
+{
+    char text[OBJECT_KEY_MAX];
+    struct cache_item like = fetch_like(fetch, text);
+
+    return cache_is_outdated(fetch->api->options.cache, &like, fetch->stamp);
+}
+
 /* ---- kept ------------------------------------------------------------------------------------ */
 
 /* Whatever came of it: what was put or deleted meanwhile is newer than the file that was read. */
@@ -307,10 +323,7 @@ keep(struct api_fetch *fetch, const struct fetch_conclusion *conclusion)
         .cost_us = cost_us_of(fetch),
     };
 
-    /* An order is stamped when it is done: what was invalidated since the file was read would come
-     * back. */
-    if (conclusion->outcome == FETCH_FAILED || fetch->is_not_kept ||
-        cache_stamp(cache) != fetch->stamp) {
+    if (conclusion->outcome == FETCH_FAILED || fetch->is_not_kept || fetch_is_outdated(fetch)) {
         return false;
     }
     if (!is_absent) {

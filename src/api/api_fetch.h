@@ -96,6 +96,10 @@ struct api_fetch *fetch_new(struct api_call *call, const struct object_found *fo
 void fetch_free(struct api_fetch *fetch);  /* before it was started, or when it has ended */
 void fetch_start(struct api_fetch *fetch); /* here, or by another worker: api_fetch_flight.c */
 void fetch_read(struct api_fetch *fetch);  /* here */
+/* What it is for, its key in text (OBJECT_KEY_MAX); and whether something that holds for that has
+ * been invalidated since the fetch began. */
+struct cache_item fetch_like(const struct api_fetch *fetch, char *text);
+bool fetch_is_outdated(const struct api_fetch *fetch);
 /* Under way, or on its way into the cache; NULL. */
 struct api_fetch *fetch_find(const struct api_fetches *fetches, struct bytes name);
 /* What a fetch that is concluded says. */

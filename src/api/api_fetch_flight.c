@@ -51,10 +51,12 @@ begin(struct api_fetch *fetch)
 {
     struct cache *cache = fetch->api->options.cache;
     char text[OBJECT_KEY_MAX];
-    struct digest key = cache_digest(cache, object_key(OBJECT_KEY_VALUE, fetch->name, text));
+    struct cache_item like = fetch_like(fetch, text);
+    struct cache_wish wish = {
+        .key = cache_digest(cache, like.key), .like = &like, .deadline_ms = LEASE_MS};
 
-    fetch->lease = (struct cache_lease){.key = key};
-    return cache_flight_begin(cache, &key, clock_mono_ms(), LEASE_MS, &fetch->lease);
+    fetch->lease = (struct cache_lease){.key = wish.key};
+    return cache_flight_begin(cache, &wish, clock_mono_ms(), &fetch->lease);
 }
 
 void
@@ -121,7 +123,7 @@ fetch_publish(struct api_fetch *fetch, bool is_kept)
     } else if (mail.data == NULL && !is_kept) {
         /* Too large to be handed on: whoever waits reads it himself, and nobody waits for the next
          * one. Unless it is only too old. */
-        rc = cache_stamp(cache) == fetch->stamp ? AUGURY_END : AUGURY_NOT_FOUND;
+        rc = fetch_is_outdated(fetch) ? AUGURY_NOT_FOUND : AUGURY_END;
     }
     cache_flight_publish(cache, &fetch->lease, rc, mail);
 }

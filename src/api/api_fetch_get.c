@@ -65,8 +65,7 @@ fetch_to_join(struct api_call *call)
     struct api_fetch *fetch = fetch_find(call->api->fetches, call->parameter);
 
     /* What was begun before an invalidation may have read what it was about. */
-    if (fetch == NULL || call->wish.is_no_store ||
-        fetch->stamp != cache_stamp(call->api->options.cache) ||
+    if (fetch == NULL || call->wish.is_no_store || fetch_is_outdated(fetch) ||
         (fetch->is_concluded && call->wish.is_no_cache)) {
         return NULL;
     }

@@ -193,9 +193,10 @@ static enum cache_flight
 flight_begin(struct api_call *call, uint32_t lease_ms)
 {
     struct cache *cache = call->api->options.cache;
-    struct digest key = cache_digest(cache, bytes_of(call->response.key, call->response.key_len));
+    struct bytes key = bytes_of(call->response.key, call->response.key_len);
+    struct cache_wish wish = {.key = cache_digest(cache, key), .deadline_ms = lease_ms};
 
-    return cache_flight_begin(cache, &key, clock_mono_ms(), lease_ms, &call->flight.lease);
+    return cache_flight_begin(cache, &wish, clock_mono_ms(), &call->flight.lease);
 }
 
 bool
@@ -282,14 +283,14 @@ static bool
 wait_again(struct api *api, struct api_parked *parked, uint64_t now_mono_ms)
 {
     const struct bytes none = bytes_of(NULL, 0);
-    struct digest key = parked->lease.key;
+    struct cache_wish wish = {.key = parked->lease.key, .deadline_ms = parked->lease_ms};
     struct cache_lease lease;
 
     if (now_mono_ms >= parked->give_up_mono_ms || api_response_is_kept(api, key_of(parked))) {
         end_wait(api, parked, none, NULL);
         return false;
     }
-    switch (cache_flight_begin(api->options.cache, &key, now_mono_ms, parked->lease_ms, &lease)) {
+    switch (cache_flight_begin(api->options.cache, &wish, now_mono_ms, &lease)) {
     case CACHE_FLIGHT_WAITER: parked->lease = lease; return true;
     case CACHE_FLIGHT_OWNER: end_wait(api, parked, none, &lease); break;
     case CACHE_FLIGHT_ALONE:

@@ -70,6 +70,19 @@ cache_is_late(const struct cache *cache, const struct cache_entry *entry)
            cache_stamp_at(&invalid->tombs[entry->lo >> TOMB_SHIFT]) > entry->stamp;
 }
 
+bool
+cache_is_outdated(const struct cache *cache, const struct cache_item *like, uint64_t stamp)
+{
+    struct cache_entry entry = {.lo = digest_with_secret(like->key, cache->secret).lo,
+                                .stamp = stamp,
+                                .class = (uint8_t)like->class,
+                                .text = like->key};
+
+    memcpy(entry.tags, like->tags, sizeof(entry.tags));
+    /* Whoever sees the clock sees what moved it. */
+    return stamp < cache_stamp(cache) && cache_is_late(cache, &entry);
+}
+
 /* ---- moves: one write transaction's invalidations ------------------------------------------ */
 
 void

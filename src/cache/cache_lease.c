@@ -198,6 +198,7 @@ lease_wake(struct cache_board *board, struct lease *lease)
 
 struct claim {
     const struct digest *key;
+    const struct cache_item *like;
     uint64_t stamp;
     uint64_t now_mono_ms;
     uint64_t deadline_mono_ms;
@@ -332,8 +333,9 @@ attempt_found(struct cache *cache, uint32_t index, const struct view *view,
 {
     struct lease *lease = &cache->board->flights->leases[index];
     bool counts = view_counts(view, claim->now_mono_ms);
-    /* What was begun before an invalidation may not answer who asks after it. */
-    bool is_fresh = view->stamp >= claim->stamp;
+    /* What was begun before an invalidation may not answer who asks after it, if it is about it. */
+    bool is_fresh = view->stamp >= claim->stamp ||
+                    (claim->like != NULL && !cache_is_outdated(cache, claim->like, view->stamp));
 
     switch (state_of(view->word)) {
     case LEASE_FAILED:
@@ -397,8 +399,8 @@ flight_begin(struct cache *cache, const struct claim *claim, struct cache_lease 
 }
 
 enum cache_flight
-cache_flight_begin(struct cache *cache, const struct digest *key, uint64_t now_mono_ms,
-                   uint32_t deadline_ms, struct cache_lease *out_lease)
+cache_flight_begin(struct cache *cache, const struct cache_wish *wish, uint64_t now_mono_ms,
+                   struct cache_lease *out_lease)
 {
     static const enum stats_id counters[] = {
         [CACHE_FLIGHT_OWNER] = STATS_CACHE_FLIGHTS_OWNED,
@@ -409,11 +411,12 @@ cache_flight_begin(struct cache *cache, const struct digest *key, uint64_t now_m
     enum cache_flight flight = CACHE_FLIGHT_ALONE;
 
     if (cache->board != NULL) {
-        struct claim claim = {.key = key,
+        struct claim claim = {.key = &wish->key,
+                              .like = wish->like,
                               .stamp = cache_stamp(cache),
                               .now_mono_ms = now_mono_ms,
-                              .deadline_mono_ms = now_mono_ms + deadline_ms};
-        AUGURY_ASSERT(deadline_ms <= UNTIL_MAX_MS);
+                              .deadline_mono_ms = now_mono_ms + wish->deadline_ms};
+        AUGURY_ASSERT(wish->deadline_ms <= UNTIL_MAX_MS);
         flight = flight_begin(cache, &claim, out_lease);
     }
     stats_add(cache->stats, counters[flight], 1);

@@ -311,6 +311,19 @@ is_without_room(const struct cache *cache, const struct cache_item *item)
     return cost > quota / ORDER_SHARE;
 }
 
+/* Read before something was invalidated that holds for it: by now, or in this transaction. */
+static bool
+is_outdated(const struct cache *cache, const struct cache_item *item)
+{
+    struct cache_entry entry = {.lo = cache_digest(cache, item->key).lo,
+                                .stamp = item->stamp,
+                                .class = (uint8_t)item->class,
+                                .text = item->key};
+
+    memcpy(entry.tags, item->tags, sizeof(entry.tags));
+    return cache_is_late(cache, &entry) || cache_moves_kill(cache, &entry);
+}
+
 static int
 put_do(struct cache *cache, struct store_txn *txn, struct cache_state *state,
        const struct cache_ring_record *record, int *out_result)
@@ -320,6 +333,10 @@ put_do(struct cache *cache, struct store_txn *txn, struct cache_state *state,
 
     if (is_without_room(cache, &record->item)) {
         *out_result = AUGURY_ERR_FULL;
+        return 0;
+    }
+    if (record->item.is_fetched && is_outdated(cache, &record->item)) {
+        *out_result = AUGURY_ERR_EXISTS;
         return 0;
     }
     /* What a client says now is newer than any invalidation before it. */

@@ -223,6 +223,22 @@ def owned(daemon):
     return daemon.metrics()['augury_cache_flights_total{result="owned"}']
 
 
+def test_what_is_invalidated_beside_it_costs_no_second_fetch(daemon):
+    start_with_objects(daemon)
+    with Crowd(daemon) as crowd:
+        waiting = Waiting(daemon, crowd)
+        for number in range(5):
+            daemon.admin(f"cache purge object:other/{number}")
+        with Crowd(daemon) as late:
+            equal({answer.status for answer in late.ask(get("slow-small"))}, {200})
+        waiting.others_have_it()
+        equal(Answer(waiting.first).status, 200)
+    equal(fetches(daemon), 1)
+    equal(daemon.metrics()['augury_cache_flights_total{result="taken_over"}'], 0)
+    wait_for(lambda: daemon.metrics()["augury_cache_entries"] == 1, "it is kept")
+    daemon.stop()
+
+
 def test_when_the_owner_is_killed_another_worker_fetches(daemon):
     start_with_objects(daemon)
     with Crowd(daemon) as crowd:

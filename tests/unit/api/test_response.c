@@ -532,9 +532,9 @@ an_answer_past_its_time_is_sent_while_one_request_makes_it_anew(void)
     usleep(2100000);
 
     /* Another one is at it. */
-    struct digest digest = cache_digest(world.cache, bytes_of_text(key));
-    CHECK_INT(cache_flight_begin(world.cache, &digest, clock_mono_ms(), 5000, &lease),
-              CACHE_FLIGHT_OWNER);
+    struct cache_wish wish = {.key = cache_digest(world.cache, bytes_of_text(key)),
+                              .deadline_ms = 5000};
+    CHECK_INT(cache_flight_begin(world.cache, &wish, clock_mono_ms(), &lease), CACHE_FLIGHT_OWNER);
     uint64_t parsed = world_count(&world, STATS_PREDICT_SECONDS);
     uint64_t stale = world_count(&world, STATS_PREDICT_STALE);
     reply = send_request(question(ROW));

@@ -73,9 +73,9 @@ static enum cache_flight
 begin_at(struct world *world, unsigned slot, uint64_t key_number, uint64_t now_ms,
          struct cache_lease *out_lease)
 {
-    struct digest key = key_of(key_number);
+    struct cache_wish wish = {.key = key_of(key_number), .deadline_ms = DEADLINE_MS};
 
-    return cache_flight_begin(&world->caches[slot], &key, now_ms, DEADLINE_MS, out_lease);
+    return cache_flight_begin(&world->caches[slot], &wish, now_ms, out_lease);
 }
 
 static enum cache_flight
@@ -256,6 +256,27 @@ a_lease_is_taken_over_at_its_deadline_and_its_late_result_dropped(void)
     world_fini(&world);
 }
 
+/* Where the work is known, what is invalidated beside it does not matter. */
+static void
+work_is_joined_after_an_invalidation_of_something_else(void)
+{
+    struct cache_item like = {.class = CACHE_OBJECT, .key = bytes_of_text("object:a")};
+    struct cache_wish wish = {.key = key_of(1), .like = &like, .deadline_ms = DEADLINE_MS};
+    struct cache_lease lease;
+    struct world world;
+    uint64_t now_ms = clock_mono_ms();
+
+    CHECK(world_init(&world));
+    struct cache_invalid *invalid = world.board->invalid;
+    CHECK_INT(cache_flight_begin(&world.caches[0], &wish, now_ms, &lease), CACHE_FLIGHT_OWNER);
+    atomic_store(&invalid->classes[CACHE_FEATURE], atomic_fetch_add(&invalid->clock, 1) + 1);
+    CHECK_INT(cache_flight_begin(&world.caches[1], &wish, now_ms, &lease), CACHE_FLIGHT_WAITER);
+    atomic_store(&invalid->classes[CACHE_OBJECT], atomic_fetch_add(&invalid->clock, 1) + 1);
+    CHECK_INT(cache_flight_begin(&world.caches[2], &wish, now_ms, &lease), CACHE_FLIGHT_OWNER);
+    CHECK_INT(cache_flight_begin(&world.caches[1], &wish, now_ms, &lease), CACHE_FLIGHT_WAITER);
+    world_fini(&world);
+}
+
 static void
 work_begun_before_an_invalidation_is_not_joined_after_it(void)
 {
@@ -325,16 +346,17 @@ a_full_bucket_lets_everybody_work_alone(void)
         keys[i] = (struct digest){.lo = 4096 + (i << 32), .hi = i};
     }
     for (size_t i = 0; i < KEYS; i++) {
-        CHECK_INT(cache_flight_begin(&world.caches[0], &keys[i], now_ms, DEADLINE_MS, &leases[i]),
+        struct cache_wish wish = {.key = keys[i], .deadline_ms = DEADLINE_MS};
+        CHECK_INT(cache_flight_begin(&world.caches[0], &wish, now_ms, &leases[i]),
                   i < 4 ? CACHE_FLIGHT_OWNER : CACHE_FLIGHT_ALONE);
     }
-    CHECK_INT(cache_flight_begin(&world.caches[1], &keys[2], now_ms, DEADLINE_MS, &other),
-              CACHE_FLIGHT_WAITER);
+    struct cache_wish third = {.key = keys[2], .deadline_ms = DEADLINE_MS};
+    struct cache_wish fifth = {.key = keys[4], .deadline_ms = DEADLINE_MS};
+    CHECK_INT(cache_flight_begin(&world.caches[1], &third, now_ms, &other), CACHE_FLIGHT_WAITER);
     cache_flight_publish(&world.caches[0], &leases[2], 0, bytes_of_text("done"));
     CHECK_INT(wakes_of(&world, 1), 1);
     /* What is done gives way to what begins, even while it would still count. */
-    CHECK_INT(cache_flight_begin(&world.caches[2], &keys[4], now_ms, DEADLINE_MS, &other),
-              CACHE_FLIGHT_OWNER);
+    CHECK_INT(cache_flight_begin(&world.caches[2], &fifth, now_ms, &other), CACHE_FLIGHT_OWNER);
     world_fini(&world);
 }
 
@@ -342,12 +364,12 @@ static void
 a_process_without_a_board_works_alone(void)
 {
     struct cache cache = {0};
-    struct digest key = key_of(1);
+    struct cache_wish wish = {.key = key_of(1), .deadline_ms = 1};
     struct cache_lease lease;
     struct bytes value;
 
-    CHECK_INT(cache_flight_begin(&cache, &key, 1, 1, &lease), CACHE_FLIGHT_ALONE);
-    CHECK_INT(cache_flight_look(&cache, &key, NULL, &value), AUGURY_NOT_FOUND);
+    CHECK_INT(cache_flight_begin(&cache, &wish, 1, &lease), CACHE_FLIGHT_ALONE);
+    CHECK_INT(cache_flight_look(&cache, &wish.key, NULL, &value), AUGURY_NOT_FOUND);
 }
 
 /* ---- many at once --------------------------------------------------------------------------- */
@@ -649,6 +671,7 @@ main(void)
     TAP_RUN(a_result_for_one_alone_ends_the_queue_for_its_key);
     TAP_RUN(what_is_given_up_is_anothers);
     TAP_RUN(a_lease_is_taken_over_at_its_deadline_and_its_late_result_dropped);
+    TAP_RUN(work_is_joined_after_an_invalidation_of_something_else);
     TAP_RUN(work_begun_before_an_invalidation_is_not_joined_after_it);
     TAP_RUN(a_dead_owner_frees_its_leases_and_wakes_who_waits);
     TAP_RUN(a_full_bucket_lets_everybody_work_alone);

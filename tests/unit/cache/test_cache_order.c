@@ -218,6 +218,33 @@ conditions_do_not_find_what_no_lookup_finds(void)
     case_fini(&c);
 }
 
+/* A source was read before something was invalidated: only what that holds for is refused. */
+static void
+what_was_fetched_is_refused_when_it_is_outdated(void)
+{
+    struct cache_case c;
+    struct cache_item item = object_of("object:a", "1");
+
+    CHECK(case_begin(&c, 64 * MIB, 1 * MIB));
+    item.is_fetched = true;
+    item.stamp = cache_stamp(c.cache);
+    CHECK_INT(cache_keeper_invalidate_tag(c.cache, bytes_of_text("wp")), 0);
+    CHECK_INT(cache_keeper_purge(c.cache, bytes_of_text("object:b")), AUGURY_NOT_FOUND);
+    CHECK(!cache_is_outdated(c.cache, &item, item.stamp));
+    CHECK_INT(order_at(&c, CACHE_ORDER_PUT_IF_ABSENT, &item, case_now), 0);
+    CHECK_TEXT(value_of(&c, "object:a"), "1");
+    CHECK_INT(cache_keeper_purge(c.cache, bytes_of_text("object:a")), 0);
+    CHECK(cache_is_outdated(c.cache, &item, item.stamp));
+    CHECK_INT(order_at(&c, CACHE_ORDER_PUT_IF_ABSENT, &item, case_now), AUGURY_ERR_EXISTS);
+    CHECK_TEXT(value_of(&c, "object:a"), "");
+    item.stamp = cache_stamp(c.cache);
+    CHECK(!cache_is_outdated(c.cache, &item, item.stamp));
+    CHECK_INT(order_at(&c, CACHE_ORDER_PUT_IF_ABSENT, &item, case_now), 0);
+    CHECK_INT(cache_keeper_ban(c.cache, bytes_of_text("object:?"), NULL), 0);
+    CHECK(cache_is_outdated(c.cache, &item, item.stamp));
+    case_fini(&c);
+}
+
 static void
 what_would_go_again_at_once_is_refused(void)
 {
@@ -671,6 +698,7 @@ main(void)
     TAP_RUN(any_value_matches_any_but_there_must_be_one);
     TAP_RUN(what_may_answer_as_stale_goes_with_a_purge);
     TAP_RUN(conditions_do_not_find_what_no_lookup_finds);
+    TAP_RUN(what_was_fetched_is_refused_when_it_is_outdated);
     TAP_RUN(what_would_go_again_at_once_is_refused);
     TAP_RUN(orders_and_puts_of_one_worker_are_done_in_their_order);
     TAP_RUN(what_a_killed_worker_left_comes_before_what_was_ordered_later);
