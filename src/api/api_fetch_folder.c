@@ -181,7 +181,10 @@ fetch_folder_read(struct api_fetch *fetch)
     fetch->outcome = FETCH_ABSENT;
     if (at < 0) {
         /* The folder itself: that it is gone says nothing about its files. */
-        fail(fetch, strerror(errno));
+        fetch->outcome = FETCH_FAILED;
+        err_set(&fetch->err, AUGURY_ERR_IO, "fetch_failed",
+                "the folder of section object \"%s\" cannot be opened: %s", fetch->section->name,
+                strerror(errno));
         return;
     }
     bool is_name = segment_next(&rest, segment); /* the section's name */

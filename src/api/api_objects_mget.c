@@ -216,6 +216,23 @@ answer_all(struct api_call *call, const struct wire_value *names)
     return 200;
 }
 
+/* What is not "names" was meant to be something. */
+static unsigned
+members_check(struct api_call *call, const struct wire_value *document)
+{
+    for (uint32_t i = 0; document->type == WIRE_OBJECT && i < document->count; i++) {
+        struct bytes key = document->as.pairs[i].key;
+        int shown = (int)(key.len < 64 ? key.len : 64);
+        if (!bytes_equal_text(key, "names")) {
+            err_set(&call->err, AUGURY_ERR_INVALID, "unknown_option",
+                    "the request has no member \"%.*s\"; it has names", shown,
+                    (const char *)key.data);
+            return api_refuse(call, err_at(&call->err, "%.*s", shown, (const char *)key.data));
+        }
+    }
+    return 0;
+}
+
 static unsigned
 names_check(struct api_call *call, const struct wire_value *names)
 {
@@ -251,7 +268,10 @@ api_post_objects_mget(struct api_call *call)
         return api_refuse(call, rc);
     }
     const struct wire_value *names = wire_member(&document, "names");
-    status = names_check(call, names);
+    status = members_check(call, &document);
+    if (status == 0) {
+        status = names_check(call, names);
+    }
     if (status != 0) {
         return status;
     }

@@ -62,7 +62,10 @@ heritage_setup(struct heritage *heritage, const struct conf *conf, struct err *e
     heritage->habits = shm_map(predict_habits_bytes());
     if (heritage->shared == NULL || stats == NULL || memory == NULL || tickets == NULL ||
         buckets == NULL || heritage->habits == NULL) {
-        return err_set(err, AUGURY_ERR_NOMEM, "heritage", "shared memory was refused");
+        return err_set(err, AUGURY_ERR_NOMEM, "heritage",
+                       "%zu MiB of address space for shared memory were refused: %s; cache.map and "
+                       "cache.ring say how much, `ulimit -v` what is allowed",
+                       cache_board_bytes(&board) >> 20, strerror(errno));
     }
     heritage->stats = stats_attach(stats);
     heritage->cache_board = cache_board_attach(memory, &board);

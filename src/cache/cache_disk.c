@@ -160,14 +160,16 @@ cache_disk_settle(struct cache *cache)
 /* ---- what memory has committed goes down --------------------------------------------------- */
 
 /* One that lives as long as its class does in memory lives as long as the class does on disk; one
- * with a time of its own keeps it. */
+ * with a time of its own keeps it, and so does every object: whoever has put it, or the file's
+ * section, has said for how long it is true. */
 static uint64_t
 disk_expires_ms(const struct cache_disk_options *options, const struct cache_item *item)
 {
     uint64_t life_ms = item->expires_wall_ms - item->created_wall_ms;
     uint64_t class_ms = (uint64_t)options->memory_ttl_s[item->class] * 1000;
     uint64_t disk_ms = (uint64_t)options->disk_ttl_s[item->class] * 1000;
-    bool is_of_class = life_ms + SAME_LIFE_MS >= class_ms && life_ms <= class_ms + SAME_LIFE_MS;
+    bool is_of_class = item->class != CACHE_OBJECT && life_ms + SAME_LIFE_MS >= class_ms &&
+                       life_ms <= class_ms + SAME_LIFE_MS;
 
     return item->created_wall_ms + (is_of_class || life_ms > disk_ms ? disk_ms : life_ms);
 }

@@ -243,7 +243,7 @@ def test_many_objects_come_in_one_document(daemon):
                 "m/latin": "Z3L8bg==", "m/b": "AP8QYQ=="})
     contains(body.decode(), "12345678901234567890.50")
     equal(document["objects"]["m/t"]["etag"], site.ask("GET", "m/t")[0].headers["ETag"])
-    for bad in ('{"names":[]}', '{"names":["../x"]}', '{"names":[1]}', '{"name":["a"]}', '[]', '{"names":["a"', "",
+    for bad in ('{"names":["a"],"ttl":1}', '{"names":[]}', '{"names":["../x"]}', '{"names":[1]}', '{"name":["a"]}', '[]', '{"names":["a"', "",
                 json.dumps({"names": ["a"] * 1001})):
         equal(site.status("POST", "mget", bad, {"Content-Type": "application/json"}), 400, bad[:40])
     daemon.stop()

@@ -233,15 +233,35 @@ what_was_computed_before_a_ban_comes_too_late_even_after_its_end(void)
     case_fini(&c);
 }
 
+/* The round that ends them is made when their slots are needed. */
+static void
+a_small_cache_takes_any_number_of_bans(void)
+{
+    struct cache_case c;
+    char pattern[64];
+
+    CHECK(case_begin(&c, 64 * MIB, 4 * MIB));
+    put_some(&c, "wp", 10);
+    for (int i = 0; i < 20 * CACHE_BANS; i++) {
+        snprintf(pattern, sizeof(pattern), "object:%d*", i);
+        CHECK_INT(ban(&c, pattern), 0);
+    }
+    CHECK(has(&c, "wp", 1));
+    CHECK_INT(ban(&c, "prediction:wp*"), 0);
+    CHECK(!has(&c, "wp", 1));
+    case_fini(&c);
+}
+
 static void
 the_same_pattern_again_takes_no_slot_and_the_65th_is_refused(void)
 {
+    enum { MANY = 20000 };
     struct cache_case c;
     struct err err;
     char pattern[64];
 
     CHECK(case_begin(&c, 64 * MIB, 4 * MIB));
-    put_some(&c, "wp", 10);
+    put_some(&c, "wp", MANY); /* a round over them takes longer than a ban waits for one */
     for (int i = 0; i < 100; i++) {
         CHECK_INT(ban(&c, "prediction:ep*"), 0);
     }
@@ -378,6 +398,7 @@ main(void)
     TAP_RUN(a_hostile_pattern_takes_no_time);
     TAP_RUN(a_ban_holds_at_once_and_for_older_entries_alone);
     TAP_RUN(what_was_computed_before_a_ban_comes_too_late_even_after_its_end);
+    TAP_RUN(a_small_cache_takes_any_number_of_bans);
     TAP_RUN(the_same_pattern_again_takes_no_slot_and_the_65th_is_refused);
     TAP_RUN(a_ban_survives_a_restart_and_a_new_environment);
     TAP_RUN(a_keeper_killed_while_it_writes_a_ban_leaves_no_slot_that_bans_all);

@@ -415,6 +415,27 @@ a_keeper_killed_anywhere_revives_nothing(void)
     disk_fini(&d);
 }
 
+/* Who has put an object has said how long it is true, be it as long as the class is kept. */
+static void
+an_object_lives_no_longer_on_disk_than_it_was_put_for(void)
+{
+    struct bytes key = bytes_of_text("object:a");
+    struct disk_case d;
+    struct cache_hit hit;
+    uint64_t later = case_now + (MEMORY_TTL_S + 1) * UINT64_C(1000);
+
+    CHECK(disk_init(&d));
+    CHECK_INT(case_put_at(&d.c, CACHE_OBJECT, key, bytes_of_text("v"), case_now, MEMORY_TTL_S), 0);
+    CHECK(put_some(&d, 0, 1, 500));
+    CHECK_INT(cache_snapshot_begin(d.c.cache), 0);
+    CHECK_INT(case_look(&d.c, CACHE_OBJECT, key, case_now, &hit), 0);
+    CHECK_INT(case_look(&d.c, CACHE_OBJECT, key, later, &hit), AUGURY_NOT_FOUND);
+    cache_snapshot_end(d.c.cache);
+    size_t len = 0;
+    CHECK_INT(case_get(&d.c, 0, &len, later), 0);
+    disk_fini(&d);
+}
+
 /* Another daemon's keeper has it: each would contradict what the other remembers. */
 static void
 a_folder_has_one_keeper(void)
@@ -455,6 +476,7 @@ main(void)
     TAP_RUN(what_was_open_when_the_machine_stopped_is_not_read);
     TAP_RUN(a_damaged_disk_costs_its_contents_alone);
     TAP_RUN(a_folder_that_cannot_be_used_costs_the_tier_alone);
+    TAP_RUN(an_object_lives_no_longer_on_disk_than_it_was_put_for);
     TAP_RUN(a_folder_has_one_keeper);
     TAP_RUN(a_keeper_killed_anywhere_revives_nothing);
     return tap_done();
