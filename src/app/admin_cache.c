@@ -304,6 +304,9 @@ invalidate_tag(struct admin_call *call, const char *kind, const char *name, stru
         return err_set(err, AUGURY_ERR_LIMIT, "too_long", "a name has at most %zu bytes",
                        sizeof(text) - strlen("entity:") - 1);
     }
+    if (name[0] == '\0') {
+        return err_set(err, AUGURY_ERR_INVALID, "usage", "the name of the %s is empty", kind);
+    }
     int rc = is_model ? model_must_exist(call, name, err) : 0;
     if (rc != 0) {
         return rc;
