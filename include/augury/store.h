@@ -43,7 +43,8 @@ struct store_options {
     size_t map_bytes; /* reserved, sparse, fixed for an environment in use; 0: as it was made */
     unsigned max_readers;
     enum store_flags flags;
-    const struct store_table_spec *tables; /* opened, and made if STORE_CREATE */
+    /* Opened, and made if STORE_CREATE; they outlive the environment. */
+    const struct store_table_spec *tables;
     size_t table_count;
 };
 
@@ -112,6 +113,13 @@ AUGURY_MUST_USE int store_find(struct store_txn *txn, store_table_id table, stru
                                struct bytes *out_value);
 AUGURY_MUST_USE int store_find_u64(struct store_txn *txn, store_table_id table, uint64_t key,
                                    struct bytes *out_value);
+
+/* Where in the map a value that was found in a snapshot begins, in lines of 64 bytes; 0: not
+ * known. */
+uint32_t store_line_of(const struct store_txn *snapshot, struct bytes value);
+/* A value that begins in that line is soon looked up, if the line is still its: the start of its
+ * page and the first lines of the value. Any number does no harm. */
+void store_line_prefetch(const struct store_txn *snapshot, uint32_t line);
 
 enum store_put_flags {
     STORE_PUT_REPLACE = 0,

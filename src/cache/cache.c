@@ -437,14 +437,28 @@ memo_put(struct cache *cache, uint64_t lo, const struct cache_entry *entry)
                                   .txn_id = cache->txn_id};
 }
 
-/* By the shared hint: it may name the place of another key, or one that is gone. */
+/* By the shared hint: it may name the place of another key, or one that is gone. Where the entry
+ * was last seen is on its way from memory while the tree is walked to where it is. */
 static bool
 hint_find(struct cache *cache, uint64_t lo, struct bytes key, struct cache_entry *out_entry)
 {
-    uint64_t place = cache->hints == NULL ? 0 : cache_hint_find(cache->hints, lo);
+    atomic_uint_least32_t *near = NULL;
+    uint64_t place = cache->hints == NULL ? 0 : cache_hint_find(cache->hints, lo, &near);
 
-    return place != 0 && cache_entry_at(cache->snapshot, place, out_entry) == 0 &&
-           bytes_equal(out_entry->text, key);
+    if (place == 0) {
+        return false;
+    }
+    uint32_t line = atomic_load_explicit(near, memory_order_relaxed);
+    store_line_prefetch(cache->snapshot, line);
+    if (cache_entry_at(cache->snapshot, place, out_entry) != 0 ||
+        !bytes_equal(out_entry->text, key)) {
+        return false;
+    }
+    uint32_t now = store_line_of(cache->snapshot, out_entry->stored);
+    if (now != line) {
+        atomic_store_explicit(near, now, memory_order_relaxed);
+    }
+    return true;
 }
 
 /* By the memo if it knows the key, by the hint if it is true, else by the index. */

@@ -246,8 +246,9 @@ struct cache_hints *cache_hints_attach(void *shared_memory, size_t map_bytes);
 uint64_t cache_hints_used_bytes(const struct cache_hints *hints);
 /* Soon looked at. */
 void cache_hint_prefetch(struct cache_hints *hints, uint64_t lo);
-/* A place where lo may lie; 0: not known. Any process. */
-uint64_t cache_hint_find(struct cache_hints *hints, uint64_t lo);
+/* A place where lo may lie; 0: not known. *out_near: where in the map it was last seen, for whoever
+ * sees it elsewhere to change (store_line_of()). Any process. */
+uint64_t cache_hint_find(struct cache_hints *hints, uint64_t lo, atomic_uint_least32_t **out_near);
 /* The rest is the keeper's; hints may be NULL in put. */
 void cache_hint_put(struct cache_hints *hints, uint64_t lo, uint64_t place);
 void cache_hints_fit(struct cache_hints *hints, uint64_t entries);

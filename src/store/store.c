@@ -38,10 +38,17 @@ static int
 tables_open(struct store *store, const struct store_options *options)
 {
     MDB_txn *txn = NULL;
+    MDB_stat stat = {0};
     bool is_reader = (options->flags & STORE_READ_ONLY) != 0;
     unsigned create = !is_reader && (options->flags & STORE_CREATE) != 0 ? MDB_CREATE : 0;
 
     int rc = mdb_txn_begin(store->env, NULL, is_reader ? MDB_RDONLY : 0, &txn);
+    if (rc == 0) {
+        rc = mdb_env_stat(store->env, &stat);
+    }
+    if (rc == 0) {
+        rc = mdb_dbi_open(txn, NULL, 0, &store->names);
+    }
     for (size_t i = 0; rc == 0 && i < options->table_count; i++) {
         unsigned flags = (options->tables[i].flags & STORE_TABLE_U64) != 0 ? MDB_INTEGERKEY : 0;
         rc = mdb_dbi_open(txn, options->tables[i].name, flags | create, &store->tables[i]);
@@ -51,7 +58,9 @@ tables_open(struct store *store, const struct store_options *options)
     } else if (txn != NULL) {
         mdb_txn_abort(txn);
     }
+    store->specs = options->tables;
     store->table_count = options->table_count;
+    store->page_bytes = stat.ms_psize;
     return store_code(rc);
 }
 

@@ -21,6 +21,8 @@ enum {
     META_MAGIC = META_HEADER,
     META_VERSION = META_HEADER + 4,
     META_PAGE_BYTES = META_HEADER + 24,
+    META_NAMES_DEPTH = META_HEADER + 78, /* of the table of the tables' names */
+    META_NAMES_ROOT = META_HEADER + 112,
     META_LAST_PAGE = META_HEADER + 120,
     META_TXN_ID = META_HEADER + 128,
     META_END = META_HEADER + 136,
@@ -197,6 +199,26 @@ store_file_check(const char *dir, struct store_file *out_file, struct err *err)
         }
     }
     close(fd);
+    return 0;
+}
+
+int
+store_file_names_page(MDB_env *env, uint64_t txn_id, size_t page_bytes, uint64_t *out_page)
+{
+    uint8_t page[META_END];
+    struct meta meta;
+    uint16_t depth;
+    int fd;
+
+    if (mdb_env_get_fd(env, &fd) != 0 ||
+        pread(fd, page, sizeof(page), (off_t)((txn_id & 1) * page_bytes)) != sizeof(page)) {
+        return AUGURY_ERR_IO;
+    }
+    memcpy(&depth, page + META_NAMES_DEPTH, sizeof(depth));
+    if (!meta_decode(page, &meta) || meta.txn_id != txn_id || depth != 1) {
+        return AUGURY_NOT_FOUND;
+    }
+    *out_page = native64(page + META_NAMES_ROOT);
     return 0;
 }
 

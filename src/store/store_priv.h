@@ -12,16 +12,26 @@
 
 struct store {
     MDB_env *env;
+    MDB_dbi names; /* the table of the tables' names */
     MDB_dbi tables[STORE_TABLES_MAX];
+    const struct store_table_spec *specs;
     size_t table_count;
+    size_t page_bytes;
     enum store_flags flags;
     /* Snapshots between renew and reset and open write transactions: the map may move only when
      * there is none. */
     atomic_uint active;
+    atomic_uint map_moves;
     /* store_punch.c: the page below which its next slice goes on, 0: a new round begins; and
      * whether the file system has refused. */
     uint64_t punch_hand;
     bool cannot_punch;
+};
+
+/* Where a table began at a commit; page 0: not known. */
+struct store_root {
+    uint64_t txn_id;
+    uint64_t page;
 };
 
 struct store_txn {
@@ -29,7 +39,25 @@ struct store_txn {
     MDB_txn *txn;
     bool is_snapshot;
     bool is_live; /* between renew and reset, or begin and commit */
+    /* store_walk.c, of a snapshot: the commit that it sees, the map as it was when it lay so
+     * (map_moves), NULL if not known, and the page after the last. */
+    uint64_t txn_id;
+    const uint8_t *map;
+    unsigned map_moves;
+    uint64_t page_end;
+    struct store_root roots[STORE_TABLES_MAX];
 };
+
+static inline MDB_val
+store_val(struct bytes bytes)
+{
+    /* LMDB takes void * and writes only through MDB_RESERVE. */
+    union {
+        const void *in;
+        void *out;
+    } data = {.in = bytes.data};
+    return (MDB_val){.mv_size = bytes.len, .mv_data = data.out};
+}
 
 /* ---- store_code.c -------------------------------------------------------------------------- */
 
@@ -60,6 +88,21 @@ int store_file_check(const char *dir, struct store_file *out_file, struct err *e
 /* A file that was too short is good only if all that it lacked is free or has been written
  * since. */
 int store_file_check_missing(MDB_env *env, const struct store_file *file);
+
+/* The page of the table of names at commit txn_id. AUGURY_NOT_FOUND: it has more than one, or there
+ * have been commits since. */
+int store_file_names_page(MDB_env *env, uint64_t txn_id, size_t page_bytes, uint64_t *out_page);
+
+/* ---- store_walk.c: a snapshot's records by their numbers, past LMDB ------------------------ */
+
+enum store_walk {
+    STORE_WALK_FOUND,
+    STORE_WALK_ABSENT,
+    STORE_WALK_UNSURE, /* ask LMDB */
+};
+/* Of a snapshot that is live and a table of STORE_TABLE_U64. */
+enum store_walk store_walk_u64(struct store_txn *txn, store_table_id table, uint64_t number,
+                               struct bytes *out_value);
 
 /* ---- store.c ------------------------------------------------------------------------------- */
 

@@ -33,6 +33,7 @@ map_follow(struct store *store)
     if (atomic_load_explicit(&store->active, memory_order_relaxed) != 0) {
         return MDB_MAP_RESIZED;
     }
+    atomic_fetch_add_explicit(&store->map_moves, 1, memory_order_relaxed);
     return mdb_env_set_mapsize(store->env, 0);
 }
 
@@ -82,6 +83,7 @@ store_snapshot_renew(struct store_txn *snapshot)
         rc = mdb_txn_renew(snapshot->txn);
     }
     if (rc == 0) {
+        snapshot->txn_id = mdb_txn_id(snapshot->txn);
         txn_live(snapshot, true);
     }
     return store_code(rc);
@@ -112,7 +114,7 @@ store_snapshot_free(struct store_txn **snapshot)
 uint64_t
 store_txn_id(const struct store_txn *txn)
 {
-    return mdb_txn_id(txn->txn);
+    return txn->is_live && txn->is_snapshot ? txn->txn_id : mdb_txn_id(txn->txn);
 }
 
 int
@@ -175,21 +177,10 @@ table_of(const struct store_txn *txn, store_table_id table)
     return txn->store->tables[table];
 }
 
-static MDB_val
-val_of(struct bytes bytes)
-{
-    /* LMDB takes void * and writes only through MDB_RESERVE. */
-    union {
-        const void *in;
-        void *out;
-    } data = {.in = bytes.data};
-    return (MDB_val){.mv_size = bytes.len, .mv_data = data.out};
-}
-
 int
 store_find(struct store_txn *txn, store_table_id table, struct bytes key, struct bytes *out_value)
 {
-    MDB_val mdb_key = val_of(key), value;
+    MDB_val mdb_key = store_val(key), value;
 
     int rc = mdb_get(txn->txn, table_of(txn, table), &mdb_key, &value);
     if (rc == 0) {
@@ -201,6 +192,13 @@ store_find(struct store_txn *txn, store_table_id table, struct bytes key, struct
 int
 store_find_u64(struct store_txn *txn, store_table_id table, uint64_t key, struct bytes *out_value)
 {
+    AUGURY_ASSERT(table < txn->store->table_count);
+    if (txn->is_snapshot && txn->is_live && txn->store->specs[table].flags == STORE_TABLE_U64) {
+        enum store_walk walk = store_walk_u64(txn, table, key, out_value);
+        if (walk != STORE_WALK_UNSURE) {
+            return walk == STORE_WALK_FOUND ? 0 : AUGURY_NOT_FOUND;
+        }
+    }
     return store_find(txn, table, bytes_of(&key, sizeof(key)), out_value);
 }
 
@@ -222,7 +220,7 @@ int
 store_put(struct store_txn *txn, store_table_id table, struct bytes key, struct bytes value,
           enum store_put_flags flags)
 {
-    MDB_val mdb_key = val_of(key), mdb_value = val_of(value);
+    MDB_val mdb_key = store_val(key), mdb_value = store_val(value);
 
     return store_code(
         mdb_put(txn->txn, table_of(txn, table), &mdb_key, &mdb_value, put_flags(flags)));
@@ -253,7 +251,7 @@ store_reserve_u64(struct store_txn *txn, store_table_id table, uint64_t key, siz
 int
 store_del(struct store_txn *txn, store_table_id table, struct bytes key)
 {
-    MDB_val mdb_key = val_of(key);
+    MDB_val mdb_key = store_val(key);
 
     return store_code(mdb_del(txn->txn, table_of(txn, table), &mdb_key, NULL));
 }
@@ -330,7 +328,7 @@ int
 store_cursor_seek(struct store_cursor *cursor, struct bytes key, struct bytes *out_key,
                   struct bytes *out_value)
 {
-    MDB_val mdb_key = val_of(key);
+    MDB_val mdb_key = store_val(key);
 
     return cursor_step(cursor, key.len == 0 ? MDB_FIRST : MDB_SET_RANGE, &mdb_key, out_key,
                        out_value);
