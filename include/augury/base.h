@@ -267,8 +267,9 @@ uint64_t clock_mono_ms(void);
 /* The same clock as of the kernel's last tick, at most a few ms ago: at a fifth of the cost, for
  * deadlines. */
 uint64_t clock_mono_coarse_ns(void);
-/* What this thread has computed so far. */
-uint64_t clock_thread_cpu_ns(void);
+/* How long this thread has computed so far, or waited for a processor: what it has not slept. Some
+ * microseconds, as a file of the kernel's is read. */
+uint64_t clock_thread_awake_ns(void);
 uint64_t clock_wall_ms(void); /* since 1970, UTC */
 
 enum { CLOCK_HTTP_BYTES = 29, CLOCK_ISO_BYTES = 24 };

@@ -81,9 +81,12 @@ api_put_coding(const struct api_call *call, size_t len, enum api_coding coding)
 enum wire_effort
 api_effort_now(struct api *api)
 {
-    bool is_busy = api_load_is_busy(&api->load, clock_mono_ns(), clock_thread_cpu_ns());
+    uint64_t now_ns = clock_mono_ns();
 
-    return is_busy ? WIRE_EFFORT_LITTLE : WIRE_EFFORT_USUAL;
+    if (api_load_is_due(&api->load, now_ns)) {
+        api_load_note(&api->load, now_ns, clock_thread_awake_ns());
+    }
+    return api->load.is_busy ? WIRE_EFFORT_LITTLE : WIRE_EFFORT_USUAL;
 }
 
 int

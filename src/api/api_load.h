@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * api_load.h - whether this worker is busy: what part of the last moments its loop has computed. A
- * busy worker compresses with less effort. Pure: times are arguments. Private to api.
+ * api_load.h - whether this worker is busy: what part of the last moments its loop has not slept,
+ * be it that it computed or that it waited for a processor. A busy worker compresses with less
+ * effort. Pure: times are arguments. Private to api.
  */
 #pragma once
 
@@ -10,10 +11,11 @@
 
 /* Zero-initialise. */
 struct api_load {
-    uint64_t wall_ns, cpu_ns; /* where the moment at hand began */
-    bool is_busy;             /* in the moment before */
+    uint64_t wall_ns, awake_ns; /* where the moment at hand began */
+    bool is_busy;               /* in the moment before */
 };
 
-/* cpu_ns: what the thread of the loop has computed so far. To be asked whenever it matters; what
- * it says is of moments of a tenth of a second, and of longer ones where nobody has asked. */
-bool api_load_is_busy(struct api_load *load, uint64_t wall_ns, uint64_t cpu_ns);
+/* Whether a moment, a tenth of a second, has passed since the last note. */
+bool api_load_is_due(const struct api_load *load, uint64_t wall_ns);
+/* awake_ns: how long the thread of the loop has not slept so far. */
+void api_load_note(struct api_load *load, uint64_t wall_ns, uint64_t awake_ns);

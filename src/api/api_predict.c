@@ -383,7 +383,8 @@ finish(struct api_call *call, const struct predict_answer *answer, bool may_keep
     call->took_ns = clock_mono_ns() - begin_ns; /* the one look at the clock for all that asks */
     struct api_freshness freshness = {
         .x_cache = x_cache_of(call, answer, may_keep),
-        .is_not_to_store = !may_keep && !wish->is_no_cache && wish->max_age_s == UINT32_MAX,
+        .is_not_to_store =
+            wish->is_no_store || (!may_keep && !wish->is_no_cache && wish->max_age_s == UINT32_MAX),
         .tag = coding == API_GZIP ? made.coded_tag : made.content_tag,
         .created_wall_ms = created_of(call, answer),
         .expires_wall_ms = may_keep ? expires_of(call, answer) : 0,

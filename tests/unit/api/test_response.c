@@ -324,6 +324,8 @@ static const struct {
     {"no-cache", 200, "X-Cache: BYPASS\r\n", "ETag: \"", false},
     {"No-Cache, max-age=10", 200, "X-Cache: BYPASS\r\n", "ETag: \"", false},
     {"no-store", 200, "X-Cache: BYPASS\r\n", "Cache-Control: no-store\r\n", false},
+    {"no-cache, no-store", 200, "X-Cache: BYPASS\r\n", "Cache-Control: no-store\r\n", false},
+    {"max-age=60, no-store", 200, "X-Cache: BYPASS\r\n", "Cache-Control: no-store\r\n", false},
     {"max-age=0", 200, "X-Cache: BYPASS\r\n", "ETag: \"", false},
     {"max-age=x", 200, "X-Cache: BYPASS\r\n", "ETag: \"", false},
     {"max-age=\"59\"", 200, "X-Cache: MISS\r\n", "Cache-Control: max-age=60\r\n", true},

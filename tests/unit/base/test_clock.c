@@ -68,6 +68,26 @@ the_coarse_clock_lags_the_monotonic_one_by_little(void)
     CHECK(clock_mono_coarse_ns() > coarse_ns);
 }
 
+/* Computing for 50 ms, and whatever it waited for a processor, is being awake; sleeping is not. The
+ * kernel counts by its ticks. */
+static void
+a_thread_is_awake_while_it_does_not_sleep(void)
+{
+    const uint64_t tick_ns = 10000000;
+    struct timespec pause = {.tv_nsec = 50000000};
+    uint64_t begin_ns = clock_mono_ns();
+    uint64_t awake_ns = clock_thread_awake_ns();
+
+    while (clock_mono_ns() - begin_ns < 50000000u) {
+    }
+    CHECK(clock_thread_awake_ns() - awake_ns >= 50000000u - 2 * tick_ns);
+    begin_ns = clock_mono_ns();
+    awake_ns = clock_thread_awake_ns();
+    nanosleep(&pause, NULL);
+    uint64_t slept_ns = clock_thread_awake_ns() - awake_ns;
+    CHECK(slept_ns <= clock_mono_ns() - begin_ns - 50000000u + 2 * tick_ns);
+}
+
 static void
 the_wall_clock_is_that_of_time(void)
 {
@@ -86,6 +106,7 @@ main(void)
     TAP_RUN(dates_are_those_of_libc);
     TAP_RUN(the_monotonic_clock_follows_a_sleep);
     TAP_RUN(the_coarse_clock_lags_the_monotonic_one_by_little);
+    TAP_RUN(a_thread_is_awake_while_it_does_not_sleep);
     TAP_RUN(the_wall_clock_is_that_of_time);
     return tap_done();
 }
