@@ -114,3 +114,4 @@ void cache_bus_tick(struct cache_bus *bus);
 bool cache_bus_had_gap(struct cache_bus *bus);
 /* Whether invalidations of other machines arrive now. */
 bool cache_bus_is_up(const struct cache_bus *bus);
+const char *cache_bus_why(const struct cache_bus *bus); /* it is not, as far as is known */

@@ -64,6 +64,9 @@ check_rest(const struct api_options *api, struct notes *warnings)
             note(warnings, api_cache_condition_text(&condition));
         }
     }
+    if (api->conf->redis.address[0] != '\0' && stats_sum(api->stats, STATS_REDIS_BUS_UP) == 0) {
+        note(warnings, "Redis is not in use; event=redis_down in the log says why");
+    }
     if (atomic_load(&supervisor->state) != PROC_STATE_READY) {
         note(warnings, "the supervisor is not running");
     } else if (now_ms > heartbeat_ms && now_ms - heartbeat_ms > SUPERVISOR_SILENT_MS) {

@@ -23,6 +23,8 @@ struct supervisor {
     struct cache_bus *bus; /* invalidations of other machines; NULL: none */
     uint64_t bus_print;    /* of its options */
     bool is_bus_up;        /* as last said */
+    bool is_bus_told;      /* that it is up, or down, since it was opened */
+    unsigned bus_ticks;    /* since then, the first few */
     struct registry *registry;
     struct stats_slot *stats;
     struct admin *admin;

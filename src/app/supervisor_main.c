@@ -18,7 +18,7 @@
 #include "admin.h"
 #include "supervisor_sizing.h"
 
-enum { TICK_MS = 1000, BEAT_MS = 500, TURNS_MAX = 16, FORGIVEN_MS = 60000 };
+enum { TICK_MS = 1000, BEAT_MS = 500, TURNS_MAX = 16, FORGIVEN_MS = 60000, BUS_SILENT_TICKS = 2 };
 
 #define GREETING "augury-admin/1 " PACKAGE_VERSION
 
@@ -174,6 +174,8 @@ open_bus(struct supervisor *supervisor)
                                         .forgiven_ms = FORGIVEN_MS};
 
     supervisor->bus_print = bus_print(conf);
+    supervisor->bus_ticks = 0;
+    supervisor->is_bus_told = false;
     if (conf->redis.address[0] == '\0') {
         return;
     }
@@ -190,16 +192,32 @@ open_bus(struct supervisor *supervisor)
     supervisor->bus_loop.object = supervisor->bus;
 }
 
-/* Said once, when it changes. */
+static void
+say_bus_is_down(struct supervisor *supervisor)
+{
+    char quoted[400];
+
+    log_event(&supervisor->heritage->log, LOG_LEVEL_WARN, "redis_down", "address=%s reason=%s",
+              supervisor->conf.redis.address,
+              log_quote(bytes_of_text(cache_bus_why(supervisor->bus)), quoted, sizeof(quoted)));
+}
+
+/* Said once, when it changes; and when it is not there from the beginning, a moment after that. */
 static void
 note_bus(struct supervisor *supervisor)
 {
     bool is_up = cache_bus_is_up(supervisor->bus);
-    bool is_seen = is_up && !supervisor->is_bus_up;
+    bool was_up = supervisor->is_bus_up;
 
-    if (is_seen || (!is_up && supervisor->is_bus_up)) {
-        log_event(&supervisor->heritage->log, is_up ? LOG_LEVEL_INFO : LOG_LEVEL_WARN,
-                  is_up ? "redis_up" : "redis_down", "address=%s", supervisor->conf.redis.address);
+    supervisor->bus_ticks += supervisor->bus_ticks < BUS_SILENT_TICKS ? 1 : 0;
+    bool is_silent = supervisor->bus_ticks == BUS_SILENT_TICKS && !supervisor->is_bus_told;
+    if (is_up && !was_up) {
+        log_event(&supervisor->heritage->log, LOG_LEVEL_INFO, "redis_up", "address=%s",
+                  supervisor->conf.redis.address);
+        supervisor->is_bus_told = true;
+    } else if (!is_up && supervisor->bus != NULL && (was_up || is_silent)) {
+        say_bus_is_down(supervisor);
+        supervisor->is_bus_told = true;
     }
     if (cache_bus_had_gap(supervisor->bus)) {
         log_event(

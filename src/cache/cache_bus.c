@@ -550,6 +550,17 @@ cache_bus_is_up(const struct cache_bus *bus)
     return bus != NULL && bus->state == BUS_LISTENING;
 }
 
+const char *
+cache_bus_why(const struct cache_bus *bus)
+{
+    for (size_t i = 0; i < CACHE_REDIS_LINES; i++) {
+        if (bus->lines[i].why[0] != '\0') {
+            return bus->lines[i].why;
+        }
+    }
+    return "the connection is lost";
+}
+
 /* ---- life ---------------------------------------------------------------------------------- */
 
 static uint64_t

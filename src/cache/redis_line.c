@@ -328,6 +328,12 @@ socket_make(const struct redis_server *server)
     return fd;
 }
 
+static void
+why_set(struct redis_line *line, const char *why)
+{
+    snprintf(line->why, sizeof(line->why), "%s", why);
+}
+
 int
 redis_line_connect(struct redis_line *line, uint64_t now_ms)
 {
@@ -342,6 +348,7 @@ redis_line_connect(struct redis_line *line, uint64_t now_ms)
     int rc = reader_make(line);
     if (rc == 0 && connect(line->fd, &line->server->address.any, line->server->address_len) != 0 &&
         errno != EINPROGRESS) {
+        why_set(line, strerror(errno));
         rc = AUGURY_ERR_IO;
     }
     if (rc != 0) {
@@ -454,8 +461,14 @@ static void
 on_greeting(void *arg, const redisReply *reply, int rc)
 {
     struct redis_line *line = arg;
+    bool is_refused = rc == 0 && reply->type == REDIS_REPLY_ERROR;
 
-    line->is_broken |= rc != 0 || reply->type == REDIS_REPLY_ERROR;
+    if (is_refused && !line->is_broken) {
+        why_set(line, reply->str); /* "WRONGPASS …", "NOAUTH …" */
+    } else if (rc == AUGURY_ERR_TIMEOUT) {
+        why_set(line, "no answer in redis.timeout");
+    }
+    line->is_broken |= rc != 0 || is_refused;
 }
 
 static void
@@ -466,6 +479,7 @@ on_greeted(void *arg, const redisReply *reply, int rc)
     on_greeting(arg, reply, rc);
     if (!line->is_broken && line->state == REDIS_LINE_GREETING) {
         line->state = REDIS_LINE_READY;
+        why_set(line, "");
     }
 }
 
@@ -557,12 +571,15 @@ receive(struct redis_line *line)
 }
 
 static int
-connected(const struct redis_line *line)
+connected(struct redis_line *line)
 {
     int problem = 0;
     socklen_t len = sizeof(problem);
 
     int rc = getsockopt(line->fd, SOL_SOCKET, SO_ERROR, &problem, &len);
+    if (problem != 0) {
+        why_set(line, strerror(problem));
+    }
     return rc == 0 && problem == 0 ? 0 : AUGURY_ERR_IO;
 }
 
@@ -596,7 +613,11 @@ redis_line_tick(struct redis_line *line, uint64_t now_ms, unsigned *out_timeouts
         return 0;
     }
     if (line->state == REDIS_LINE_CONNECTING) {
-        return now_ms >= line->deadline_ms ? AUGURY_ERR_TIMEOUT : 0;
+        if (now_ms >= line->deadline_ms) {
+            why_set(line, "no connection in redis.connect_timeout");
+            return AUGURY_ERR_TIMEOUT;
+        }
+        return 0;
     }
     if (line->out.len > 0) {
         redis_line_flush(line);

@@ -19,6 +19,7 @@ enum {
     REDIS_REPLY_MAX = 80 << 20,   /* bytes of one reply, its strings and arrays together */
     REDIS_BACKOFF_FIRST_MS = 100, /* until the first new try */
     REDIS_BACKOFF_MAX_MS = 5000,
+    REDIS_WHY_BYTES = 120,
 };
 
 /* Where the server is and how it is greeted: cache_redis_server, looked up and copied. */
@@ -75,6 +76,8 @@ struct redis_line {
     redisReplyObjectFunctions functions; /* the library's, with bounds */
     redisReplyObjectFunctions library;
     size_t reply_bytes; /* of the reply being read */
+    /* Why it is not ready, of the last connection that said so; empty: it has said nothing. */
+    char why[REDIS_WHY_BYTES];
 };
 
 AUGURY_MUST_USE int redis_line_init(struct redis_line *line, const struct redis_server *server,

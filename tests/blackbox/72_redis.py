@@ -354,7 +354,26 @@ def test_a_redis_that_is_not_there_is_no_reason_not_to_start(daemon):
     equal(ask(daemon, "POST", "predict/wp", b'{"features":{}}', JSON)[0].status, 200)
     equal(ask(daemon, "GET", "objects/a")[0].status, 404)
     equal(daemon.metrics()["augury_redis_up"], 0)
+    equal(daemon.wait_event("redis_down")[0]["reason"], "No such file or directory")
+    health = json.loads(ask(daemon, "GET", "health")[1])
+    check(any("Redis is not in use" in warning for warning in health["warnings"]), health)
     daemon.stop()
+
+
+def test_a_redis_that_refuses_is_said_with_its_reason(daemon):
+    redis = Redis(daemon.dir)
+    try:
+        redis.ask("CONFIG SET requirepass secret")
+        daemon.sections["redis"] = {"address": f'"unix:{redis.path}"'}
+        daemon.start()
+        check(daemon.wait_event("redis_down")[0]["reason"].startswith("NOAUTH"), "the server's own word")
+        redis.ask("AUTH secret\r\nCONFIG SET requirepass \"\"")
+        daemon.wait_event("redis_up")
+        health = json.loads(ask(daemon, "GET", "health")[1])
+        check(not any("Redis" in warning for warning in health["warnings"]), health)
+        daemon.stop()
+    finally:
+        redis.close()
 
 
 if __name__ == "__main__":
