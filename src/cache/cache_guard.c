@@ -165,6 +165,23 @@ cache_quota_clamp(const struct cache *cache, uint64_t quota_bytes)
     return quota_bytes < least ? least : quota_bytes;
 }
 
+/* What the keeper knows of an environment that it has just opened. */
+static int
+environment_read(struct cache *cache, struct err *err)
+{
+    int rc = keeper_state_read(cache);
+
+    if (rc == 0) {
+        rc = cache_invalid_adopt(cache);
+    }
+    if (rc == 0) { /* a keeper that was killed while it read would hold pages for ever */
+        rc = store_reader_check(cache->store, NULL);
+    }
+    return rc == 0 ? 0
+                   : err_set(err, rc, "cache_unreadable", "%s cannot be read: %s", cache->dir,
+                             augury_strerror(rc));
+}
+
 /* Opens, replacing what cannot be used: set_aside says that this is known beforehand. */
 static int
 environment_open(struct cache *cache, bool set_aside, bool *out_was_damaged, struct err *err)
@@ -175,20 +192,15 @@ environment_open(struct cache *cache, bool set_aside, bool *out_was_damaged, str
 
     for (int tries = 0; tries < 2; tries++) {
         bool damaged_now = false;
-        if (set_aside) {
-            rc = store_set_aside(cache->dir);
+        if (set_aside && (rc = store_set_aside(cache->dir)) != 0) {
+            err_set(err, rc, "cache_aside", "what is in %s cannot be moved aside: %s", cache->dir,
+                    augury_strerror(rc));
         }
         if (rc == 0) {
             rc = cache_store_open(cache, &damaged_now, err);
         }
         if (rc == 0) {
-            rc = keeper_state_read(cache);
-        }
-        if (rc == 0) {
-            rc = cache_invalid_adopt(cache);
-        }
-        if (rc == 0) { /* a keeper that was killed while it read would hold pages for ever */
-            rc = store_reader_check(cache->store, NULL);
+            rc = environment_read(cache, err);
         }
         was_damaged = was_damaged || damaged_now;
         if (rc != AUGURY_ERR_CORRUPT) {

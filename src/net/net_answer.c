@@ -101,17 +101,27 @@ answer_put(struct net_server *server, struct buf *out, const struct net_answer *
 void
 answer_check(struct net_answer *answer)
 {
-    if (buf_finish(answer->body) == 0 && buf_finish(answer->headers) == 0) {
+    int rc = buf_finish(answer->body);
+
+    rc = rc != 0 ? rc : buf_finish(answer->headers);
+    if (rc == 0) {
         return;
     }
     stream_drop(answer);
     buf_reset(answer->headers);
     buf_reset(answer->body);
     answer->ready = bytes_of(NULL, 0);
-    answer->status = 500;
     answer->content_type = "application/json";
-    buf_put_text(answer->body,
-                 "{\"error\":\"the answer is too large\",\"code\":\"answer_too_large\"}");
+    if (rc == AUGURY_ERR_NOMEM) {
+        answer->status = 503;
+        buf_put_text(answer->headers, "Retry-After: 1\r\n");
+        buf_put_text(answer->body, "{\"error\":\"there is no memory for the answer\","
+                                   "\"code\":\"no_memory\",\"at\":\"\"}");
+    } else {
+        answer->status = 500;
+        buf_put_text(answer->body, "{\"error\":\"the answer is too large\","
+                                   "\"code\":\"answer_too_large\",\"at\":\"\"}");
+    }
 }
 
 /* What is refused for want of room, not for what it is: the same may be taken a moment later. */

@@ -169,7 +169,7 @@ enum answer_flags {
 /* Appends a whole answer to out and counts its status. */
 void answer_put(struct net_server *server, struct buf *out, const struct net_answer *answer,
                 unsigned flags);
-/* An answer beyond its bounds becomes status 500. */
+/* An answer beyond its bounds becomes status 500, one that there was no memory for 503. */
 void answer_check(struct net_answer *answer);
 /* Appends a refusal as JSON with Connection: close to server->out, and counts it. */
 void answer_put_refusal(struct net_server *server, const struct http_refusal *refusal);

@@ -11,6 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../tap.h"
+
+enum { ALLOC_FAIL_MAX = 2000 };
+
 /* 0: nothing fails. n: the n-th allocation from now on fails, and all that follow when lasts. */
 static struct {
     unsigned left;
@@ -59,6 +63,30 @@ alloc_fail_disarm(void)
     alloc_fail.left = 0;
     alloc_fail.has_failed = false;
     return has_failed;
+}
+
+/* Does all there is and gives all back. 0; < 0: there was no memory, and that was said; > 0: it
+ * failed in another way. */
+typedef int alloc_scenario_fn(void);
+
+/* The scenario with each of its allocations failing, once alone and once with all that follow; at
+ * the end without one that fails, which has to succeed. */
+static inline void
+alloc_fail_each(alloc_scenario_fn *scenario)
+{
+    for (unsigned lasts = 0; lasts < 2; lasts++) {
+        bool has_failed = true;
+        int rc = 0;
+        for (unsigned n = 1; has_failed && n < ALLOC_FAIL_MAX; n++) {
+            alloc_fail_arm(n, lasts != 0);
+            rc = scenario();
+            has_failed = alloc_fail_disarm();
+            CHECK(rc <= 0);
+            CHECK(has_failed || n > 1); /* it does allocate */
+        }
+        CHECK(!has_failed);
+        CHECK_INT(rc, 0);
+    }
 }
 
 void *

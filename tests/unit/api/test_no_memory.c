@@ -7,36 +7,6 @@
 #include "../alloc_fail.h"
 #include "api_case.h"
 
-enum { ALLOCATIONS_MAX = 2000 };
-
-/* Done with all there is and given back. < 0: failed. */
-typedef int scenario_fn(void);
-
-static int
-run(scenario_fn *scenario, unsigned n, bool lasts, bool *out_has_failed)
-{
-    alloc_fail_arm(n, lasts);
-    int rc = scenario();
-    *out_has_failed = alloc_fail_disarm();
-    return rc;
-}
-
-static void
-fail_each(scenario_fn *scenario)
-{
-    for (unsigned lasts = 0; lasts < 2; lasts++) {
-        bool has_failed = true;
-        int rc = 0;
-        for (unsigned n = 1; has_failed && n < ALLOCATIONS_MAX; n++) {
-            rc = run(scenario, n, lasts != 0, &has_failed);
-            CHECK(rc <= 0);
-            CHECK(has_failed || n > 1); /* it does allocate */
-        }
-        CHECK(!has_failed);
-        CHECK_INT(rc, 0);
-    }
-}
-
 /* ---- starting -------------------------------------------------------------------------------- */
 
 static int
@@ -62,7 +32,7 @@ read_configuration(void)
 static void
 a_configuration_is_read_or_refused(void)
 {
-    fail_each(read_configuration);
+    alloc_fail_each(read_configuration);
 }
 
 static int
@@ -82,7 +52,7 @@ read_keys(void)
 static void
 keys_are_read_or_refused(void)
 {
-    fail_each(read_keys);
+    alloc_fail_each(read_keys);
 }
 
 static int
@@ -111,7 +81,7 @@ start_interface(void)
 static void
 the_interface_starts_or_says_why_not(void)
 {
-    fail_each(start_interface);
+    alloc_fail_each(start_interface);
 }
 
 static int
@@ -138,7 +108,7 @@ import_model(void)
 static void
 a_model_is_imported_or_refused(void)
 {
-    fail_each(import_model);
+    alloc_fail_each(import_model);
 }
 
 /* ---- answering ------------------------------------------------------------------------------- */
@@ -241,7 +211,7 @@ requests_are_answered_or_refused(void)
 
     for (size_t i = 0; i < AUGURY_COUNT(all); i++) {
         wanted = all[i];
-        fail_each(ask);
+        alloc_fail_each(ask);
         if (tap.has_failed) {
             printf("# request %zu, %s\n", i, all[i].path);
             return;
