@@ -191,8 +191,9 @@ put_split(struct ensemble *ensemble, size_t first, uint32_t local, uint32_t entr
         .mode = (uint8_t)ensemble->modes.values[entry],
         .is_missing_true = ensemble->tracks.count > 0 && ensemble->tracks.values[entry] != 0,
         .feature = ensemble->features.values[entry],
-        .values = is_member ? ensemble->member_values.values + members->first
-                            : ensemble->splits.values + entry,
+        .values = !is_member            ? ensemble->splits.values + entry
+                  : members->count == 0 ? NULL /* there may be none in all of the model */
+                                        : ensemble->member_values.values + members->first,
         .value_count = is_member ? members->count : 1,
     };
     int rc = reach(ensemble, first, ensemble->trues.values[entry],
