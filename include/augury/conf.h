@@ -104,12 +104,13 @@ struct conf_limits {
     uint32_t body_timeout_ms;   /* whole body, absolute */
     uint32_t send_timeout_ms;
     uint32_t keepalive_timeout_ms;
-    uint32_t answer_timeout_ms; /* of an answer that waits for other work */
-    uint32_t drain_timeout_ms;  /* an old generation is ended after it */
-    uint32_t hang_timeout_ms;   /* a process without a heartbeat is replaced after it */
-    uint32_t connections;       /* per worker */
-    uint32_t requests;          /* per worker, with an answer to come; 0: any number */
-    uint64_t buffered_bytes;    /* per worker; 0: any number */
+    uint32_t answer_timeout_ms;     /* of an answer that waits for other work */
+    uint32_t drain_timeout_ms;      /* an old generation is ended after it */
+    uint32_t hang_timeout_ms;       /* a process without a heartbeat is replaced after it */
+    uint32_t connections;           /* per worker */
+    uint32_t requests;              /* per worker, with an answer to come; 0: any number */
+    uint64_t buffered_bytes;        /* per worker; 0: any number */
+    uint64_t client_buffered_bytes; /* of one client, per worker; 0: any number */
     uint32_t client_connections, client_requests; /* of one client, per worker; 0: any number */
     uint32_t queue_time_ms;                       /* 0: any */
     uint32_t target_lag_ms;                       /* 0: no adaptive limit; CONF_NUMBER_WORD: auto */

@@ -109,6 +109,7 @@ struct net_limits {
     uint32_t requests;                            /* with an answer to come */
     uint32_t client_connections, client_requests; /* of one client */
     uint64_t buffered_bytes;                      /* of what clients send and take */
+    uint64_t client_buffered_bytes;               /* the same of one client */
     uint32_t queue_time_ms, target_lag_ms;        /* net_server_admit() */
 };
 

@@ -89,6 +89,7 @@ put_overload(struct wire_writer *writer, const struct stats *stats)
                    {"client_requests", STATS_HTTP_OVER_CLIENT_REQUESTS},
                    {"connections", STATS_HTTP_REFUSED_CONNECTIONS},
                    {"client_connections", STATS_HTTP_OVER_CLIENT_CONNECTIONS},
+                   {"client_bytes", STATS_HTTP_OVER_CLIENT_BYTES},
                    {"bytes", STATS_HTTP_OVER_BYTES},
                    {"deadline", STATS_HTTP_OVER_DEADLINE}};
     struct stats_summary lag;

@@ -298,6 +298,7 @@ make_server(struct worker *worker, struct err *err)
                    .client_connections = limits->client_connections,
                    .client_requests = limits->client_requests,
                    .buffered_bytes = limits->buffered_bytes,
+                   .client_buffered_bytes = limits->client_buffered_bytes,
                    .queue_time_ms = limits->queue_time_ms,
                    .target_lag_ms = limits->target_lag_ms,
                    .sockets = {.message_bytes = (size_t)conf->websocket.message_bytes,

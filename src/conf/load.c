@@ -469,6 +469,25 @@ check_listener(struct load *load, uint32_t number)
 }
 
 static void
+check_buffered(struct load *load, const char *name, uint64_t bytes)
+{
+    const struct conf *conf = &load->loaded->conf;
+    char option[32];
+    struct err why;
+
+    if (bytes == 0 ||
+        bytes >= conf->limits.body_bytes + conf->limits.head_bytes + REQUEST_MARGIN_BYTES) {
+        return;
+    }
+    err_set(&why, AUGURY_ERR_INVALID, "buffered_too_small",
+            "limits: %s must be 0, or body and head together and %dKiB more: one large "
+            "request would be refused for ever",
+            name, REQUEST_MARGIN_BYTES / 1024);
+    snprintf(option, sizeof(option), "limits.%s", name);
+    fail_rule(load, option, NULL, &why);
+}
+
+static void
 check_together(struct load *load)
 {
     const struct conf *conf = &load->loaded->conf;
@@ -503,15 +522,8 @@ check_together(struct load *load)
                 "limits: request_memory must be at least body");
         fail_rule(load, "limits.request_memory", NULL, &why);
     }
-    if (conf->limits.buffered_bytes != 0 &&
-        conf->limits.buffered_bytes <
-            conf->limits.body_bytes + conf->limits.head_bytes + REQUEST_MARGIN_BYTES) {
-        err_set(&why, AUGURY_ERR_INVALID, "buffered_too_small",
-                "limits: buffered must be 0, or body and head together and %dKiB more: one large "
-                "request would be refused for ever",
-                REQUEST_MARGIN_BYTES / 1024);
-        fail_rule(load, "limits.buffered", NULL, &why);
-    }
+    check_buffered(load, "buffered", conf->limits.buffered_bytes);
+    check_buffered(load, "client_buffered", conf->limits.client_buffered_bytes);
     if (strcmp(conf->cache.dir, conf->models.dir) == 0) {
         err_set(&why, AUGURY_ERR_INVALID, "same_dir", "cache.dir and models.dir must differ");
         fail_rule(load, "cache.dir", NULL, &why);

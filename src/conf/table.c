@@ -355,6 +355,10 @@ const struct conf_option conf_options[] = {
      NULL, NULL,
      "Requests of one client whose answers wait for other work, in one worker; 429 beyond it; 0: "
      "no limit."},
+    {"limits", "client_buffered", CONF_SIZE, PLACE(limits.client_buffered_bytes), "0", 0, 1 * TIB,
+     NULL, NULL,
+     "Memory of one worker for what one client has sent in part or not taken yet; the request that "
+     "wants more gets 429, or is cut; 0: no limit, else body, head and 512KiB at least."},
     {"limits", "queue_time", CONF_MS, PLACE(limits.queue_time_ms), "0", 0, 3600000, NULL, NULL,
      "A request that has waited longer for its turn is refused with 503, unless its answer is in "
      "the cache; 0: it is answered, however late."},

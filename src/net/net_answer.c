@@ -134,15 +134,15 @@ is_overload(const struct http_refusal *refusal)
 static enum stats_id
 refusal_counter(const struct http_refusal *refusal)
 {
+    bool is_bytes = strcmp(refusal->code, "too_many_bytes") == 0;
+
     switch (refusal->status) {
     case 408: return STATS_HTTP_REFUSED_DEADLINE;
     case 413:
     case 414:
     case 431: return STATS_HTTP_REFUSED_LIMIT;
-    case 429: return STATS_HTTP_OVER_CLIENT_CONNECTIONS;
-    case 503:
-        return strcmp(refusal->code, "too_many_bytes") == 0 ? STATS_HTTP_OVER_BYTES
-                                                            : STATS_HTTP_REFUSED_CONNECTIONS;
+    case 429: return is_bytes ? STATS_HTTP_OVER_CLIENT_BYTES : STATS_HTTP_OVER_CLIENT_CONNECTIONS;
+    case 503: return is_bytes ? STATS_HTTP_OVER_BYTES : STATS_HTTP_REFUSED_CONNECTIONS;
     default: return STATS_HTTP_REFUSED_FRAMING;
     }
 }

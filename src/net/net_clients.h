@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * net_clients.h - what each client has open in this worker: connections, and requests whose answer
- * is to come. A client is an IPv4 address or the first 64 bits of an IPv6 address, which is what
- * one network gets. Open addressing; a line is there while the client has anything open, so the
- * table, made for the most connections that there may be, never fills up. Private to net.
+ * net_clients.h - what each client has open in this worker: connections with what they hold in
+ * memory, and requests whose answer is to come. A client is an IPv4 address or the first 64 bits of
+ * an IPv6 address, which is what one network gets. Open addressing; a line is there while the
+ * client has anything open, so the table, made for the most connections that there may be, never
+ * fills up. Private to net.
  */
 #pragma once
 
@@ -20,6 +21,7 @@ struct net_client {
     struct net_client_key key;
     uint32_t connections;
     uint32_t requests;
+    size_t bytes; /* of its connections' buffers */
 };
 
 struct net_clients;

@@ -75,18 +75,23 @@ conn_begin_stream(struct conn *conn, struct buf *out, struct net_answer *answer,
 /* There is no memory for what the client has sent in part, or for what it does not take: then there
  * is none for telling it so either. */
 static void
-conn_refuse_bytes(struct conn *conn)
+conn_refuse_bytes(struct conn *conn, enum net_bytes over)
 {
-    static const struct http_refusal refusal = {
+    static const struct http_refusal of_all = {
         .status = 503, .code = "too_many_bytes", .reason = "too much waits for other clients"};
-    struct net_server *server = conn->server;
+    static const struct http_refusal of_client = {
+        .status = 429,
+        .code = "too_many_bytes",
+        .reason = "too much waits for other requests of this client"};
+    bool is_client = over == NET_BYTES_OVER_CLIENT;
 
     if (conn->io->out.len > 0) {
-        stats_add(server->stats, STATS_HTTP_OVER_BYTES, 1);
+        stats_add(conn->server->stats,
+                  is_client ? STATS_HTTP_OVER_CLIENT_BYTES : STATS_HTTP_OVER_BYTES, 1);
         conn_close(conn);
         return;
     }
-    conn_refuse_alone(conn, &refusal);
+    conn_refuse_alone(conn, is_client ? &of_client : &of_all);
 }
 
 /* Puts an answer, and decides whether the connection goes on after it. */
@@ -184,8 +189,9 @@ conn_answer_late(struct conn *conn, unsigned flags)
     if (!conn_send(conn, &server->late_out)) {
         return;
     }
-    if (!limiter_count_bytes(conn) && conn->io->out.len > 0) {
-        conn_refuse_bytes(conn);
+    enum net_bytes over = limiter_count_bytes(conn);
+    if (over != NET_BYTES_FIT && conn->io->out.len > 0) {
+        conn_refuse_bytes(conn, over);
     } else if (conn->io->out.len > 0) {
         conn_wait_send(conn);
     } else {
@@ -433,8 +439,9 @@ conn_process(struct conn *conn, struct bytes input)
         return;
     }
     bool may_refuse = conn->io->out.len > 0 || (conn->state < CONN_LATER && !conn->is_closing);
-    if (!limiter_count_bytes(conn) && may_refuse) {
-        conn_refuse_bytes(conn);
+    enum net_bytes over = limiter_count_bytes(conn);
+    if (over != NET_BYTES_FIT && may_refuse) {
+        conn_refuse_bytes(conn, over);
     } else if (conn->io->out.len > 0) {
         conn_wait_send(conn);
     } else if (conn->is_closing || conn->state >= CONN_LATER) {

@@ -41,7 +41,8 @@ limiter_init(struct net_server *server)
         limiter->is_measuring || limits->requests > 0 || limits->client_requests > 0;
     bool is_auto = limits->target_lag_ms == NET_TARGET_LAG_AUTO;
     net_lag_init(&limiter->lag, is_auto ? NET_LAG_AUTO : (uint64_t)limits->target_lag_ms * NS_A_MS);
-    if (limits->client_connections > 0 || limits->client_requests > 0) {
+    if (limits->client_connections > 0 || limits->client_requests > 0 ||
+        limits->client_buffered_bytes > 0) {
         /* A proxy's connection has a client of its own, and one whose request waits. */
         limiter->clients = net_clients_new((size_t)limits->connections * 2, clock_mono_ns());
         if (limiter->clients == NULL) {
@@ -98,6 +99,7 @@ limiter_client_enter(struct conn *conn)
         return false;
     }
     client->connections++;
+    client->bytes += conn->counted_bytes;
     conn->counted_client = key;
     return true;
 }
@@ -110,6 +112,7 @@ limiter_client_leave(struct conn *conn)
 
     if (client != NULL) {
         client->connections--;
+        client->bytes -= conn->counted_bytes;
         net_clients_settle(conn->server->limiter.clients, conn->counted_client);
     }
 }
@@ -226,7 +229,28 @@ limiter_note_work(struct net_server *server)
 
 /* ---- bytes ---------------------------------------------------------------------------------- */
 
-bool
+/* 0: there is no limit. */
+static bool
+is_over(size_t bytes, uint64_t limit)
+{
+    return limit != 0 && bytes > limit;
+}
+
+/* What the buffers of the connection's client take, with this one's more. */
+static size_t
+client_count_bytes(struct conn *conn, size_t now)
+{
+    struct net_client *client =
+        net_clients_get(conn->server->limiter.clients, conn->counted_client);
+
+    if (client == NULL) {
+        return 0;
+    }
+    client->bytes = client->bytes - conn->counted_bytes + now;
+    return client->bytes;
+}
+
+enum net_bytes
 limiter_count_bytes(struct conn *conn)
 {
     struct net_server *server = conn->server;
@@ -237,10 +261,17 @@ limiter_count_bytes(struct conn *conn)
         now += conn->chunked->body.cap;
     }
     if (now == conn->counted_bytes) {
-        return true;
+        return NET_BYTES_FIT;
     }
+    size_t of_client = client_count_bytes(conn, now);
     *all = *all - conn->counted_bytes + now;
     conn->counted_bytes = now;
     stats_set(server->stats, STATS_HTTP_BUFFERED, *all);
-    return server->limits.buffered_bytes == 0 || now == 0 || *all <= server->limits.buffered_bytes;
+    if (now == 0) {
+        return NET_BYTES_FIT;
+    }
+    if (is_over(of_client, server->limits.client_buffered_bytes)) {
+        return NET_BYTES_OVER_CLIENT;
+    }
+    return is_over(*all, server->limits.buffered_bytes) ? NET_BYTES_OVER : NET_BYTES_FIT;
 }

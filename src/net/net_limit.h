@@ -38,6 +38,10 @@ void limiter_note_work(struct net_server *server);
 /* An answer to the client is to come, or no longer. */
 void limiter_wait_begin(struct net_server *server, const struct ip_address *client);
 void limiter_wait_end(struct net_server *server, const struct ip_address *client);
-/* Counts what the connection's buffers take now. False: all of them together take too much, and
- * this one is among them. */
-bool limiter_count_bytes(struct conn *conn);
+enum net_bytes {
+    NET_BYTES_FIT,
+    NET_BYTES_OVER,       /* all connections together take too much, and this one is among them */
+    NET_BYTES_OVER_CLIENT /* the same, of this client's */
+};
+/* Counts what the connection's buffers take now. */
+enum net_bytes limiter_count_bytes(struct conn *conn);

@@ -303,7 +303,7 @@ socket_process(struct conn *conn, struct bytes input)
     if (!conn_send(conn, &server->out)) {
         return;
     }
-    if (!limiter_count_bytes(conn) && !conn->is_closing) {
+    if (limiter_count_bytes(conn) != NET_BYTES_FIT && !conn->is_closing) {
         close_with(socket, NET_CLOSE_POLICY, "this worker has no more memory for connections");
     }
     if (conn->io->out.len > 0) {

@@ -83,6 +83,53 @@ bytes_of_all_connections_have_a_bound(void)
     CHECK(bench_stop(&bench));
 }
 
+/* A part of a body, of which a client may have one: its next is refused, another's is not. */
+static void
+bytes_of_one_client_have_a_bound(void)
+{
+    enum { PART = 600000 };
+    static char part[PART];
+    struct net_limits limits = usual;
+    struct bench bench;
+    struct answer answer;
+    int fds[2];
+
+    memset(part, 'x', sizeof(part));
+    limits.client_buffered_bytes = 3 << 19; /* buffers double: one of 1 MiB, and not two */
+    limits.body_timeout_ms = limits.header_timeout_ms = PATIENCE_MS;
+    CHECK(bench_start(&bench, &limits));
+    for (size_t i = 0; i < 2; i++) {
+        fds[i] = dial(&bench, 0);
+        CHECK(say(fds[i], "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 700000\r\n\r\n"));
+        (void)say_bytes(fds[i], part, sizeof(part)); /* the second one's end is refused */
+        if (i < 1) {
+            CHECK(wait_for_counter(&bench, STATS_HTTP_BYTES_IN, PART + 56));
+        }
+    }
+    CHECK(hear_answer(fds[1], false, &answer));
+    CHECK_INT(answer.status, 429);
+    CHECK_CONTAINS(answer.head, "\r\nRetry-After: 1\r\n");
+    CHECK_CONTAINS(answer.body, "\"code\":\"too_many_bytes\"");
+    CHECK_INT(stats_sum(bench.stats, STATS_HTTP_OVER_CLIENT_BYTES), 1);
+    CHECK_INT(stats_sum(bench.stats, STATS_HTTP_OVER_CLIENT_CONNECTIONS), 0);
+    close(fds[1]);
+    CHECK(say_bytes(fds[0], part, 100000));
+    CHECK(hear_answer(fds[0], false, &answer));
+    CHECK_INT(answer.status, 200);
+    CHECK_INT(answer.body_len, 700000);
+    close(fds[0]);
+    CHECK(wait_for_counter(&bench, STATS_HTTP_CONNECTIONS_OPEN, 0));
+    /* What was counted went with the connections: the same client begins anew. */
+    fds[0] = dial(&bench, 0);
+    CHECK(say(fds[0], "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 700000\r\n\r\n"));
+    CHECK(say_bytes(fds[0], part, sizeof(part)));
+    CHECK(say_bytes(fds[0], part, 100000));
+    CHECK(hear_answer(fds[0], false, &answer));
+    CHECK_INT(answer.status, 200);
+    close(fds[0]);
+    CHECK(bench_stop(&bench));
+}
+
 /* Who asks for much and takes nothing is cut; the memory that this took comes back. */
 static void
 answers_that_nobody_takes_have_a_bound(void)
@@ -252,6 +299,7 @@ main(void)
 {
     TAP_RUN(a_client_has_so_many_connections_and_the_next_hears_429);
     TAP_RUN(bytes_of_all_connections_have_a_bound);
+    TAP_RUN(bytes_of_one_client_have_a_bound);
     TAP_RUN(answers_that_nobody_takes_have_a_bound);
     TAP_RUN(requests_that_wait_are_counted_for_all_and_for_each_client);
     TAP_RUN(what_has_waited_too_long_is_told_so);
