@@ -86,8 +86,10 @@ AUGURY_MUST_USE int api_put_cache(struct wire_writer *writer, struct cache *cach
 struct api_warmth {
     uint64_t rows, of_rows;
     uint64_t took_ms;
-    const char *why; /* not all, or nothing, was computed; NULL: all was */
+    const char *why;     /* not all, or nothing, was computed; NULL: all was */
+    const char *warning; /* of the import that it belongs to, or NULL */
 };
+struct api_use;
 
 /* What the verbs of `model` work on. */
 struct api_verbs {
@@ -95,13 +97,17 @@ struct api_verbs {
     const struct conf *conf; /* keys, and whether a signature is wanted */
     uint64_t now_wall_ms;
     const struct api_warmth *warmth; /* told by `use`; NULL: nothing is told */
+    /* Of `import --use`: set to what is to be used, which the caller does; no document is written
+     * then. NULL: the label moves with the import. */
+    struct api_use *use_later;
 };
 /* The words of `model use`, argv[0] being "use". */
 struct api_use {
     char name[MODEL_NAME_MAX + 1];
     char label[MODEL_LABEL_MAX + 1];
     uint32_t version;
-    bool is_cold; /* --no-warm */
+    bool is_cold;        /* --no-warm */
+    const char *warning; /* of its import, or NULL */
 };
 AUGURY_MUST_USE int api_model_use_words(int argc, const char *const *argv, struct api_use *out_use,
                                         struct err *err);

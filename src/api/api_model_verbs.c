@@ -280,6 +280,18 @@ import_golden(struct verb_call *call, struct registry_import *import, struct gol
     return rc;
 }
 
+/* Whoever asked moves the label. */
+static int
+use_later(struct verb_call *call, const struct registry_entry *entry, const char *warning)
+{
+    struct api_use use = {.version = entry->version, .warning = warning};
+
+    snprintf(use.name, sizeof(use.name), "%s", entry->name);
+    snprintf(use.label, sizeof(use.label), "%s", REGISTRY_LABEL_STABLE);
+    *call->verbs->use_later = use;
+    return 0;
+}
+
 static int
 import_files(struct verb_call *call, struct golden *golden, struct buf *file, struct buf *schema)
 {
@@ -291,6 +303,7 @@ import_files(struct verb_call *call, struct golden *golden, struct buf *file, st
     if (rc != 0) {
         return rc;
     }
+    bool is_for_later = call->is_used && call->verbs->use_later != NULL;
     struct model_import_options options = {
         .names = call->features,
         .schema = buf_view(schema),
@@ -303,13 +316,16 @@ import_files(struct verb_call *call, struct golden *golden, struct buf *file, st
         .version = call->version > 0 ? call->version : pass.version,
         .file = buf_view(file),
         .options = &options,
-        .flags = call->is_used ? REGISTRY_IMPORT_USE : 0,
+        .flags = call->is_used && !is_for_later ? REGISTRY_IMPORT_USE : 0,
         .now_wall_ms = call->verbs->now_wall_ms,
         .evidence = &pass.evidence,
     };
     rc = import_golden(call, &import, golden, &entry);
     if (rc != 0) {
         return rc;
+    }
+    if (is_for_later) {
+        return use_later(call, &entry, gate_warning(call->verbs, &pass));
     }
     snprintf(number, sizeof(number), "%u", entry.version);
     return put_found(call, bytes_of_text(call->plain[0]), bytes_of_text(number),
@@ -404,6 +420,16 @@ put_warmth(struct wire_writer *writer, const struct api_warmth *warmth)
         wire_key(writer, "not_warmed");
         wire_put_text(writer, warmth->why);
     }
+    if (warmth->warning != NULL) {
+        wire_key(writer, "warning");
+        wire_put_text(writer, warmth->warning);
+    }
+}
+
+static uint32_t
+warmth_members(const struct api_warmth *warmth)
+{
+    return warmth == NULL ? 0 : 3u + (warmth->why != NULL) + (warmth->warning != NULL);
 }
 
 static int
@@ -419,7 +445,7 @@ verb_use(struct verb_call *call)
     }
     if (rc == 0) {
         const struct api_warmth *warmth = call->verbs->warmth;
-        wire_object(call->writer, 3 + (warmth == NULL ? 0U : warmth->why == NULL ? 3U : 4U));
+        wire_object(call->writer, 3 + warmth_members(warmth));
         wire_key(call->writer, "name");
         wire_put_text(call->writer, name);
         wire_key(call->writer, "version");
@@ -577,7 +603,7 @@ api_model_use_words(int argc, const char *const *argv, struct api_use *out_use, 
 {
     static const struct verb use = {"use", verb_use, 1, 3, false, true, USE_USAGE};
     struct verb_call call = {.err = err};
-    struct api_use words;
+    struct api_use words = {.version = 0};
     const char *label = NULL;
     int rc = take_words(&use, argc, argv, &call);
 

@@ -92,6 +92,8 @@ int admin_cache_flush(struct admin_call *call, struct err *err);
 /* An admin_fn: `model use`. What the old version was asked for most is computed for the new one,
  * then the label moves: ADMIN_LATER. */
 int admin_model_use(struct admin_call *call, struct err *err);
+/* An admin_fn: `model import`; with --use the version that it made is used like that. */
+int admin_model_import(struct admin_call *call, struct err *err);
 
 /* ---- admin_reload.c -------------------------------------------------------------------------- */
 

@@ -176,7 +176,7 @@ const struct admin_verb admin_verbs[] = {
      "Points a label at a version, once the cache is warm for it.", ADMIN_ROLE_OPERATOR, 0, ANY,
      admin_model_use},
     {"model import", "NAME FILE [OPTION]…", "Imports a model file that the daemon can read.",
-     ADMIN_ROLE_ADMIN, 0, ANY, verb_model},
+     ADMIN_ROLE_ADMIN, 0, ANY, admin_model_import},
     {"model unload", "NAME[@VERSION]", "Takes a version out.", ADMIN_ROLE_ADMIN, 0, ANY,
      verb_model},
     {"controller", "", "What the controller of the cache's size saw and did.", ADMIN_ROLE_READER, 0,

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * supervisor_warm.c - `model use`: what the version before was asked for most is computed for the
- * new one, a few milliseconds a turn of the loop; then the label moves and the command is answered.
- * The story: words, rows, slices, label, answer. At most one version is warmed at a time.
+ * supervisor_warm.c - `model use`, and `model import --use`, which ends in one: what the version
+ * before was asked for most is computed for the new one, a few milliseconds a turn of the loop;
+ * then the label moves and the command is answered. The story: words, rows, slices, label, answer.
+ * At most one version is warmed at a time.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -60,7 +61,8 @@ tell_outcome(struct admin_call *call, struct err *err)
     const struct supervisor_warm *warm = call->supervisor->warm;
     struct api_warmth warmth = {.rows = predict_warm_done(warm->rows),
                                 .of_rows = predict_warm_count(warm->rows),
-                                .took_ms = clock_mono_ms() - warm->begin_mono_ms};
+                                .took_ms = clock_mono_ms() - warm->begin_mono_ms,
+                                .warning = warm->use.warning};
 
     warmth.why = warmth.rows == warmth.of_rows ? NULL : "the time was over, or the cache full";
     return move_label(call, &warm->use, &warmth, err);
@@ -200,31 +202,64 @@ why_not(const struct supervisor *supervisor, const struct api_use *use)
     return conf->cache.is_keeping_rows ? NULL : "cache.prediction.keep_rows is no";
 }
 
-int
-admin_model_use(struct admin_call *call, struct err *err)
+/* One at a time. */
+static int
+check_busy(const struct supervisor *supervisor, struct err *err)
 {
-    struct supervisor *supervisor = call->supervisor;
-    struct api_warmth warmth = {.rows = 0};
-    struct api_use use;
-    struct err reason = {.reason = "out of memory"};
-    int rc = api_model_use_words(call->argc + 1, call->argv - 1, &use, err);
+    const struct supervisor_warm *warm = supervisor->warm;
 
-    if (rc != 0) {
-        return rc;
-    }
-    if (supervisor->warm != NULL) {
-        return err_set(err, AUGURY_ERR_BUSY, "busy", "%s@%u is about to take over; try again",
-                       supervisor->warm->use.name, supervisor->warm->use.version);
-    }
-    warmth.why = why_not(supervisor, &use);
+    return warm == NULL
+               ? 0
+               : err_set(err, AUGURY_ERR_BUSY, "busy", "%s@%u is about to take over; try again",
+                         warm->use.name, warm->use.version);
+}
+
+static int
+use_version(struct admin_call *call, const struct api_use *use, struct err *err)
+{
+    struct api_warmth warmth = {.why = why_not(call->supervisor, use), .warning = use->warning};
+    struct err reason = {.reason = "out of memory"};
+
     if (warmth.why == NULL) {
-        if (begin(call, &use, &reason) == 0) {
+        if (begin(call, use, &reason) == 0) {
             return ADMIN_LATER;
         }
         /* A version that is not there is told by what follows. */
         warmth.why = reason.reason;
     }
-    return move_label(call, &use, &warmth, err);
+    return move_label(call, use, &warmth, err);
+}
+
+int
+admin_model_use(struct admin_call *call, struct err *err)
+{
+    struct api_use use;
+    int rc = api_model_use_words(call->argc + 1, call->argv - 1, &use, err);
+
+    if (rc == 0) {
+        rc = check_busy(call->supervisor, err);
+    }
+    return rc == 0 ? use_version(call, &use, err) : rc;
+}
+
+int
+admin_model_import(struct admin_call *call, struct err *err)
+{
+    struct supervisor *supervisor = call->supervisor;
+    struct api_use use = {.version = 0};
+    struct api_verbs verbs = {.registry = supervisor->registry,
+                              .conf = &supervisor->conf,
+                              .now_wall_ms = call->now_wall_ms,
+                              .use_later = &use};
+    int rc = 0;
+
+    for (int i = 0; rc == 0 && i < call->argc; i++) {
+        rc = strcmp(call->argv[i], "--use") == 0 ? check_busy(supervisor, err) : 0;
+    }
+    if (rc == 0) {
+        rc = api_model_verb(&verbs, call->argc + 1, call->argv - 1, call->writer, err);
+    }
+    return rc == 0 && use.version > 0 ? use_version(call, &use, err) : rc;
 }
 
 void

@@ -92,6 +92,20 @@ def test_an_import_that_is_used_is_warm_as_well(daemon):
     daemon.stop()
 
 
+def test_the_same_typed_on_the_admin_socket_is_warm_too(daemon):
+    started(daemon)
+    words = f"model import wp {os.path.abspath(NFL)} --features {NAMES}"
+    code, text = daemon.admin(f"{words} --use --iterations 0:10 -j")
+    equal(code, 0, text)
+    said = json.loads(text)
+    equal((said["name"], said["version"], said["label"], said["warmed"]), ("wp", "3", "stable", HOT))
+    equal(hit_share(daemon), 1)
+    equal(ask(connect(daemon), 7)[1]["version"], "3")
+    code, text = daemon.admin(f"{words} --iterations 0:5 -j")
+    equal((code, json.loads(text)["version"], ask(connect(daemon), 7)[1]["version"]), (0, "4", "3"), "without --use")
+    daemon.stop()
+
+
 def test_without_warming_the_hot_set_is_computed_anew(daemon):
     started(daemon)
     said = done(daemon, "-j", "model", "use", "wp@2", "--no-warm")
