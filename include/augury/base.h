@@ -270,6 +270,8 @@ uint64_t clock_mono_coarse_ns(void);
 /* How long this thread has computed so far, or waited for a processor: what it has not slept. Some
  * microseconds, as a file of the kernel's is read. */
 uint64_t clock_thread_awake_ns(void);
+/* Without the waiting: how long it has computed. */
+uint64_t clock_thread_cpu_ns(void);
 uint64_t clock_wall_ms(void); /* since 1970, UTC */
 
 enum { CLOCK_HTTP_BYTES = 29, CLOCK_ISO_BYTES = 24 };

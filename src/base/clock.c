@@ -56,6 +56,12 @@ clock_mono_ms(void)
 }
 
 uint64_t
+clock_thread_cpu_ns(void)
+{
+    return clock_read_ns(CLOCK_THREAD_CPUTIME_ID);
+}
+
+uint64_t
 clock_wall_ms(void)
 {
     return clock_read_ns(CLOCK_REALTIME) / 1000000u;

@@ -94,6 +94,7 @@ slice(struct cache *cache)
 {
     struct cache_shrink *shrink = &cache->keeper.shrink;
     uint64_t begin = clock_mono_ns();
+    uint64_t begin_cpu = clock_thread_cpu_ns();
     uint64_t punched = 0;
 
     cache_keeper_enter(cache);
@@ -104,6 +105,7 @@ slice(struct cache *cache)
     if (rc >= 0) {
         stats_add(cache->stats, STATS_CACHE_PUNCHED_BYTES, punched);
         stats_observe(cache->stats, STATS_CACHE_PUNCH, end - begin);
+        stats_observe(cache->stats, STATS_CACHE_PUNCH_CPU, clock_thread_cpu_ns() - begin_cpu);
         shrink->round_bytes += punched;
         cache->keeper.file_bytes -=
             punched < cache->keeper.file_bytes ? punched : cache->keeper.file_bytes;

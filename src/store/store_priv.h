@@ -22,9 +22,11 @@ struct store {
      * there is none. */
     atomic_uint active;
     atomic_uint map_moves;
-    /* store_punch.c: the page below which its next slice goes on, 0: a new round begins; and
-     * whether the file system has refused. */
+    /* store_punch.c: the page below which its next slice goes on, 0: a new round begins; how many
+     * pages one call of the system takes, 0: not known yet; and whether the file system has
+     * refused. */
     uint64_t punch_hand;
+    uint64_t punch_piece_pages;
     bool cannot_punch;
 };
 

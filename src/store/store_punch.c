@@ -11,7 +11,8 @@
  * and never reads what was in it (without MDB_WRITEMAP, which this room does not use).
  * Invariants: (1) pages 0 and 1 (the metas) and pages past the last one are never touched; (2) a
  * hand goes from the highest page down: LMDB reuses the lowest ones first; (3) one call of the
- * system covers at most PIECE_PAGES, so the clock is looked at often.
+ * system covers so many pages as take about PIECE_NS on this file system at this moment, so that
+ * the clock is looked at often enough.
  */
 #include "store_priv.h"
 
@@ -25,7 +26,11 @@
 
 enum {
     META_PAGES = 2,
-    PIECE_PAGES = 128,
+    PIECE_PAGES_MIN = 16,
+    PIECE_PAGES_FIRST = 64,
+    PIECE_PAGES_MAX = 1024,
+    PIECE_NS =
+        250 * 1000, /* a call that takes more than twice this is halved, half of it doubled */
     WINDOW_PAGES = 1 << 16, /* free pages are looked up for so many at once */
     WORD_BITS = 64,
 };
@@ -39,6 +44,7 @@ struct punch {
     uint64_t page_end; /* the last page + 1 */
     uint64_t deadline_ns;
     uint64_t left_pages;
+    uint64_t piece_pages;
     uint64_t window; /* the first page of is_free */
     uint64_t is_free[WINDOW_PAGES / WORD_BITS];
 };
@@ -177,6 +183,31 @@ hole_make(const struct punch *punch, uint64_t first, uint64_t end)
     return errno == EOPNOTSUPP || errno == ENOSYS ? AUGURY_ERR_UNSUPPORTED : AUGURY_ERR_IO;
 }
 
+/* How long the last call took says how much the next one may cover. */
+static void
+piece_adapt(struct punch *punch, uint64_t pages, uint64_t took_ns)
+{
+    if (took_ns > 2 * PIECE_NS && punch->piece_pages > PIECE_PAGES_MIN) {
+        punch->piece_pages /= 2;
+    } else if (took_ns < PIECE_NS / 2 && pages == punch->piece_pages &&
+               punch->piece_pages < PIECE_PAGES_MAX) {
+        punch->piece_pages *= 2;
+    }
+}
+
+static int
+piece_punch(struct punch *punch, uint64_t first, uint64_t end)
+{
+    uint64_t begin_ns = clock_mono_ns();
+
+    int rc = hole_make(punch, first, end);
+    if (rc == 0) {
+        punch->left_pages -= end - first;
+        piece_adapt(punch, end - first, clock_mono_ns() - begin_ns);
+    }
+    return rc;
+}
+
 static bool
 punch_is_over(const struct punch *punch)
 {
@@ -194,17 +225,17 @@ window_punch(struct punch *punch, uint64_t *hand)
         }
         uint64_t first = end;
         uint64_t least = end > punch->left_pages ? end - punch->left_pages : 0;
-        least = end > PIECE_PAGES && end - PIECE_PAGES > least ? end - PIECE_PAGES : least;
+        uint64_t piece = punch->piece_pages;
+        least = end > piece && end - piece > least ? end - piece : least;
         while (first > punch->window && first > least && window_is_free(punch, first - 1)) {
             first--;
         }
         uint64_t data = first < end ? page_with_data(punch, first) : end;
         if (data < end) {
-            int rc = hole_make(punch, data, end);
+            int rc = piece_punch(punch, data, end);
             if (rc != 0) {
                 return rc;
             }
-            punch->left_pages -= end - data;
         }
         *hand = first;
         if (punch_is_over(punch)) {
@@ -289,7 +320,9 @@ int
 store_punch(struct store *store, uint64_t max_bytes, uint64_t max_ns, uint64_t *out_punched_bytes)
 {
     struct store_txn *lock = NULL;
-    struct punch punch = {.deadline_ns = clock_mono_ns() + max_ns};
+    struct punch punch = {.deadline_ns = clock_mono_ns() + max_ns,
+                          .piece_pages = store->punch_piece_pages > 0 ? store->punch_piece_pages
+                                                                      : PIECE_PAGES_FIRST};
     uint64_t before = 0, after = 0;
 
     if (store->cannot_punch) {
@@ -311,6 +344,7 @@ store_punch(struct store *store, uint64_t max_bytes, uint64_t max_ns, uint64_t *
         mdb_txn_abort(punch.snapshot);
     }
     store_abort(&lock);
+    store->punch_piece_pages = punch.piece_pages;
     store->cannot_punch = rc == AUGURY_ERR_UNSUPPORTED;
     if (rc >= 0 && blocks_bytes(punch.fd, &after) != 0) {
         rc = AUGURY_ERR_IO;

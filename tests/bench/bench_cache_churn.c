@@ -157,7 +157,7 @@ churn_for(struct churn *churn, uint64_t seconds)
 {
     uint64_t samples = seconds * 1000 / SAMPLE_MS;
     double worst = 0, first = 0, last = 0;
-    struct stats_summary punch, commit;
+    struct stats_summary punch, cpu, commit;
 
     uint64_t begin = clock_mono_ms(), puts = churn->puts;
     for (uint64_t i = 0; i < samples; i++) {
@@ -173,6 +173,7 @@ churn_for(struct churn *churn, uint64_t seconds)
         }
     }
     stats_summarise(churn->stats, STATS_CACHE_PUNCH, &punch);
+    stats_summarise(churn->stats, STATS_CACHE_PUNCH_CPU, &cpu);
     stats_summarise(churn->stats, STATS_CACHE_COMMIT, &commit);
     uint64_t tenth_samples = samples / 10;
     double tenth = (double)tenth_samples;
@@ -183,6 +184,8 @@ churn_for(struct churn *churn, uint64_t seconds)
            (double)(churn->puts - puts) / (double)seconds);
     printf("cache.punch_share\t%.4f\tof the time\tp99 ms\t%.2f\t-\n",
            (double)punch.sum_ns / 1e9 / (double)seconds, (double)punch.p99_ns / 1e6);
+    printf("cache.punch_longest\t%.2f\tms\tof the processor\t%.2f\t-\n", (double)punch.max_ns / 1e6,
+           (double)cpu.max_ns / 1e6);
     printf("cache.commit_p99\t%.2f\tms\t-\t-\t-\n", (double)commit.p99_ns / 1e6);
 }
 

@@ -84,15 +84,17 @@ static void
 slices_are_short(void)
 {
     struct cache_case c;
-    struct stats_summary punch;
+    struct stats_summary punch, cpu;
 
     CHECK(case_begin(&c, 256 * MIB, 4 * MIB));
     CHECK(fill(&c, 0, 40000));
     cache_keeper_quota(c.cache, 4 * MIB);
     CHECK_INT(case_drain(&c), 0);
     stats_summarise(c.stats, STATS_CACHE_PUNCH, &punch);
-    printf("# %llu slices, p50 %.2f ms, p99 %.2f ms\n", (unsigned long long)punch.count,
-           (double)punch.p50_ns / 1e6, (double)punch.p99_ns / 1e6);
+    stats_summarise(c.stats, STATS_CACHE_PUNCH_CPU, &cpu);
+    printf("# %llu slices, p50 %.2f ms, p99 %.2f ms, longest %.2f ms, of the processor %.2f ms\n",
+           (unsigned long long)punch.count, (double)punch.p50_ns / 1e6, (double)punch.p99_ns / 1e6,
+           (double)punch.max_ns / 1e6, (double)cpu.max_ns / 1e6);
     CHECK(punch.count > 4);
     CHECK(punch.p50_ns < 20 * 1000 * 1000); /* on a busy machine; 2 ms is what is asked for */
     CHECK(blocks_per_live(&c) <= 1.2);
