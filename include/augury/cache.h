@@ -47,9 +47,10 @@ struct cache_board *cache_board_attach(void *shared_memory,
 /* Process: master. The keeper has died by its own doing (a signal, not SIGKILL). If it was inside
  * LMDB, and that three times, the next one begins with a new environment. */
 void cache_board_keeper_crashed(struct cache_board *board);
-/* Process: master. A worker has died of what it read from a map. At the second one the keeper makes
- * the environment anew: it may have nothing to write, and never meet what kills all workers. */
-void cache_board_reader_crashed(struct cache_board *board);
+/* Process: master. The worker in that slot has died of what it read from a map. At the second one
+ * the keeper makes the environment anew, of the tier that they read: it may have nothing to write,
+ * and never meet what kills all workers. */
+void cache_board_reader_crashed(struct cache_board *board, unsigned slot);
 
 /* What a full cache of half, the same and twice the quota would hit of what is looked up (0 to 1):
  * from a sample of the keys, one in 64 or so, followed through simulated caches. false: not known
@@ -65,6 +66,8 @@ struct cache_condition {
     uint64_t off_since_wall_ms; /* 0: on */
 };
 void cache_condition(const struct cache_board *board, struct cache_condition *out_condition);
+/* The same of the tier on disk; false: there is no such tier. */
+bool cache_disk_condition(const struct cache_board *board, struct cache_condition *out_condition);
 
 /* ---- a process's view ---------------------------------------------------------------------- */
 
@@ -316,6 +319,9 @@ AUGURY_MUST_USE int cache_keeper_flush(struct cache *cache, uint64_t *out_entrie
 /* All entries of a class, or of whatever was made from the name, that were stamped before now. */
 AUGURY_MUST_USE int cache_keeper_invalidate_class(struct cache *cache, enum cache_class class);
 AUGURY_MUST_USE int cache_keeper_invalidate_tag(struct cache *cache, struct bytes name);
+/* What has been invalidated is removed by later ticks, some milliseconds each; this takes one such
+ * share now, so that the figures of all but large caches are right for whoever asks next. */
+void cache_keeper_sweep_dead(struct cache *cache);
 /* All entries stamped before now whose key matches: * any bytes, ? one, [a-z] one of a set, [!a-z]
  * none of it, \\ takes what follows as it is. AUGURY_ERR_INVALID: no pattern; AUGURY_ERR_LIMIT:
  * CACHE_BANS are being swept. */

@@ -432,8 +432,10 @@ unsigned api_refuse_at(struct api_call *call, unsigned status, const char *code,
 
 /* Why the cache is off, "the cache is on" when it is not. */
 const char *api_cache_condition_text(const struct cache_condition *condition);
+const char *api_disk_condition_text(const struct cache_condition *condition);
 /* A member "condition": {"state","reason","since"}, the last two null while it is on. */
 void api_put_condition(struct wire_writer *writer, const struct cache_board *board);
+void api_put_disk_condition(struct wire_writer *writer, const struct cache_condition *condition);
 /* Two members: "controller" and "recommendations". */
 void api_put_sizing(struct wire_writer *writer, const struct cache_board *board,
                     const struct stats *stats, uint32_t records_max);

@@ -143,6 +143,39 @@ api_cache_condition_text(const struct cache_condition *condition)
                               : "the cache is off: the file system refused a write";
 }
 
+const char *
+api_disk_condition_text(const struct cache_condition *condition)
+{
+    if (!condition->is_off) {
+        return "the disk tier is on";
+    }
+    return condition->is_full ? "the disk tier is off: the file system is full"
+                              : "the disk tier is off: its folder cannot be used";
+}
+
+static void
+put_condition(struct wire_writer *writer, const struct cache_condition *condition,
+              const char *reason)
+{
+    wire_key(writer, "condition");
+    wire_object(writer, 3);
+    wire_key(writer, "state");
+    wire_put_text(writer, condition->is_off ? "off" : "on");
+    wire_key(writer, "reason");
+    if (condition->is_off) {
+        wire_put_text(writer, reason);
+    } else {
+        wire_put_null(writer);
+    }
+    wire_key(writer, "since");
+    if (condition->off_since_wall_ms > 0) {
+        api_put_time(writer, condition->off_since_wall_ms);
+    } else {
+        wire_put_null(writer);
+    }
+    wire_end(writer);
+}
+
 void
 api_put_condition(struct wire_writer *writer, const struct cache_board *board)
 {
@@ -151,23 +184,13 @@ api_put_condition(struct wire_writer *writer, const struct cache_board *board)
     if (board != NULL) {
         cache_condition(board, &condition);
     }
-    wire_key(writer, "condition");
-    wire_object(writer, 3);
-    wire_key(writer, "state");
-    wire_put_text(writer, condition.is_off ? "off" : "on");
-    wire_key(writer, "reason");
-    if (condition.is_off) {
-        wire_put_text(writer, api_cache_condition_text(&condition));
-    } else {
-        wire_put_null(writer);
-    }
-    wire_key(writer, "since");
-    if (condition.is_off) {
-        api_put_time(writer, condition.off_since_wall_ms);
-    } else {
-        wire_put_null(writer);
-    }
-    wire_end(writer);
+    put_condition(writer, &condition, api_cache_condition_text(&condition));
+}
+
+void
+api_put_disk_condition(struct wire_writer *writer, const struct cache_condition *condition)
+{
+    put_condition(writer, condition, api_disk_condition_text(condition));
 }
 
 /* ---- recommendations ------------------------------------------------------------------------- */

@@ -63,6 +63,9 @@ check_rest(const struct api_options *api, struct notes *warnings)
         if (condition.is_off) {
             note(warnings, api_cache_condition_text(&condition));
         }
+        if (cache_disk_condition(api->cache_board, &condition) && condition.is_off) {
+            note(warnings, api_disk_condition_text(&condition));
+        }
     }
     if (api->conf->redis.address[0] != '\0' && stats_sum(api->stats, STATS_REDIS_BUS_UP) == 0) {
         note(warnings, "Redis is not in use; event=redis_down in the log says why");

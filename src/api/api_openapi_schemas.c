@@ -92,11 +92,26 @@ static const struct openapi_component schemas[] = {
     {"PredictFigures", OBJECT("'requests','rows','errors','latency_us'",
                               "'requests':" COUNT ",'rows':" COUNT ",'errors':" COUNT
                               ",'latency_us':" REF("Latency"))},
-    {"Performance", OBJECT("'uptime_s','http','predict','cache'",
-                           "'uptime_s':" COUNT ",'http':" REF("HttpFigures") ",'predict':" REF(
-                               "PredictFigures") ",'cache':" ANY_OBJECT ",'redis':" ANY_OBJECT
-                                                 ",'controller':" OBJECT_OR_NULL
-                                                 ",'recommendations':" LIST_OF(ANY_OBJECT))},
+    {"DiskFigures",
+     OBJECT(
+         "'condition','entries','used_bytes','quota_bytes','hits','misses','hit_ratio','evicted'",
+         "'condition':" REF(
+             "TierCondition") ",'entries':" COUNT ",'used_bytes':" COUNT ",'file_bytes':" COUNT
+                              ",'quota_bytes':" COUNT ",'hits':" COUNT ",'misses':" COUNT
+                              ",'hit_ratio':" NUMBER_OR_NULL ",'puts':" COUNT
+                              ",'puts_dropped':" COUNT ",'evicted':" COUNT ",'replaced':" COUNT
+                              ",'warmed':" COUNT ",'latency_us':" REF("Latency"))},
+    {"TierCondition",
+     OBJECT("'state','reason','since'",
+            "'state':{'enum':['on','off']},'reason':" TEXT_OR_NULL ",'since':" TEXT_OR_NULL)},
+    {"Performance",
+     OBJECT("'uptime_s','http','predict','cache'",
+            "'uptime_s':" COUNT ",'http':" REF("HttpFigures") ",'predict':" REF(
+                "PredictFigures") ",'cache':" ANY_OBJECT
+                                  ",'disk':{'oneOf':[{'type':'null'}," REF(
+                                      "DiskFigures") "]},'redis':" ANY_OBJECT
+                                                     ",'controller':" OBJECT_OR_NULL
+                                                     ",'recommendations':" LIST_OF(ANY_OBJECT))},
     {"Resource",
      OBJECT("'method','path','what'", "'method':" TEXT ",'path':" TEXT ",'what':" TEXT)},
     {"Index", OBJECT("'resources'", "'resources':" LIST_OF(REF("Resource")))},

@@ -203,7 +203,8 @@ put_predict(struct wire_writer *writer, const struct stats *stats, const struct 
 }
 
 _Static_assert(STATS_CACHE_HITS_OBJECT - STATS_CACHE_HITS_PREDICTION == (int)CACHE_OBJECT &&
-                   STATS_CACHE_MISSES_OBJECT - STATS_CACHE_MISSES_PREDICTION == (int)CACHE_OBJECT,
+                   STATS_CACHE_MISSES_OBJECT - STATS_CACHE_MISSES_PREDICTION == (int)CACHE_OBJECT &&
+                   STATS_DISK_HITS_OBJECT - STATS_DISK_HITS_PREDICTION == (int)CACHE_OBJECT,
                "counters of the classes stand in the order of the classes");
 
 static void
@@ -273,6 +274,40 @@ put_cache_members(struct wire_writer *writer, const struct stats *stats)
     put_shadow(writer, stats);
 }
 
+/* The tier below memory; null where there is none. What it was asked for, memory did not have. */
+static void
+put_disk(struct wire_writer *writer, const struct stats *stats, const struct cache_board *board)
+{
+    struct cache_condition condition;
+    uint64_t hits = 0;
+
+    wire_key(writer, "disk");
+    if (board == NULL || !cache_disk_condition(board, &condition)) {
+        wire_put_null(writer);
+        return;
+    }
+    for (int class = 0; class < CACHE_CLASS_COUNT; class ++) {
+        hits += stats_sum(stats, (enum stats_id)((int)STATS_DISK_HITS_PREDICTION + class));
+    }
+    wire_object(writer, 14);
+    api_put_disk_condition(writer, &condition);
+    put_total(writer, "entries", stats, STATS_DISK_ENTRIES);
+    put_total(writer, "used_bytes", stats, STATS_DISK_USED_BYTES);
+    put_total(writer, "file_bytes", stats, STATS_DISK_FILE_BYTES);
+    put_total(writer, "quota_bytes", stats, STATS_DISK_QUOTA_BYTES);
+    wire_key(writer, "hits");
+    wire_put_u64(writer, hits);
+    put_total(writer, "misses", stats, STATS_DISK_MISSES);
+    put_ratio(writer, "hit_ratio", hits, hits + stats_sum(stats, STATS_DISK_MISSES));
+    put_total(writer, "puts", stats, STATS_DISK_PUTS);
+    put_total(writer, "puts_dropped", stats, STATS_DISK_PUTS_DROPPED);
+    put_total(writer, "evicted", stats, STATS_DISK_EVICTED);
+    put_total(writer, "replaced", stats, STATS_DISK_REPLACED);
+    put_total(writer, "warmed", stats, STATS_DISK_WARMED);
+    put_latency(writer, stats, STATS_DISK_COMMIT);
+    wire_end(writer);
+}
+
 /* The tier that joins machines: zeros where there is none. */
 static void
 put_redis(struct wire_writer *writer, const struct stats *stats)
@@ -309,7 +344,7 @@ api_put_performance(struct wire_writer *writer, const struct api_performance *pe
     uint64_t started_ms = atomic_load(&performance->board->started_wall_ms);
     uint64_t uptime_ms = now_ms > started_ms && started_ms > 0 ? now_ms - started_ms : 0;
 
-    wire_object(writer, 7);
+    wire_object(writer, 8);
     wire_key(writer, "uptime_s");
     wire_put_u64(writer, uptime_ms / 1000);
     wire_key(writer, "http");
@@ -324,6 +359,7 @@ api_put_performance(struct wire_writer *writer, const struct api_performance *pe
     put_total(writer, "used_bytes", stats, STATS_CACHE_USED_BYTES);
     put_total(writer, "quota_bytes", stats, STATS_CACHE_QUOTA_BYTES);
     wire_end(writer);
+    put_disk(writer, stats, performance->cache_board);
     wire_key(writer, "redis");
     put_redis(writer, stats);
     api_put_sizing(writer, performance->cache_board, stats, performance->records_max);

@@ -60,6 +60,7 @@ flush_class(struct admin_call *call, const char *name, struct err *err)
     if (rc != 0) {
         return err_set(err, rc, "flush_failed", "flush: %s", augury_strerror(rc));
     }
+    cache_keeper_sweep_dead(cache);
     wire_object(call->writer, 2);
     wire_key(call->writer, "flushed");
     wire_put_u64(call->writer, usage.entries_of_class[class]);
@@ -81,6 +82,7 @@ admin_cache_flush(struct admin_call *call, struct err *err)
     if (rc != 0) {
         return err_set(err, rc, "flush_failed", "flush: %s", augury_strerror(rc));
     }
+    cache_keeper_sweep_dead(call->supervisor->cache); /* of the disk tier */
     wire_object(call->writer, 1);
     wire_key(call->writer, "flushed");
     wire_put_u64(call->writer, entries);
@@ -337,6 +339,7 @@ admin_cache_invalidate(struct admin_call *call, struct err *err)
                        "\"%.60s\" is none of model, view, entity, class", kind);
     }
     if (rc == 0) {
+        cache_keeper_sweep_dead(call->supervisor->cache);
         wire_object(call->writer, 2);
         wire_key(call->writer, "invalidated");
         wire_put_text(call->writer, kind);

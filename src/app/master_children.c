@@ -359,7 +359,7 @@ on_death(struct master *master, struct child *child, int status)
         cache_board_keeper_crashed(master->heritage.cache_board);
     }
     if (child->kind == CHILD_WORKER && is_death_by_map(status, was_ready)) {
-        cache_board_reader_crashed(master->heritage.cache_board);
+        cache_board_reader_crashed(master->heritage.cache_board, slot_of(master, child));
     }
     child->pid = 0;
     child->kill_mono_ms = 0;

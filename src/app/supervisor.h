@@ -36,8 +36,9 @@ struct supervisor {
     struct net_watch *life, *wake;
     struct net_timer *tick, *beat;
     struct net_signal *term, *quit, *reopen, *check;
-    bool is_commit_failing; /* said once, until it works again */
-    bool is_disk_off;       /* likewise */
+    bool is_commit_failing;           /* said once, until it works again */
+    bool is_disk_off;                 /* likewise */
+    uint64_t replaced, disk_replaced; /* damaged environments, as last said */
     bool is_stopping;
 };
 

@@ -57,6 +57,31 @@ supervisor_pump(struct supervisor *supervisor)
 }
 
 static void
+note_one_damage(struct supervisor *supervisor, enum stats_id id, const char *event, const char *dir,
+                uint64_t *last)
+{
+    uint64_t replaced = stats_sum(supervisor->heritage->stats, id);
+
+    if (replaced != *last) {
+        log_event(&supervisor->heritage->log, LOG_LEVEL_WARN, event, "action=\"made anew\" dir=%s",
+                  dir);
+    }
+    *last = replaced;
+}
+
+/* An environment that is damaged is replaced by whoever notices, at a start or later. */
+static void
+note_damage(struct supervisor *supervisor)
+{
+    const struct conf *conf = &supervisor->conf;
+
+    note_one_damage(supervisor, STATS_CACHE_REPLACED, "cache_damaged", conf->cache.dir,
+                    &supervisor->replaced);
+    note_one_damage(supervisor, STATS_DISK_REPLACED, "cache_disk_damaged", conf->disk.dir,
+                    &supervisor->disk_replaced);
+}
+
+static void
 note_disk(struct supervisor *supervisor)
 {
     struct log *log = &supervisor->heritage->log;
@@ -89,6 +114,7 @@ check_readers(struct supervisor *supervisor)
     int rc = cache_keeper_tick(supervisor->cache, clock_wall_ms());
     note_commit(supervisor, rc);
     note_disk(supervisor);
+    note_damage(supervisor);
     if (registry_reader_check(supervisor->registry, &cleared) == 0 && cleared > 0) {
         log_event(&supervisor->heritage->log, LOG_LEVEL_INFO, "stale_readers_cleared",
                   "environment=models count=%u", cleared);
@@ -346,7 +372,6 @@ open_environments(struct supervisor *supervisor, struct err *err)
     struct heritage *heritage = supervisor->heritage;
     const struct conf *conf = &supervisor->conf;
     struct cache_disk_options disk;
-    bool was_damaged = false;
     struct registry_options models = {.dir = conf->models.dir,
                                       .map_bytes = (size_t)conf->models.map_bytes,
                                       .stats = supervisor->stats,
@@ -360,15 +385,14 @@ open_environments(struct supervisor *supervisor, struct err *err)
                                   .stats = supervisor->stats,
                                   .disk = heritage_disk(conf, &disk)};
 
+    supervisor->replaced = stats_sum(heritage->stats, STATS_CACHE_REPLACED);
+    supervisor->disk_replaced = stats_sum(heritage->stats, STATS_DISK_REPLACED);
     int rc = registry_open(&models, &supervisor->registry, err);
     if (rc == 0) {
-        rc = cache_open(&cache, &supervisor->cache, &was_damaged, err);
-    }
-    if (rc == 0 && was_damaged) {
-        log_event(&heritage->log, LOG_LEVEL_WARN, "cache_damaged", "action=\"made anew\" dir=%s",
-                  conf->cache.dir);
+        rc = cache_open(&cache, &supervisor->cache, NULL, err);
     }
     if (rc == 0) {
+        note_damage(supervisor);
         cache_keeper_quota_entries(supervisor->cache, conf->cache.entries);
         publish_models(supervisor);
     }

@@ -236,7 +236,7 @@ cache_open(const struct cache_options *options, struct cache **out_cache, bool *
     cache->is_for_group = options->is_for_group;
     cache->slot = options->slot;
     cache->board = options->board;
-    cache->stats = options->stats;
+    cache->stats = cache->tier_stats = options->stats;
     int rc = parts_attach(cache);
     if (rc == 0 && options->disk != NULL) {
         rc = cache_disk_open(cache, options->disk);

@@ -51,7 +51,11 @@ cache_below_get(struct cache *cache, const struct cache_query *query, struct cac
         (!below->is_reading && cache_snapshot_begin(below) != 0) || !below->is_reading) {
         return AUGURY_NOT_FOUND;
     }
+    /* Whoever dies of a damaged map says so of the right one. */
+    atomic_store_explicit(&cache->board->is_below[cache->slot], 1, memory_order_relaxed);
     int rc = cache_lookup(below, &fresh, out_hit, &entry);
+    atomic_store_explicit(&cache->board->is_below[cache->slot], 0, memory_order_relaxed);
+    stats_add(cache->stats, STATS_DISK_MISSES, rc == AUGURY_NOT_FOUND ? 1 : 0);
     if (rc == 0) {
         out_hit->expires_wall_ms = memory_expires_ms(cache, &entry, query->now_wall_ms);
         struct cache_item item =
@@ -108,6 +112,7 @@ cache_below_pull(struct cache *cache, struct store_txn *txn, struct cache_state 
     if (store_snapshot_renew(below->snapshot) != 0) {
         return 0;
     }
+    cache_keeper_enter(below);
     int rc = cache_entry_find(below->snapshot, cache_digest(below, key).lo, &entry);
     bool is_live = rc == 0 && bytes_equal(entry.text, key) &&
                    entry.expires_wall_ms > cache->keeper.now_wall_ms &&
@@ -115,6 +120,7 @@ cache_below_pull(struct cache *cache, struct store_txn *txn, struct cache_state 
                    !cache_moves_kill(cache, &entry);
     entry.lo = cache_digest(below, key).lo;
     rc = is_live ? copy_write(cache, txn, state, &entry) : 0;
+    cache_keeper_leave(below, AUGURY_END);
     store_snapshot_reset(below->snapshot);
     return rc;
 }

@@ -75,9 +75,10 @@ cache_board_attach(void *shared_memory, const struct cache_board_options *option
 enum { READER_CRASHES_MAX = 2 };
 
 void
-cache_board_reader_crashed(struct cache_board *board)
+cache_board_reader_crashed(struct cache_board *board, unsigned slot)
 {
-    struct cache_rings *rings = board->rings;
+    bool was_below = slot < board->slots && atomic_exchange(&board->is_below[slot], 0) != 0;
+    struct cache_rings *rings = was_below ? board->disk_rings : board->rings;
 
     if (atomic_fetch_add(&rings->reader_crashes, 1) + 1 >= READER_CRASHES_MAX) {
         atomic_store(&rings->reader_crashes, 0);

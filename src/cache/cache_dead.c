@@ -111,7 +111,9 @@ slice(struct cache *cache, size_t *out_removed)
     if (rc != 0) {
         return rc;
     }
+    cache_keeper_enter(cache); /* what a damaged map does to it is told apart */
     rc = batch_look(cache, batch, &dead, &next);
+    cache_keeper_leave(cache, AUGURY_END);
     store_snapshot_reset(cache->snapshot);
     if (rc == 0 && dead > 0) {
         rc = batch_remove(cache, batch, dead);

@@ -40,6 +40,7 @@ cache_below_new(struct cache *cache, const struct cache_disk_options *options)
     below->is_keeper = cache->is_keeper;
     below->board = cache->board;
     below->rings = cache->board->disk_rings;
+    below->tier_stats = cache->stats;
     below->invalid = cache->invalid;
     below->memo = calloc(1, cache_memo_bytes());
     below->keeper.tails = calloc(below->rings->slots, sizeof(uint64_t));
@@ -90,8 +91,13 @@ cache_disk_open(struct cache *cache, const struct cache_disk_options *options)
     if (cache->below == NULL) {
         return AUGURY_ERR_NOMEM;
     }
+    atomic_store(&cache->board->has_disk, 1);
     if (!cache->is_keeper) {
         return 0; /* opened by the first lookup that gets so far */
+    }
+    /* A keeper that died at work on the disk, within a transaction of memory, died of the disk. */
+    if (atomic_load(&cache->below->rings->in_commit) != 0) {
+        atomic_store(&cache->rings->in_commit, 0);
     }
     int rc = mark_begin(cache);
     if (rc == 0) {
@@ -135,7 +141,23 @@ disk_renew(struct cache *cache)
 }
 
 void
-cache_disk_settle(struct cache *cache)
+cache_disk_gauges(struct cache *cache)
+{
+    struct cache *below = cache->below;
+
+    if (below == NULL) {
+        return;
+    }
+    bool is_on = below->store != NULL;
+    stats_set(cache->stats, STATS_DISK_UP, is_on ? 1 : 0);
+    stats_set(cache->stats, STATS_DISK_ENTRIES, is_on ? cache_entries_of(&below->keeper.state) : 0);
+    stats_set(cache->stats, STATS_DISK_USED_BYTES, is_on ? cache_used_bytes(below) : 0);
+    stats_set(cache->stats, STATS_DISK_FILE_BYTES, is_on ? below->keeper.file_bytes : 0);
+    stats_set(cache->stats, STATS_DISK_QUOTA_BYTES, cache->disk->options.size_bytes);
+}
+
+static void
+settle(struct cache *cache)
 {
     struct cache *below = cache->below;
 
@@ -155,6 +177,13 @@ cache_disk_settle(struct cache *cache)
     if (cache->keeper.place.mark == UINT64_MAX) {
         cache->keeper.place = below->keeper.place; /* what memory will have comes from there */
     }
+}
+
+void
+cache_disk_settle(struct cache *cache)
+{
+    settle(cache);
+    cache_disk_gauges(cache);
 }
 
 /* ---- what memory has committed goes down --------------------------------------------------- */
@@ -353,17 +382,6 @@ cache_disk_turn(struct cache *cache)
     }
 }
 
-static void
-gauges_set(struct cache *cache)
-{
-    struct cache *below = cache->below;
-    bool is_on = below->store != NULL;
-
-    stats_set(cache->stats, STATS_DISK_UP, is_on ? 1 : 0);
-    stats_set(cache->stats, STATS_DISK_ENTRIES, is_on ? cache_entries_of(&below->keeper.state) : 0);
-    stats_set(cache->stats, STATS_DISK_USED_BYTES, is_on ? cache_used_bytes(below) : 0);
-}
-
 void
 cache_disk_tick(struct cache *cache)
 {
@@ -381,7 +399,7 @@ cache_disk_tick(struct cache *cache)
     if (rc == 0 && was_off && below->store != NULL) {
         cache_disk_settle(cache);
     }
-    gauges_set(cache);
+    cache_disk_gauges(cache);
 }
 
 bool

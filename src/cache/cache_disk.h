@@ -48,6 +48,7 @@ void cache_disk_after(struct cache *cache, const struct cache_ring_record *recor
 int cache_disk_moves(struct cache *cache);
 void cache_disk_turn(struct cache *cache);
 void cache_disk_tick(struct cache *cache);
+void cache_disk_gauges(struct cache *cache);
 
 /* ---- cache_below.c -------------------------------------------------------------------------- */
 

@@ -43,6 +43,12 @@ cache_keeper_leave(struct cache *cache, int rc)
     }
 }
 
+void
+cache_count(struct cache *cache, enum stats_id in_memory, enum stats_id on_disk, uint64_t count)
+{
+    stats_add(cache->tier_stats, cache->tier == CACHE_TIER_DISK ? on_disk : in_memory, count);
+}
+
 int
 cache_used_measure(struct cache *cache)
 {
@@ -247,7 +253,7 @@ cache_keeper_reopen(struct cache *cache, bool set_aside, bool *out_was_damaged, 
     cache->epoch = is_new ? epoch + 2 : epoch;
     atomic_store(&rings->epoch, cache->epoch);
     if (was_damaged) {
-        stats_add(cache->stats, STATS_CACHE_REPLACED, 1);
+        cache_count(cache, STATS_CACHE_REPLACED, STATS_DISK_REPLACED, 1);
         *out_was_damaged = true;
     }
     return rc;
@@ -304,25 +310,38 @@ off_note(struct cache *cache)
     struct cache_rings *rings = cache->rings;
     uint64_t now_ms = clock_wall_ms();
 
-    if (atomic_load(&rings->off) != 0) {
+    /* A tier that nobody has opened yet has been off since no time that is known. */
+    bool has_begun = atomic_load(&rings->off_since_wall_ms) != 0;
+    if (atomic_load(&rings->off) != 0 && has_begun) {
         return;
     }
     atomic_store(&rings->off_is_full, is_file_system_full(cache->dir) ? 1 : 0);
-    if (now_ms - atomic_load(&rings->off_ended_wall_ms) > RELAPSE_MS) {
+    if (!has_begun || now_ms - atomic_load(&rings->off_ended_wall_ms) > RELAPSE_MS) {
         atomic_store(&rings->off_since_wall_ms, now_ms);
     }
     atomic_store(&rings->off, 1); /* last: who sees it sees the rest */
 }
 
-void
-cache_condition(const struct cache_board *board, struct cache_condition *out_condition)
+static void
+condition_read(const struct cache_rings *rings, struct cache_condition *out_condition)
 {
-    const struct cache_rings *rings = board->rings;
-
     out_condition->is_off = atomic_load(&rings->off) != 0;
     out_condition->is_full = out_condition->is_off && atomic_load(&rings->off_is_full) != 0;
     out_condition->off_since_wall_ms =
         out_condition->is_off ? atomic_load(&rings->off_since_wall_ms) : 0;
+}
+
+void
+cache_condition(const struct cache_board *board, struct cache_condition *out_condition)
+{
+    condition_read(board->rings, out_condition);
+}
+
+bool
+cache_disk_condition(const struct cache_board *board, struct cache_condition *out_condition)
+{
+    condition_read(board->disk_rings, out_condition);
+    return atomic_load(&board->has_disk) != 0;
 }
 
 /* The file system refused: lookups miss, puts drop, the server goes on. The tick tries again. */

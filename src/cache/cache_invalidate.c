@@ -142,6 +142,18 @@ cache_keeper_invalidate_tag(struct cache *cache, struct bytes name)
     return order_now(cache, &record, &result);
 }
 
+void
+cache_keeper_sweep_dead(struct cache *cache)
+{
+    AUGURY_ASSERT(cache->is_keeper);
+    for (struct cache *tier = cache; tier != NULL; tier = tier->below) {
+        int rc = tier->store == NULL ? 0 : cache_dead_sweep(tier);
+        cache_keeper_react(tier, rc);
+    }
+    cache_gauges_set(cache);
+    cache_disk_gauges(cache);
+}
+
 /* Where as many hold as may, the round that they wait for is made now, as far as its time goes: in
  * a small cache all of it. What other machines tell may be many, and has another way. */
 static int

@@ -66,7 +66,7 @@ evict_alone(struct cache *cache, const struct cache_need *need)
     rc = cache_evict(cache, txn, &state, need, &evicted);
     rc = cache_write_end(cache, &txn, rc, &state);
     if (rc == 0) {
-        stats_add(cache->stats, STATS_CACHE_EVICTED, evicted);
+        cache_count(cache, STATS_CACHE_EVICTED, STATS_DISK_EVICTED, evicted);
     }
     return rc;
 }
@@ -259,7 +259,7 @@ group_write(struct cache *cache, struct group *group)
     }
     rc = cache_write_end(cache, &txn, rc, &state);
     if (rc == 0) {
-        stats_add(cache->stats, STATS_CACHE_EVICTED, tally.evicted);
+        cache_count(cache, STATS_CACHE_EVICTED, STATS_DISK_EVICTED, tally.evicted);
         stats_add(cache->stats, STATS_CACHE_COMMITTED, tally.written);
         stats_observe(cache->stats, STATS_CACHE_COMMIT, clock_mono_ns() - begin);
         tables_fit(cache);

@@ -287,8 +287,10 @@ struct cache_board {
     struct cache_worths *worths;
     unsigned slots;
     struct cache_invalid *invalid;
-    struct cache_order_slot *orders; /* one a slot */
-    int wake_fds[STATS_SLOTS];       /* of each slot, or -1 */
+    struct cache_order_slot *orders;   /* one a slot */
+    int wake_fds[STATS_SLOTS];         /* of each slot, or -1 */
+    atomic_uint has_disk;              /* 1: there is a tier on disk, on or off */
+    atomic_uint is_below[STATS_SLOTS]; /* 1: the process in the slot reads the disk tier just now */
 };
 
 /* ---- what is worth keeping: cache_worth.c ---------------------------------------------------- */
@@ -553,8 +555,9 @@ struct cache {
     struct cache_invalid *invalid; /* of the board, or this process's own */
     uint64_t order_ticket;         /* of the last order */
     uint64_t order_answered;       /* ticket of the last result taken */
-    struct stats_slot *stats;
-    struct store *store; /* NULL while off or being replaced */
+    struct stats_slot *stats;      /* or NULL; the disk tier counts by cache_count() alone */
+    struct stats_slot *tier_stats; /* of either tier */
+    struct store *store;           /* NULL while off or being replaced */
     struct store_txn *snapshot;
     bool is_reading;      /* between snapshot begin and end, with an environment behind it */
     uint64_t free_second; /* puts at first sight: of this second, */
@@ -622,6 +625,9 @@ int cache_write_end(struct cache *cache, struct store_txn **txn, int rc,
 void cache_keeper_enter(struct cache *cache);
 /* After an abort without a failure; cache_write_end does it by itself. */
 void cache_keeper_leave(struct cache *cache, int rc);
+/* What both tiers count, under a name each. */
+void cache_count(struct cache *cache, enum stats_id in_memory, enum stats_id on_disk,
+                 uint64_t count);
 int cache_used_measure(struct cache *cache);
 uint64_t cache_used_bytes(const struct cache *cache);
 uint64_t cache_entries_of(const struct cache_state *state);

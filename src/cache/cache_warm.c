@@ -83,6 +83,7 @@ batch_copy(struct cache *cache)
     if (rc != 0) {
         return rc;
     }
+    cache_keeper_enter(cache->below);
     rc = cache_entry_read(cache->below->snapshot, CACHE_QUEUE_SMALL, from, batch, BATCH, &count);
     for (size_t i = count; rc == 0 && i > 0; i--) {
         uint64_t seq = cache_place_seq(batch[i - 1].place);
@@ -91,6 +92,7 @@ batch_copy(struct cache *cache)
             warm->upper_seq = rc == 0 ? seq : warm->upper_seq;
         }
     }
+    cache_keeper_leave(cache->below, AUGURY_END); /* no commit, healthy or not */
     store_snapshot_reset(cache->below->snapshot);
     if (rc == 0) {
         warm->upper_seq = from;

@@ -2,73 +2,13 @@
 # SPDX-License-Identifier: MIT
 """The cache's file cut off or written over, between two runs and while it is read: what is answered is right all the while,
 the file is moved aside, and the cache works again. The same of a file system without a byte left."""
-import ctypes
-import http.client
-import json
 import os
 import random
 import subprocess
 
 import harness
-from harness import BUILD, SOURCE, Skip, check, equal, wait_for
-
-AUGURY = os.path.join(BUILD, "augury")
-CACHE_CHECK = os.path.join(BUILD, "tests", "soak", "cache_check")
-NFL = os.path.join(SOURCE, "tests", "data", "nfl-wp", "model.json")
-NAMES = ("receive_2h_ko,home,half_seconds_remaining,game_seconds_remaining,Diff_Time_Ratio,score_differential,down,"
-         "ydstogo,yardline_100,posteam_timeouts_remaining,defteam_timeouts_remaining")
-PAGE = 4096
-
-
-def started(daemon):
-    daemon.start()
-    done = subprocess.run([AUGURY, "-c", daemon.conf_path, "model", "import", "wp", NFL, "--features", NAMES],
-                          capture_output=True, text=True, timeout=60, check=False)
-    equal((done.returncode, done.stderr), (0, ""))
-
-
-def ask(daemon, number):
-    """(prediction, X-Cache); a worker that dies of what it read is another's request."""
-    connection = http.client.HTTPConnection("127.0.0.1", daemon.port(), timeout=10)
-    connection.request("POST", "/api/v1/predict/wp", json.dumps({"features": {"score_differential": number, "down": 1}}),
-                       {"Content-Type": "application/json"})
-    answer = connection.getresponse()
-    body = answer.read()
-    connection.close()
-    equal(answer.status, 200, body)
-    return json.loads(body)["predictions"][0]["prediction"], answer.getheader("X-Cache")
-
-
-def answers(daemon, count=300):
-    return [ask(daemon, number)[0] for number in range(count)]
-
-
-def ask_on(daemon, wanted, is_over):
-    """Asks until it is over: whatever is answered is right; how many connections broke."""
-    broken = 0
-
-    def turn():
-        nonlocal broken
-        for number in random.sample(range(len(wanted)), 20):
-            try:
-                equal(ask(daemon, number)[0], wanted[number], f"row {number}")
-            except (OSError, http.client.HTTPException):
-                broken += 1
-        return is_over()
-    wait_for(turn, "the end of it", 30)
-    return broken
-
-
-def is_hit(daemon):
-    try:
-        return ask(daemon, 1)[1] == "HIT"
-    except (OSError, http.client.HTTPException):
-        return False
-
-
-def records_are_whole(daemon):
-    done = subprocess.run([CACHE_CHECK, os.path.join(daemon.dir, "cache")], capture_output=True, text=True, timeout=60, check=False)
-    equal(done.returncode, 0, done.stderr)
+from damaged import PAGE, answers, ask, ask_on, fill, is_hit, mount_tmpfs, records_are_whole, started, write_over
+from harness import check, equal, wait_for
 
 
 def test_a_file_damaged_between_two_runs_is_made_anew(daemon):
@@ -114,10 +54,7 @@ def test_a_file_written_over_while_it_is_read_is_made_anew(daemon):
     for _ in range(3):
         wait_for(lambda: is_hit(daemon), "a hit")
         inode = os.stat(path).st_ino
-        with open(path, "r+b") as file:
-            for page in range(2, os.path.getsize(path) // PAGE):
-                file.seek(page * PAGE)
-                file.write(rng.randbytes(PAGE))
+        write_over(path, rng)
         ask_on(daemon, wanted, lambda: os.stat(path).st_ino != inode and is_hit(daemon))
         records_are_whole(daemon)
     # A commit that failed is said, or its process died of it.
@@ -140,28 +77,6 @@ def test_a_file_cut_off_while_it_is_read_is_made_anew(daemon):
     # A commit that failed is said, or its process died of it.
     daemon.expect_error("cache_commit_failed")
     daemon.stop()
-
-
-def mount_tmpfs(path):
-    """In a mount namespace of this process and the daemons that it starts."""
-    if os.geteuid() != 0 or ctypes.CDLL(None).unshare(0x20000) != 0:  # CLONE_NEWNS
-        raise Skip("no right to mount a tmpfs")
-    subprocess.run(["mount", "--make-rprivate", "/"], check=True)
-    os.makedirs(path, 0o700)
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m,mode=0700", "tmpfs", path], check=False).returncode != 0:
-        raise Skip("no right to mount a tmpfs")
-
-
-def fill(path):
-    """To the last byte."""
-    fd = os.open(path, os.O_CREAT | os.O_WRONLY)
-    for size in (1 << 16, PAGE, 1):
-        try:
-            while True:
-                os.write(fd, bytes(size))
-        except OSError:
-            pass
-    os.close(fd)
 
 
 def test_a_full_file_system_turns_the_cache_off_until_there_is_room(daemon):

@@ -4,8 +4,8 @@
 several versions answer in three forms, objects are put, read and deleted, and keys are purged, banned, flushed. Ends with
 TAP lines.
 
-usage: soak_cache.py [--rounds N] [--rate KILLS_A_SECOND] [--connections N] [--seed N]
-Predictions are compared with those of `augury predict`. An object's content names its version; a read that began after a put,
+usage: soak_cache.py [--disk] [--rounds N] [--rate KILLS_A_SECOND] [--connections N] [--seed N]
+--disk: with a tier on disk below a small memory. Predictions are compared with those of `augury predict`. An object's content names its version; a read that began after a put,
 delete or purge was answered never finds what was there before, nor what a killed worker had left unanswered by then. How long
 answers took is told beside the round trip to a process that only echoes, since a busy machine is late for everybody. Environment: AUGURY_SOURCE, AUGURY_BUILD.
 """
@@ -35,9 +35,14 @@ workers = {workers}
 pidfile = "{dir}/auguryd.pid"
 listen "public" {{ address = "127.0.0.1:{port}" }}
 models {{ dir = "{dir}/models" }}
-cache {{ dir = "{dir}/cache" size = "6MiB" class "object" {{ writable = yes }} }}
+cache {{ dir = "{dir}/cache" size = "6MiB" {more} class "object" {{ writable = yes }} }}
 admin {{ socket = "{dir}/admin.sock" }}
 log {{ file = "{dir}/augury.log" level = "debug" }}
+"""
+# Memory has room for few entries then, so that the disk is asked; its quota is small, so that it evicts.
+FEW = "entries = 150"
+DISK = """
+disk {{ enabled = yes dir = "{dir}/disk" size = "3MiB" }}
 """
 NAMES = ["a", "b", "c", "d"]
 OBJECTS = 24
@@ -116,8 +121,9 @@ class Connection:
 
 
 class Soak:
-    def __init__(self, daemon, rounds, rate):
-        self.daemon, self.rounds, self.rate = daemon, rounds, rate
+    def __init__(self, daemon, args):
+        self.daemon, self.rounds, self.rate = daemon, args.rounds, args.rate
+        self.folders = ["cache", "disk"] if args.disk else ["cache"]
         self.stopping = False
         self.wrong, self.others = [], {}
         self.broken = self.orders = 0
@@ -268,14 +274,17 @@ class Soak:
 
     async def check_records(self):
         """Also while it runs: a snapshot is whole whatever is killed."""
-        child = await asyncio.create_subprocess_exec(os.path.join(BUILD, "tests/soak/cache_check"),
-                                                     os.path.join(self.daemon.dir, "cache"),
-                                                     stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        out, err = await child.communicate()
-        self.checks += 1
-        if child.returncode != 0:
-            self.damage.append((out + err).decode()[:500])
-        return out.decode().strip()
+        said = []
+        for folder in self.folders:
+            child = await asyncio.create_subprocess_exec(os.path.join(BUILD, "tests/soak/cache_check"),
+                                                         os.path.join(self.daemon.dir, folder),
+                                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            out, err = await child.communicate()
+            self.checks += 1
+            if child.returncode != 0:
+                self.damage.append(folder + ": " + (out + err).decode()[:500])
+            said.append(out.decode().strip())
+        return "; ".join(said)
 
     async def run(self, connections):
         tasks = [asyncio.create_task(self.client()) for _ in range(connections)]
@@ -322,10 +331,10 @@ def of_folder(folder):
 
 
 def soak_cache(args, tap):
-    soak.CONF = CONF
+    soak.CONF = CONF.replace("{more}", FEW if args.disk else "") + (DISK if args.disk else "")
     daemon = soak.Daemon(3)
     try:
-        load = Soak(daemon, args.rounds, args.rate)
+        load = Soak(daemon, args)
         daemon.start()
         took, waiting, failures = asyncio.run(load.run(args.connections))
         answers = sum(map(len, load.times.values()))
@@ -343,6 +352,10 @@ def soak_cache(args, tap):
         last = asyncio.run(load.check_records())
         tap.check(not load.damage, "every record is whole", f"{load.checks} walks, the last: {last} {load.damage[:2]}")
         usage = daemon.json("cache", "stats")
+        if args.disk:
+            disk = daemon.json("performance")["disk"]
+            tap.check(disk["hits"] > args.rounds and disk["replaced"] == 0 and disk["condition"]["state"] == "on",
+                      "the disk was asked and is well", str({key: disk[key] for key in ("hits", "misses", "puts", "evicted")}))
         tap.check(usage["reader_slots"] <= 16, "reader slots are given back", str(usage["reader_slots"]))
         os.kill(daemon.pid, signal.SIGTERM)
         end = time.monotonic() + 15
@@ -365,6 +378,7 @@ def keep_log(daemon, tap):
 
 def main():
     parser = argparse.ArgumentParser()
+    parser.add_argument("--disk", action="store_true")
     parser.add_argument("--rounds", type=int, default=1000)
     parser.add_argument("--rate", type=float, default=5)
     parser.add_argument("--connections", type=int, default=12)

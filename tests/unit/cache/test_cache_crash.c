@@ -398,10 +398,10 @@ the_second_worker_that_dies_of_what_it_read_makes_the_environment_anew(void)
     CHECK(case_begin(&c, 64 * MIB, 256 * 1024));
     CHECK_INT(case_put(&c, 1, 1000, 600), 0);
     CHECK_INT(case_drain(&c), 0);
-    cache_board_reader_crashed(c.board);
+    cache_board_reader_crashed(c.board, 1);
     CHECK_INT(cache_keeper_tick(c.cache, case_now), 0);
     CHECK_INT(case_get(&c, 1, &len, case_now), 0);
-    cache_board_reader_crashed(c.board);
+    cache_board_reader_crashed(c.board, 1);
     CHECK_INT(cache_keeper_tick(c.cache, case_now), 0);
     CHECK_INT(case_get(&c, 1, &len, case_now), AUGURY_NOT_FOUND);
     CHECK_INT(stats_sum(c.stats, STATS_CACHE_REPLACED), 1);

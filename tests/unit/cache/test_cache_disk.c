@@ -337,6 +337,64 @@ a_folder_that_cannot_be_used_costs_the_tier_alone(void)
     disk_fini(&d);
 }
 
+static void
+what_the_disk_does_is_counted_and_its_condition_told(void)
+{
+    struct disk_case d;
+    struct cache_condition condition;
+    size_t len = 0;
+
+    CHECK(disk_init(&d));
+    CHECK(cache_disk_condition(d.c.board, &condition));
+    CHECK(!condition.is_off && condition.off_since_wall_ms == 0);
+    CHECK(put_some(&d, 0, 3500, 12000)); /* 42 MB, of 32 MiB */
+    CHECK_INT(cache_keeper_tick(d.c.cache, case_now), 0);
+    CHECK(stats_sum(d.c.stats, STATS_DISK_EVICTED) > 500);
+    CHECK_INT(stats_sum(d.c.stats, STATS_DISK_QUOTA_BYTES), 32 * MIB);
+    CHECK(stats_sum(d.c.stats, STATS_DISK_FILE_BYTES) > 20 * MIB);
+    uint64_t misses = stats_sum(d.c.stats, STATS_DISK_MISSES);
+    CHECK_INT(case_get(&d.c, 9999, &len, case_now), AUGURY_NOT_FOUND);
+    CHECK_INT(stats_sum(d.c.stats, STATS_DISK_MISSES), misses + 1);
+    cache_keeper_off(d.c.cache->below);
+    CHECK(cache_disk_condition(d.c.board, &condition));
+    CHECK(condition.is_off && condition.off_since_wall_ms > 0);
+    disk_fini(&d);
+}
+
+static void
+figures_are_right_at_once_after_a_class_was_flushed(void)
+{
+    struct disk_case d;
+
+    CHECK(disk_init(&d));
+    CHECK(put_some(&d, 0, 200, 300));
+    CHECK_INT(cache_keeper_invalidate_class(d.c.cache, CACHE_PREDICTION), 0);
+    CHECK_INT(stats_sum(d.c.stats, STATS_CACHE_ENTRIES), 200);
+    cache_keeper_sweep_dead(d.c.cache);
+    CHECK_INT(stats_sum(d.c.stats, STATS_CACHE_ENTRIES), 0);
+    CHECK_INT(stats_sum(d.c.stats, STATS_DISK_ENTRIES), 0);
+    disk_fini(&d);
+}
+
+static void
+a_reader_that_died_of_the_disk_costs_the_disk_alone(void)
+{
+    struct disk_case d;
+
+    CHECK(disk_init(&d));
+    CHECK(put_some(&d, 0, 20, 300));
+    for (int i = 0; i < 2; i++) {
+        atomic_store(&d.c.board->is_below[3], 1); /* it was reading there */
+        cache_board_reader_crashed(d.c.board, 3);
+    }
+    CHECK_INT(cache_keeper_tick(d.c.cache, case_now), 0);
+    CHECK_INT(stats_sum(d.c.stats, STATS_DISK_REPLACED), 1);
+    CHECK_INT(stats_sum(d.c.stats, STATS_CACHE_REPLACED), 0);
+    CHECK_INT(cache_entries_of(&d.c.cache->below->keeper.state), 0);
+    CHECK_INT(cache_entries_of(&d.c.cache->keeper.state), 20);
+    disk_fini(&d);
+}
+
 /* ---- killed anywhere ------------------------------------------------------------------------- */
 
 enum { KEYS = 4096 };
@@ -478,6 +536,9 @@ main(void)
     TAP_RUN(a_folder_that_cannot_be_used_costs_the_tier_alone);
     TAP_RUN(an_object_lives_no_longer_on_disk_than_it_was_put_for);
     TAP_RUN(a_folder_has_one_keeper);
+    TAP_RUN(what_the_disk_does_is_counted_and_its_condition_told);
+    TAP_RUN(figures_are_right_at_once_after_a_class_was_flushed);
+    TAP_RUN(a_reader_that_died_of_the_disk_costs_the_disk_alone);
     TAP_RUN(a_keeper_killed_anywhere_revives_nothing);
     return tap_done();
 }
