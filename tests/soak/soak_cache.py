@@ -39,10 +39,10 @@ cache {{ dir = "{dir}/cache" size = "6MiB" {more} class "object" {{ writable = y
 admin {{ socket = "{dir}/admin.sock" }}
 log {{ file = "{dir}/augury.log" level = "debug" }}
 """
-# Memory has room for few entries then, so that the disk is asked; its quota is small, so that it evicts.
+# Memory has room for few entries then, so that the disk is asked; large objects are put that nobody reads, so that it evicts.
 FEW = "entries = 150"
 DISK = """
-disk {{ enabled = yes dir = "{dir}/disk" size = "3MiB" }}
+disk {{ enabled = yes dir = "{dir}/disk" size = "16MiB" }}
 """
 NAMES = ["a", "b", "c", "d"]
 OBJECTS = 24
@@ -124,6 +124,7 @@ class Soak:
     def __init__(self, daemon, args):
         self.daemon, self.rounds, self.rate = daemon, args.rounds, args.rate
         self.folders = ["cache", "disk"] if args.disk else ["cache"]
+        self.filled = 0
         self.stopping = False
         self.wrong, self.others = [], {}
         self.broken = self.orders = 0
@@ -195,9 +196,13 @@ class Soak:
             else:
                 self.count_other("write", status, data)
 
+    async def fill(self, connection):
+        self.filled += 1
+        await connection.ask("PUT", f"/api/v1/objects/fill/{self.filled}", bytes(100000))
+
     async def client(self):
         connection = Connection(self.daemon.port)
-        steps = [self.predict] * 5 + [self.read] * 4 + [self.write]
+        steps = [self.predict] * 5 + [self.read] * 4 + [self.write] + [self.fill] * (len(self.folders) - 1)
         while not self.stopping:
             try:
                 await random.choice(steps)(connection)
@@ -354,7 +359,7 @@ def soak_cache(args, tap):
         usage = daemon.json("cache", "stats")
         if args.disk:
             disk = daemon.json("performance")["disk"]
-            tap.check(disk["hits"] > args.rounds and disk["replaced"] == 0 and disk["condition"]["state"] == "on",
+            tap.check(disk["hits"] > args.rounds and disk["evicted"] > 0 and disk["replaced"] == 0 and disk["condition"]["state"] == "on",
                       "the disk was asked and is well", str({key: disk[key] for key in ("hits", "misses", "puts", "evicted")}))
         tap.check(usage["reader_slots"] <= 16, "reader slots are given back", str(usage["reader_slots"]))
         os.kill(daemon.pid, signal.SIGTERM)
