@@ -339,6 +339,16 @@ struct cache_ban {
 size_t cache_bans(const struct cache *cache, struct cache_ban *out_bans);
 int cache_ban_check(struct bytes pattern, struct err *err);
 
+/* A small thing that another room keeps beside the entries, over starts: on disk where there is
+ * that tier, else in memory. It is gone whenever the environment is made anew, and whoever takes it
+ * up checks it. name: 1 to 64 bytes. Tables of the entries are not concerned. */
+enum { CACHE_NOTE_MAX = 4000 };
+AUGURY_MUST_USE int cache_keeper_note_put(struct cache *cache, struct bytes name,
+                                          struct bytes value);
+/* out_value: room for CACHE_NOTE_MAX bytes. AUGURY_NOT_FOUND. */
+AUGURY_MUST_USE int cache_keeper_note_get(struct cache *cache, struct bytes name,
+                                          uint8_t *out_value, size_t *out_len);
+
 /* What has just been invalidated here, for those who tell other machines. Called by the keeper
  * after the commit; a put by order invalidates what others keep under its key. */
 enum cache_news_kind {

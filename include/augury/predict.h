@@ -281,6 +281,15 @@ void predict_learn_free(struct predict_learn **learn);
 struct predict_habits;
 size_t predict_habits_bytes(void);
 void predict_learn_share(struct predict_learn *learn, struct predict_habits *habits);
+/* Habits as bytes, a page at a time, for whoever keeps them over a start. */
+enum { PREDICT_HABITS_PAGES = 256, PREDICT_HABITS_PAGE_BYTES = 12 + 64 * 61 };
+/* 0: the page has not changed since it was last taken, or never held a habit that is worth keeping;
+ * else how many bytes of out_bytes it takes. */
+size_t predict_habits_take(struct predict_habits *habits, size_t page,
+                           uint8_t out_bytes[static PREDICT_HABITS_PAGE_BYTES]);
+/* The other way, into places that are free; how many. What is not whole or cannot be is left. */
+size_t predict_habits_give(struct predict_habits *habits, size_t page, struct bytes stored,
+                           uint64_t now_wall_ms);
 /* A worker has put an entry: the keeper tells (cache_keeper_on_put). */
 void predict_learn_put(struct predict_learn *learn, struct bytes text, struct bytes value,
                        uint64_t created_wall_ms, uint64_t expires_wall_ms);

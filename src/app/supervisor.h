@@ -31,6 +31,7 @@ struct supervisor {
     struct sizing *sizing;
     struct predict_learn *learn; /* habits of predictions; NULL: none */
     uint32_t learn_keys, learn_ttl_s;
+    size_t learn_page;            /* of habits, that is looked at next */
     struct supervisor_warm *warm; /* a version that is to take over; NULL: none */
     struct net_line_server *lines;
     struct net_watch *life, *wake;

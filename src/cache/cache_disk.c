@@ -126,6 +126,9 @@ disk_renew(struct cache *cache)
     }
     rc = cache_evict_all(txn, &state);
     if (rc == 0) {
+        rc = store_clear(txn, CACHE_TABLE_META); /* notes too: they speak of keys */
+    }
+    if (rc == 0) {
         rc = store_put(txn, CACHE_TABLE_META, bytes_of_text("secret"),
                        bytes_of(cache->secret, sizeof(cache->secret)), STORE_PUT_REPLACE);
     }

@@ -106,6 +106,17 @@ def test_after_everything_was_killed_it_is_warm_too(daemon):
     daemon.stop()
 
 
+def test_when_rows_are_asked_for_is_known_over_a_reboot(daemon):
+    begin(daemon)
+    for _ in range(5):
+        equal(ask(daemon, [3])[0], 200)
+        wait_for(lambda: daemon.metrics()["augury_cache_entries"] > 0, "the row in memory")
+        equal(daemon.admin("cache flush")[0], 0, "flush")
+    reboot(daemon)
+    equal(daemon.wait_event("habits_known")[-1]["keys"], "1")
+    daemon.stop()
+
+
 def test_what_was_flushed_does_not_come_back(daemon):
     begin(daemon)
     fifty(daemon)

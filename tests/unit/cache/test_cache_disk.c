@@ -395,6 +395,47 @@ a_reader_that_died_of_the_disk_costs_the_disk_alone(void)
     disk_fini(&d);
 }
 
+static void
+a_note_outlives_a_reboot_but_not_another_secret(void)
+{
+    struct disk_case d;
+    uint8_t room[CACHE_NOTE_MAX], value[CACHE_NOTE_MAX];
+    struct bytes name = bytes_of_text("habits/007");
+    size_t len = 0;
+
+    CHECK(disk_init(&d));
+    memset(value, 7, sizeof(value));
+    CHECK_INT(cache_keeper_note_get(d.c.cache, name, room, &len), AUGURY_NOT_FOUND);
+    CHECK_INT(cache_keeper_note_put(d.c.cache, name, bytes_of(value, 10)), 0);
+    CHECK_INT(cache_keeper_note_put(d.c.cache, name, bytes_of(value, sizeof(value))), 0);
+    CHECK(start_anew(&d, true));
+    CHECK_INT(cache_keeper_note_get(d.c.cache, name, room, &len), 0);
+    CHECK(len == sizeof(value) && memcmp(room, value, len) == 0);
+    CHECK(put_some(&d, 0, 20, 300));
+    CHECK(start_anew(&d, false));
+    CHECK_INT(cache_keeper_note_get(d.c.cache, name, room, &len), 0);
+    memset(d.c.cache->below->secret, 1, sizeof(d.c.cache->below->secret));
+    cache_disk_settle(d.c.cache);
+    CHECK_INT(cache_keeper_note_get(d.c.cache, name, room, &len), AUGURY_NOT_FOUND);
+    CHECK(put_some(&d, 30, 20, 300));
+    disk_fini(&d);
+}
+
+static void
+without_a_disk_a_note_lies_in_memory(void)
+{
+    struct cache_case c;
+    uint8_t room[CACHE_NOTE_MAX];
+    size_t len = 0;
+
+    CHECK(case_begin(&c, 16 * MIB, 1 * MIB));
+    CHECK_INT(cache_keeper_note_put(c.cache, bytes_of_text("x"), bytes_of_text("y")), 0);
+    CHECK_INT(cache_keeper_note_get(c.cache, bytes_of_text("x"), room, &len), 0);
+    CHECK(len == 1 && room[0] == 'y');
+    CHECK_INT(cache_keeper_note_get(c.cache, bytes_of_text("xx"), room, &len), AUGURY_NOT_FOUND);
+    case_fini(&c);
+}
+
 /* ---- killed anywhere ------------------------------------------------------------------------- */
 
 enum { KEYS = 4096 };
@@ -539,6 +580,8 @@ main(void)
     TAP_RUN(what_the_disk_does_is_counted_and_its_condition_told);
     TAP_RUN(figures_are_right_at_once_after_a_class_was_flushed);
     TAP_RUN(a_reader_that_died_of_the_disk_costs_the_disk_alone);
+    TAP_RUN(a_note_outlives_a_reboot_but_not_another_secret);
+    TAP_RUN(without_a_disk_a_note_lies_in_memory);
     TAP_RUN(a_keeper_killed_anywhere_revives_nothing);
     return tap_done();
 }

@@ -145,6 +145,99 @@ what_one_learner_knew_the_next_one_knows_with_the_first_put(void)
     shm_unmap(&memory, predict_habits_bytes());
 }
 
+/* Everything was stopped, and another daemon begins with what was kept as bytes. */
+static void
+what_was_kept_over_a_start_is_known_with_the_first_put(void)
+{
+    static uint8_t pages[PREDICT_HABITS_PAGES][PREDICT_HABITS_PAGE_BYTES];
+    size_t lens[PREDICT_HABITS_PAGES] = {0};
+    void *before = shm_map(predict_habits_bytes());
+    void *after = shm_map(predict_habits_bytes());
+    uint64_t now = begin_ms + 400000 * SECOND;
+    size_t taken = 0, given = 0, twice = 0;
+    unsigned hits = 0;
+
+    CHECK(before != NULL && after != NULL);
+    begin(64);
+    predict_learn_share(learn, before);
+    for (unsigned second = 0; second <= 1500; second++, now += SECOND) {
+        if (second % 150 == 0) {
+            (void)ask(6, now);
+        }
+        turn(now);
+    }
+    for (size_t page = 0; page < PREDICT_HABITS_PAGES; page++) {
+        lens[page] = predict_habits_take(before, page, pages[page]);
+        taken += lens[page] > 0 ? 1 : 0;
+        twice += predict_habits_take(before, page, pages[page]);
+    }
+    CHECK_INT(taken, 1);
+    CHECK_INT(twice, 0);
+    for (size_t page = 0; page < PREDICT_HABITS_PAGES; page++) {
+        struct bytes stored = bytes_of(pages[page], lens[page]);
+        given += predict_habits_give(after, page, stored, now);
+        CHECK_INT(predict_habits_give(after, page, stored, now), 0); /* the newer one stays */
+    }
+    CHECK_INT(given, 1);
+    begin(64);
+    predict_learn_share(learn, after);
+    now += 300 * SECOND - SECOND;
+    for (unsigned second = 0; second <= 450; second++, now += SECOND) {
+        if (second % 150 == 0) {
+            hits += ask(6, now) ? 1 : 0;
+        }
+        turn(now);
+    }
+    CHECK_INT(hits, 3);
+    predict_learn_share(learn, NULL);
+    shm_unmap(&before, predict_habits_bytes());
+    shm_unmap(&after, predict_habits_bytes());
+}
+
+/* A page of one habit, with its sum. */
+static size_t
+page_make(uint8_t *page, uint64_t last_wall_ms, uint64_t interval_ms, uint32_t uses)
+{
+    size_t len = 12 + 61;
+
+    memset(page, 0, len);
+    le32_put(page + 8, 1);
+    page[12] = 3;
+    le64_put(page + 13, 5 * 64 + 3); /* the place of page 5 */
+    le64_put(page + 21, last_wall_ms);
+    le64_put(page + 29, interval_ms);
+    le32_put(page + 45, uses);
+    le64_put(page, hash64_of(bytes_of(page + 8, len - 8)));
+    return len;
+}
+
+static void
+bytes_that_are_no_habits_are_left(void)
+{
+    void *habits = shm_map(predict_habits_bytes());
+    uint8_t page[PREDICT_HABITS_PAGE_BYTES];
+    uint64_t now = begin_ms;
+
+    CHECK(habits != NULL);
+    size_t len = page_make(page, now, 60000, 9);
+    for (size_t i = 0; i < len; i++) {
+        page[i] ^= 0x40;
+        CHECK_INT(predict_habits_give(habits, 5, bytes_of(page, len), now), 0);
+        page[i] ^= 0x40;
+        CHECK_INT(predict_habits_give(habits, 5, bytes_of(page, i), now), 0);
+    }
+    CHECK_INT(predict_habits_give(habits, 4, bytes_of(page, len), now), 0); /* another page's */
+    len = page_make(page, now + 3600 * SECOND, 60000, 9);
+    CHECK_INT(predict_habits_give(habits, 5, bytes_of(page, len), now), 0);
+    len = page_make(page, now, UINT64_MAX, 9);
+    CHECK_INT(predict_habits_give(habits, 5, bytes_of(page, len), now), 0);
+    len = page_make(page, now, 60000, 0);
+    CHECK_INT(predict_habits_give(habits, 5, bytes_of(page, len), now), 0);
+    len = page_make(page, now, 60000, 9);
+    CHECK_INT(predict_habits_give(habits, 5, bytes_of(page, len), now), 1);
+    shm_unmap(&habits, predict_habits_bytes());
+}
+
 static void
 what_is_asked_for_all_the_time_never_ends(void)
 {
@@ -236,6 +329,8 @@ main(void)
     }
     TAP_RUN(what_comes_back_at_an_interval_is_there_before_it_comes);
     TAP_RUN(what_one_learner_knew_the_next_one_knows_with_the_first_put);
+    TAP_RUN(what_was_kept_over_a_start_is_known_with_the_first_put);
+    TAP_RUN(bytes_that_are_no_habits_are_left);
     TAP_RUN(what_is_asked_for_all_the_time_never_ends);
     TAP_RUN(what_stays_away_is_made_once_more_and_never_again);
     TAP_RUN(a_full_table_keeps_what_comes_often);
