@@ -37,6 +37,7 @@ struct cache_board_options {
     size_t ring_bytes;   /* of one slot */
     unsigned slots;      /* processes that may put: those of stats */
     size_t map_bytes;    /* of the environment: how many entries there may be */
+    size_t disk_bytes;   /* of the tier on disk; 0: there is none, or it goes by age alone */
     int keeper_wake_fd;  /* an eventfd made before the forks, written when the keeper sleeps */
     const int *wake_fds; /* one eventfd a slot, or NULL: nobody is woken */
 };
@@ -76,6 +77,7 @@ struct cache;
 struct cache_disk_options {
     const char *dir;
     uint64_t size_bytes;                      /* quota; the file takes a little more */
+    uint64_t entries;                         /* the most that there may be; 0: any number */
     uint32_t memory_ttl_s[CACHE_CLASS_COUNT]; /* of a hit that is put into memory */
     uint32_t disk_ttl_s[CACHE_CLASS_COUNT];   /* 0: the class is not kept on disk */
 };

@@ -16,6 +16,12 @@ cache_map_bytes(const struct conf *conf)
                                                : conf->cache.size_bytes * 6);
 }
 
+static size_t
+disk_bytes(const struct conf *conf)
+{
+    return conf->disk.is_enabled ? (size_t)conf->disk.size_bytes : 0;
+}
+
 static int
 open_descriptors(struct heritage *heritage)
 {
@@ -54,6 +60,7 @@ heritage_setup(struct heritage *heritage, const struct conf *conf, struct err *e
     struct cache_board_options board = {.ring_bytes = (size_t)conf->cache.ring_bytes,
                                         .slots = PROC_SLOTS,
                                         .map_bytes = heritage->cache_map_bytes,
+                                        .disk_bytes = disk_bytes(conf),
                                         .keeper_wake_fd = heritage->wake_fd,
                                         .wake_fds = heritage->worker_wake_fds};
     void *memory = shm_map(cache_board_bytes(&board));

@@ -686,6 +686,9 @@ cache_usage(struct cache *cache, struct cache_usage *out_usage)
         usage.board_bytes =
             cache_heat_used_bytes(cache->heat) + cache_hints_used_bytes(cache->hints);
     }
+    if (cache->below != NULL && cache->below->heat != NULL) {
+        usage.board_bytes += cache_heat_used_bytes(cache->below->heat);
+    }
     usage.used_bytes = store.used_pages * store.page_bytes;
     usage.map_bytes = store.map_bytes;
     usage.file_blocks_bytes = store.file_blocks_bytes;

@@ -16,6 +16,12 @@ part_bytes(size_t bytes)
     return (bytes + PART_ALIGN - 1) & ~(size_t)(PART_ALIGN - 1);
 }
 
+static size_t
+disk_heat_bytes(const struct cache_board_options *options)
+{
+    return options->disk_bytes > 0 ? part_bytes(cache_heat_bytes(options->disk_bytes)) : 0;
+}
+
 size_t
 cache_board_bytes(const struct cache_board_options *options)
 {
@@ -24,7 +30,7 @@ cache_board_bytes(const struct cache_board_options *options)
            part_bytes(cache_rings_bytes(options->ring_bytes, options->slots)) +
            part_bytes(cache_rings_bytes(DISK_RING_BYTES, 1)) + part_bytes(cache_invalid_bytes()) +
            part_bytes(cache_orders_bytes(options->slots)) + part_bytes(sizeof(struct cache_marks)) +
-           part_bytes(cache_heat_bytes(options->map_bytes)) +
+           part_bytes(cache_heat_bytes(options->map_bytes)) + disk_heat_bytes(options) +
            part_bytes(cache_hints_bytes(options->map_bytes)) +
            part_bytes(cache_shadow_bytes(options->slots)) + part_bytes(cache_door_bytes()) +
            part_bytes(cache_worths_bytes());
@@ -62,6 +68,10 @@ cache_board_attach(void *shared_memory, const struct cache_board_options *option
     part += part_bytes(sizeof(struct cache_marks));
     board->heat = cache_heat_attach(part, options->map_bytes);
     part += part_bytes(cache_heat_bytes(options->map_bytes));
+    if (options->disk_bytes > 0) {
+        board->disk_heat = cache_heat_attach(part, options->disk_bytes);
+        part += disk_heat_bytes(options);
+    }
     board->hints = cache_hints_attach(part, options->map_bytes);
     part += part_bytes(cache_hints_bytes(options->map_bytes));
     board->shadow = cache_shadow_attach(part, options->slots);

@@ -41,6 +41,7 @@ cache_below_new(struct cache *cache, const struct cache_disk_options *options)
     below->board = cache->board;
     below->rings = cache->board->disk_rings;
     below->tier_stats = cache->stats;
+    below->heat = cache->board->disk_heat;
     below->invalid = cache->invalid;
     below->memo = calloc(1, cache_memo_bytes());
     below->keeper.tails = calloc(below->rings->slots, sizeof(uint64_t));
@@ -171,6 +172,7 @@ settle(struct cache *cache)
         return;
     }
     cache_keeper_quota(below, cache->disk->options.size_bytes);
+    cache_keeper_quota_entries(below, cache->disk->options.entries);
     bool is_strange = memcmp(below->secret, cache->secret, sizeof(cache->secret)) != 0;
     if ((is_strange || cache->disk->has_missed) && disk_renew(cache) != 0) {
         disk_off(cache);

@@ -11,10 +11,12 @@
 /* What comes back into memory after a start, newest first. */
 struct cache_warm {
     bool is_on;
-    bool has_ended;     /* and nobody has been told yet */
-    uint64_t upper_seq; /* what is below it is still to come */
-    uint64_t entries;   /* brought back */
-    uint8_t *room;      /* for a long value */
+    bool has_ended;         /* and nobody has been told yet */
+    enum cache_queue queue; /* main, of what was asked for on disk, then small */
+    uint64_t upper_seq;     /* what is below it is still to come */
+    uint64_t floor_seq;     /* the oldest of the queue */
+    uint64_t entries;       /* brought back */
+    uint8_t *room;          /* for a long value */
 };
 
 struct cache_disk {

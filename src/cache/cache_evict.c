@@ -5,7 +5,9 @@
  * that were asked for at least twice by the time they reach its head move to main, the others are
  * let go and remembered as ghosts; a key that comes back while it is remembered goes to main at
  * once. In main an entry that was asked for goes to the end again, its count one less. Until the
- * cache is full for the first time, what does not fit small goes to main. Beyond the paper: a
+ * cache is full for the first time, what does not fit small goes to main. On disk, which is asked
+ * for what memory has let go of, once is enough: the entry comes up into memory, and is not asked
+ * for there again soon. Beyond the paper: a
  * dead entry at either head, expired or invalidated, goes first, whatever was asked of it.
  * The queues are the entry tables in the order of their keys. A hit changes a counter
  * (cache_heat.c), never a queue.
@@ -26,6 +28,7 @@ enum {
     TRIM_LOOKS = 8,   /* index records looked at for each entry that went: an eighth is dead */
     SMALL_SHARE = 10, /* small is a tenth */
     MOVE_COUNT = 2,   /* hits that take an entry from small to main */
+    MOVE_COUNT_DISK = 1,
 };
 
 /* The head of a queue, some entries long, as it was when it was read. */
@@ -83,9 +86,8 @@ ghosts_most(const struct cache *cache, const struct cache_state *state)
 enum cache_queue
 cache_evict_admit(struct cache *cache, const struct cache_state *state, uint64_t lo)
 {
-    /* The disk goes by age alone: what is hot is in memory, and touches no counter there. */
-    if (cache->tier == CACHE_TIER_DISK) {
-        return CACHE_QUEUE_SMALL;
+    if (cache->tier == CACHE_TIER_DISK && cache->heat == NULL) {
+        return CACHE_QUEUE_SMALL; /* by age alone */
     }
     bool was_here = cache_ghost_take(cache->heat, lo);
 
@@ -163,12 +165,18 @@ evict_dead(struct evictor *e)
     return AUGURY_NOT_FOUND;
 }
 
+static unsigned
+move_count(const struct cache *cache)
+{
+    return cache->tier == CACHE_TIER_DISK ? MOVE_COUNT_DISK : MOVE_COUNT;
+}
+
 /* One entry of a queue goes, after those before it that are worth more have moved. AUGURY_END: all
  * of it has moved. */
 static int
 evict_from(struct evictor *e, enum cache_queue queue)
 {
-    unsigned enough = queue == CACHE_QUEUE_SMALL ? MOVE_COUNT : 1;
+    unsigned enough = queue == CACHE_QUEUE_SMALL ? move_count(e->cache) : 1;
     const struct cache_entry *entry;
 
     for (;;) {

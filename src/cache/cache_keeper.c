@@ -228,8 +228,10 @@ record_do(struct cache *cache, struct store_txn *txn, struct cache_state *state,
 static void
 tables_fit(struct cache *cache)
 {
-    if (cache->hints != NULL) {
+    if (cache->heat != NULL) {
         cache_heat_fit(cache->heat, cache_entries_of(&cache->keeper.state));
+    }
+    if (cache->hints != NULL) {
         cache_hints_fit(cache->hints, cache_entries_of(&cache->keeper.state));
     }
 }

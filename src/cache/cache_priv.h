@@ -281,6 +281,7 @@ struct cache_board {
     struct cache_size_log *size_log;
     struct cache_marks *marks; /* invalidations of all machines: redis_marks.h */
     struct cache_heat *heat;
+    struct cache_heat *disk_heat; /* or NULL */
     struct cache_hints *hints;
     struct cache_shadow_board *shadow;
     struct cache_door *door;

@@ -1,14 +1,37 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * cache_warm.c - after a start with an empty memory (a reboot): what the disk tier holds comes back
- * into it, newest first, until memory is half full. In slices between the keeper's groups, through
- * its own ring like any other put, so that requests and their entries come first.
+ * into it, until memory is half full: first what was asked for again, newest first, then the newest
+ * of the rest. In slices between the keeper's groups, through its own ring like any other put, so
+ * that requests and their entries come first.
  */
 #include "cache_disk.h"
 
 #include <stdlib.h>
 
 enum { BATCH = 64, SLICE_NS = 2 * 1000 * 1000 };
+
+/* Goes through the queue from its newest entry down to its oldest. */
+static int
+queue_begin(struct cache *cache, enum cache_queue queue)
+{
+    struct cache_warm *warm = &cache->disk->warm;
+    struct cache_entry oldest;
+    size_t count = 0;
+
+    warm->queue = queue;
+    warm->upper_seq = cache->below->keeper.state.next_seq;
+    int rc = store_snapshot_renew(cache->below->snapshot);
+    if (rc != 0) {
+        return rc;
+    }
+    cache_keeper_enter(cache->below);
+    rc = cache_entry_read(cache->below->snapshot, queue, 0, &oldest, 1, &count);
+    warm->floor_seq = rc == 0 && count > 0 ? cache_place_seq(oldest.place) : warm->upper_seq;
+    cache_keeper_leave(cache->below, AUGURY_END); /* no commit, healthy or not */
+    store_snapshot_reset(cache->below->snapshot);
+    return rc;
+}
 
 void
 cache_warm_begin(struct cache *cache)
@@ -17,7 +40,9 @@ cache_warm_begin(struct cache *cache)
 
     warm->is_on = cache_entries_of(&cache->keeper.state) == 0 && cache->below->store != NULL &&
                   cache_entries_of(&cache->below->keeper.state) > 0;
-    warm->upper_seq = cache->below->keeper.state.next_seq;
+    if (warm->is_on && queue_begin(cache, CACHE_QUEUE_MAIN) != 0) {
+        warm->is_on = false;
+    }
 }
 
 bool
@@ -70,7 +95,7 @@ entry_copy(struct cache *cache, const struct cache_entry *entry)
     return rc == AUGURY_ERR_FULL ? rc : 0;
 }
 
-/* Those that lie just below upper_seq, the newest first; the disk has one queue. */
+/* Those that lie just below upper_seq, the newest first. */
 static int
 batch_copy(struct cache *cache)
 {
@@ -84,7 +109,7 @@ batch_copy(struct cache *cache)
         return rc;
     }
     cache_keeper_enter(cache->below);
-    rc = cache_entry_read(cache->below->snapshot, CACHE_QUEUE_SMALL, from, batch, BATCH, &count);
+    rc = cache_entry_read(cache->below->snapshot, warm->queue, from, batch, BATCH, &count);
     for (size_t i = count; rc == 0 && i > 0; i--) {
         uint64_t seq = cache_place_seq(batch[i - 1].place);
         if (seq < warm->upper_seq) {
@@ -108,11 +133,13 @@ cache_warm_slice(struct cache *cache)
     int rc = 0;
 
     while (rc == 0 && clock_mono_ns() - begin < SLICE_NS) {
-        if (warm->upper_seq == 0 || cache_used_bytes(cache) > cache->keeper.state.quota_bytes / 2) {
+        bool is_through = warm->upper_seq <= warm->floor_seq;
+        if ((is_through && warm->queue == CACHE_QUEUE_SMALL) ||
+            cache_used_bytes(cache) > cache->keeper.state.quota_bytes / 2) {
             warm_end(cache);
             return;
         }
-        rc = batch_copy(cache);
+        rc = is_through ? queue_begin(cache, CACHE_QUEUE_SMALL) : batch_copy(cache);
     }
     if (rc != 0 && rc != AUGURY_ERR_FULL) {
         warm_end(cache);

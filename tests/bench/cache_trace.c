@@ -4,6 +4,7 @@
  * rings, environment in memory) and put after a miss, with a quota of entries, so that sizes
  * compare with those of simulators that count every object as one. Beside it what LRU would hit.
  * Usage: cache_trace FORMAT FILE SIZE...
+ * A SIZE of the form MEMORY/DISK has a tier on disk below, and counts what either answers.
  * FORMAT: be32, be64 (keys, big-endian, one a request) or text (one a line). FILE: also .gz or .xz.
  * Prints a line a size: size, hit ratio, hit ratio of LRU.
  */
@@ -13,7 +14,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "augury/cache.h"
+#include "../../src/cache/cache_disk.h"
 
 static const uint64_t now_ms = UINT64_C(1700000000000);
 
@@ -193,30 +194,59 @@ ask(struct cache *cache, uint64_t number)
     while (more) {
         must(cache_keeper_turn(cache, now_ms, &more), "turn");
     }
+    while (cache->below != NULL && !cache_rings_are_empty(cache->below->rings)) {
+        cache->disk->next_mono_ns = 0; /* requests come faster here than in life: it may keep up */
+        cache_disk_turn(cache);
+    }
     return false;
 }
 
-static double
-cache_ratio(const struct trace *trace, uint64_t size)
+static void
+folder_make(char *room, size_t size)
 {
-    enum { MAP = 1 << 30, RING = 1 << 16 };
-    char dir[64], path[80];
+    snprintf(room, size, "%s/augury-trace-XXXXXX",
+             access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
+    must(mkdtemp(room) == NULL, "mkdtemp");
+}
+
+static void
+folder_remove(const char *dir)
+{
+    static const char *const names[] = {"data.mdb", "lock.mdb", "mark", "lock"};
+    char path[80];
+
+    for (size_t i = 0; i < AUGURY_COUNT(names); i++) {
+        snprintf(path, sizeof(path), "%s/%s", dir, names[i]);
+        unlink(path);
+    }
+    rmdir(dir);
+}
+
+/* disk 0: no such tier. */
+static double
+cache_ratio(const struct trace *trace, uint64_t size, uint64_t disk)
+{
+    enum { MAP = 1 << 30, RING = 1 << 16, DAY_S = 86400 };
+    char dir[64], disk_dir[64];
     struct cache *cache = NULL;
     uint64_t hits = 0;
+    struct cache_disk_options below = {.dir = disk_dir, .size_bytes = MAP, .entries = disk};
 
-    snprintf(dir, sizeof(dir), "%s/augury-trace-XXXXXX",
-             access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
-    must(mkdtemp(dir) == NULL, "mkdtemp");
+    folder_make(dir, sizeof(dir));
+    folder_make(disk_dir, sizeof(disk_dir));
+    below.memory_ttl_s[CACHE_OBJECT] = below.disk_ttl_s[CACHE_OBJECT] = DAY_S;
     int fd = eventfd(0, EFD_NONBLOCK);
     struct cache_board_options board = {
         .ring_bytes = RING, .slots = 1, .map_bytes = MAP, .keeper_wake_fd = fd};
+    board.disk_bytes = disk > 0 ? MAP : 0;
     size_t board_bytes = cache_board_bytes(&board);
     void *shared = shm_map(board_bytes);
     must(shared == NULL, "shm_map");
     struct cache_options options = {.dir = dir,
                                     .map_bytes = MAP,
                                     .is_keeper = true,
-                                    .board = cache_board_attach(shared, &board)};
+                                    .board = cache_board_attach(shared, &board),
+                                    .disk = disk > 0 ? &below : NULL};
     must(cache_open(&options, &cache, NULL, NULL), "open");
     cache_keeper_quota_entries(cache, size);
     for (size_t i = 0; i < trace->count; i++) {
@@ -226,11 +256,8 @@ cache_ratio(const struct trace *trace, uint64_t size)
         }
     }
     cache_close(&cache);
-    snprintf(path, sizeof(path), "%s/data.mdb", dir);
-    unlink(path);
-    snprintf(path, sizeof(path), "%s/lock.mdb", dir);
-    unlink(path);
-    rmdir(dir);
+    folder_remove(dir);
+    folder_remove(disk_dir);
     shm_unmap(&shared, board_bytes);
     close(fd);
     return (double)hits / (double)trace->count;
@@ -258,9 +285,11 @@ main(int argc, char **argv)
     }
     trace_number(&trace);
     for (int i = 3; i < argc; i++) {
-        uint64_t size = strtoull(argv[i], NULL, 10);
-        printf("%llu\t%.4f\t%.4f\n", (unsigned long long)size, cache_ratio(&trace, size),
-               lru_ratio(&trace, size));
+        char *end = NULL;
+        uint64_t size = strtoull(argv[i], &end, 10);
+        uint64_t disk = *end == '/' ? strtoull(end + 1, NULL, 10) : 0;
+        printf("%s\t%.4f\t%.4f\n", argv[i], cache_ratio(&trace, size, disk),
+               lru_ratio(&trace, size + disk));
         fflush(stdout);
     }
     free(trace.keys);

@@ -18,6 +18,7 @@ struct disk_case {
     struct cache_case c;
     char disk[300];
     struct cache_disk_options options;
+    size_t disk_bytes; /* of the board that start_anew() makes */
 };
 
 static int
@@ -84,6 +85,7 @@ start_anew(struct disk_case *d, bool without_memory)
     struct cache_board_options options = {.ring_bytes = d->c.ring_bytes,
                                           .slots = CASE_SLOTS,
                                           .map_bytes = d->c.map_bytes,
+                                          .disk_bytes = d->disk_bytes,
                                           .keeper_wake_fd = d->c.wake_fd};
 
     cache_close(&d->c.cache);
@@ -436,6 +438,80 @@ without_a_disk_a_note_lies_in_memory(void)
     case_fini(&c);
 }
 
+/* Asks for the keys on disk: memory's entries have expired by then. */
+static unsigned
+found_later(struct disk_case *d, uint64_t first, uint64_t count)
+{
+    uint64_t later = case_now + 3600 * 1000;
+    unsigned found = 0;
+    size_t len = 0;
+
+    for (uint64_t i = first; i < first + count; i++) {
+        found += case_get(&d->c, i, &len, later) == 0 ? 1 : 0;
+        if (i % 16 == 0) {
+            (void)settle(d);
+        }
+    }
+    (void)settle(d);
+    return found;
+}
+
+static void
+what_was_asked_for_on_disk_outlives_what_was_not(void)
+{
+    struct disk_case d;
+
+    CHECK(disk_init(&d));
+    cache_close(&d.c.cache);
+    d.disk_bytes = 32 * MIB;
+    d.options.entries = 1000;
+    CHECK(start_anew(&d, false));
+    CHECK(put_some(&d, 0, 1500, 100)); /* full, and has let go */
+    CHECK_INT(found_later(&d, 1440, 50), 50);
+    CHECK(put_some(&d, 2000, 1200, 100)); /* more than it holds */
+    CHECK_INT(stats_sum(d.c.stats, STATS_CACHE_PUTS_DROPPED), 0);
+    unsigned asked = found_later(&d, 1440, 50), others = found_later(&d, 1000, 400);
+    printf("# %u of 50 that were asked for, %u of 400 others\n", asked, others);
+    CHECK(asked > 45);
+    CHECK(others < 350);
+    CHECK_INT(cache_keeper_tick(d.c.cache, case_now), 0);
+    CHECK(cache_entries_of(&d.c.cache->below->keeper.state) <= 1000);
+    disk_fini(&d);
+}
+
+static void
+after_a_reboot_what_was_asked_for_comes_back_first(void)
+{
+    struct disk_case d;
+    struct cache_usage usage;
+    size_t len = 0;
+
+    CHECK(disk_init(&d));
+    cache_close(&d.c.cache);
+    d.disk_bytes = 32 * MIB;
+    CHECK(start_anew(&d, false));
+    CHECK(put_some(&d, 0, 9000, 4000)); /* 37 MB: it lets go */
+    uint64_t kept = 0;
+    while (kept < 9000 && found_later(&d, kept, 1) == 0) {
+        kept++;
+    }
+    CHECK(found_later(&d, kept, 50) > 40);
+    CHECK(put_some(&d, 9000, 3000, 4000));
+    CHECK(start_anew(&d, true));
+    CHECK(settle(&d));
+    CHECK_INT(cache_usage(d.c.cache, &usage), 0);
+    CHECK(usage.used_bytes >= 7 * MIB && usage.used_bytes <= 10 * MIB);
+    uint64_t before = hits_on_disk(&d);
+    unsigned back = 0;
+    for (uint64_t i = kept; i < kept + 50; i++) {
+        back += case_get(&d.c, i, &len, case_now) == 0 ? 1 : 0;
+    }
+    printf("# %u of 50 back, %llu of them on disk alone\n", back,
+           (unsigned long long)(hits_on_disk(&d) - before));
+    CHECK(back > 40);
+    disk_fini(&d);
+}
+
 /* ---- killed anywhere ------------------------------------------------------------------------- */
 
 enum { KEYS = 4096 };
@@ -580,6 +656,8 @@ main(void)
     TAP_RUN(what_the_disk_does_is_counted_and_its_condition_told);
     TAP_RUN(figures_are_right_at_once_after_a_class_was_flushed);
     TAP_RUN(a_reader_that_died_of_the_disk_costs_the_disk_alone);
+    TAP_RUN(what_was_asked_for_on_disk_outlives_what_was_not);
+    TAP_RUN(after_a_reboot_what_was_asked_for_comes_back_first);
     TAP_RUN(a_note_outlives_a_reboot_but_not_another_secret);
     TAP_RUN(without_a_disk_a_note_lies_in_memory);
     TAP_RUN(a_keeper_killed_anywhere_revives_nothing);
