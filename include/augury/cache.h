@@ -172,7 +172,8 @@ struct cache_item {
     /* Of an order: from a source that every machine has for itself. The others are not told, and it
      * is refused (AUGURY_ERR_EXISTS) when it is outdated since its stamp. */
     bool is_fetched;
-    bool is_copy; /* of a tier below: does not take the place of what is there, nor go down */
+    bool is_copy;      /* of a tier below: does not take the place of what is there, nor go down */
+    bool is_from_disk; /* that tier is the disk: kept if the disk still has it */
 };
 /* Hands an entry to the supervisor. AUGURY_NOT_FOUND: not admitted. Never blocks; AUGURY_ERR_FULL
  * or AUGURY_ERR_LIMIT: dropped and counted. Contents that do not fit half a ring are over the

@@ -3,7 +3,8 @@
  * cache_below.c - the disk tier as it is read: by a worker whose lookup in memory found nothing,
  * and by the keeper for an order about a key that memory does not know.
  * Invariant: what comes up is a copy: it neither takes the place of what memory has nor goes down
- * again, and it comes too late where any put of its stamp would.
+ * again, and it comes too late where any put of its stamp would, or where the disk no longer has
+ * it.
  */
 #include "cache_disk.h"
 
@@ -33,6 +34,7 @@ cache_item_of_entry(const struct cache *cache, const struct cache_entry *entry, 
         .stale_s = entry->stale_s,
         .cost_us = entry->cost_us,
         .is_copy = true,
+        .is_from_disk = true,
     };
 
     memcpy(item.tags, entry->tags, sizeof(item.tags));
@@ -73,6 +75,27 @@ cache_below_end(struct cache *cache)
     }
 }
 
+/* The key may have been put by order since the copy was made, and memory have let go of that: what
+ * it was made of is gone from the disk then. */
+bool
+cache_below_still_has(struct cache *cache, const struct cache_ring_record *record)
+{
+    struct cache *below = cache->below;
+    struct cache_entry entry;
+
+    if (below == NULL || below->store == NULL || store_snapshot_renew(below->snapshot) != 0) {
+        return false;
+    }
+    cache_keeper_enter(below);
+    int rc = cache_entry_find(below->snapshot, cache_digest(below, record->item.key).lo, &entry);
+    bool is_there = rc == 0 && entry.value_check == record->value_check &&
+                    entry.created_wall_ms == record->item.created_wall_ms &&
+                    bytes_equal(entry.text, record->item.key);
+    cache_keeper_leave(below, AUGURY_END); /* no commit, healthy or not */
+    store_snapshot_reset(below->snapshot);
+    return is_there;
+}
+
 /* Writes one into memory's transaction. */
 static int
 copy_write(struct cache *cache, struct store_txn *txn, struct cache_state *state,
@@ -93,6 +116,7 @@ copy_write(struct cache *cache, struct store_txn *txn, struct cache_state *state
         struct cache_ring_record record = {
             .item = cache_item_of_entry(cache, entry, value, cache->keeper.now_wall_ms),
             .value_check = entry->value_check};
+        record.item.is_from_disk = false; /* it is there: that is where it is read just now */
         rc = cache_record_write(cache, txn, state, &record, &written);
     }
     free(room);

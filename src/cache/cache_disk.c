@@ -22,7 +22,8 @@ enum {
     PAUSE_PARTS = 10, /* a turn is followed by a pause of so many times its length */
     PAUSE_MIN_NS = 2 * 1000 * 1000,
     SAME_LIFE_MS = 1000,
-    DRAIN_TURNS = 1024, /* more than its ring holds groups */
+    ORDERS_SHIFT = 64 - 16, /* CACHE_DISK_ORDERS */
+    DRAIN_TURNS = 1024,     /* more than its ring holds groups */
 };
 
 /* ---- open ---------------------------------------------------------------------------------- */
@@ -278,6 +279,49 @@ forget(struct cache *cache, const struct bytes *keys, size_t count)
     }
 }
 
+/* What waits in the disk's ring under that key is older, and must not come after. On the board: the
+ * ring outlives the keeper too. Another key of the same bits loses a place on disk at most. */
+static void
+outdo(struct cache *cache, struct bytes key)
+{
+    uint64_t lo = cache_digest(cache->below, key).lo;
+    uint64_t number = atomic_fetch_add(&cache->below->rings->number, 1) + 1;
+
+    atomic_store(&cache->board->disk_orders[lo >> ORDERS_SHIFT], number);
+}
+
+bool
+cache_disk_is_outdone(const struct cache *below, const struct cache_ring_record *record)
+{
+    uint64_t lo = cache_digest(below, record->item.key).lo;
+
+    return record->number < atomic_load(&below->board->disk_orders[lo >> ORDERS_SHIFT]);
+}
+
+static bool
+is_order_of_key(const struct cache_ring_record *record, int result)
+{
+    uint8_t order = record->order;
+
+    return order != 0 && order != 1 + CACHE_ORDER_INVALIDATE_TAG &&
+           order != 1 + CACHE_ORDER_INVALIDATE_CLASS &&
+           (result == 0 || order == 1 + CACHE_ORDER_PURGE);
+}
+
+/* Whether a later record of the group, an order, is about the same key. */
+static bool
+is_outdone_in_group(const struct cache_ring_record *records, const int *results, size_t count,
+                    size_t at)
+{
+    for (size_t i = at + 1; i < count; i++) {
+        if (is_order_of_key(&records[i], results[i]) &&
+            bytes_equal(records[i].item.key, records[at].item.key)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void
 cache_disk_before(struct cache *cache, const struct cache_ring_record *records, const int *results,
                   size_t count)
@@ -290,11 +334,9 @@ cache_disk_before(struct cache *cache, const struct cache_ring_record *records, 
     }
     cache->disk->stamp = cache_stamp(cache);
     for (size_t i = 0; i < count; i++) {
-        uint8_t order = records[i].order;
-        bool is_of_key = order != 0 && order != 1 + CACHE_ORDER_INVALIDATE_TAG &&
-                         order != 1 + CACHE_ORDER_INVALIDATE_CLASS;
-        if (is_of_key && (results[i] == 0 || order == 1 + CACHE_ORDER_PURGE)) {
+        if (is_order_of_key(&records[i], results[i])) {
             keys[key_count++] = records[i].item.key;
+            outdo(cache, records[i].item.key);
         }
     }
     if (key_count > 0) {
@@ -311,7 +353,8 @@ cache_disk_after(struct cache *cache, const struct cache_ring_record *records, c
     }
     for (size_t i = 0; i < count; i++) {
         struct cache_item item = records[i].item;
-        if (!is_handed_down(cache, &records[i], results[i])) {
+        if (!is_handed_down(cache, &records[i], results[i]) ||
+            is_outdone_in_group(records, results, count, i)) {
             continue;
         }
         item.expires_wall_ms = disk_expires_ms(&cache->disk->options, &item);
@@ -323,7 +366,7 @@ cache_disk_after(struct cache *cache, const struct cache_ring_record *records, c
         /* A prediction of one key is always the same; of others an older one may lie there, or be
          * under way. */
         if (rc != 0 && item.class != CACHE_PREDICTION) {
-            ring_drain(cache->below);
+            outdo(cache, item.key);
             forget(cache, &item.key, 1);
         }
     }

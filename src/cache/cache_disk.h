@@ -49,6 +49,8 @@ void cache_disk_after(struct cache *cache, const struct cache_ring_record *recor
 /* Within memory's transaction: what it invalidates is committed on the disk first. */
 int cache_disk_moves(struct cache *cache);
 void cache_disk_turn(struct cache *cache);
+/* On the disk: whether its key has been put by order, or purged, since it was handed down. */
+bool cache_disk_is_outdone(const struct cache *below, const struct cache_ring_record *record);
 void cache_disk_tick(struct cache *cache);
 void cache_disk_gauges(struct cache *cache);
 
@@ -61,6 +63,8 @@ int cache_below_get(struct cache *cache, const struct cache_query *query,
 struct cache_item cache_item_of_entry(const struct cache *cache, const struct cache_entry *entry,
                                       struct bytes value, uint64_t now_wall_ms);
 void cache_below_end(struct cache *cache); /* of the snapshot */
+/* Keeper: whether the disk has what that copy was made of. */
+bool cache_below_still_has(struct cache *cache, const struct cache_ring_record *record);
 /* An order looks into memory alone: what lies on the disk alone comes up first. */
 int cache_below_pull(struct cache *cache, struct store_txn *txn, struct cache_state *state,
                      struct bytes key);

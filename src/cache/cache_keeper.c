@@ -177,6 +177,11 @@ cache_record_write(struct cache *cache, struct store_txn *txn, struct cache_stat
         !cache_entry_is_dead(cache, &old)) {
         return 0;
     }
+    /* A prediction of one key is always the same. */
+    if (item->is_from_disk && record->order == 0 && item->class != CACHE_PREDICTION &&
+        !cache_below_still_has(cache, record)) {
+        return 0;
+    }
     return entry_write(cache, txn, state, &entry, written);
 }
 
@@ -215,6 +220,9 @@ record_do(struct cache *cache, struct store_txn *txn, struct cache_state *state,
         return cache_order_do(cache, txn, state, record, &group->results[i]);
     }
     if (record->item.expires_wall_ms <= cache->keeper.now_wall_ms) {
+        return 0;
+    }
+    if (cache->tier == CACHE_TIER_DISK && cache_disk_is_outdone(cache, record)) {
         return 0;
     }
     if (is_too_large(cache, &record->item)) {

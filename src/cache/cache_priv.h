@@ -271,6 +271,8 @@ void cache_shadow_tick(struct cache_shadow *shadow, struct cache_shadow_board *b
 
 /* ---- what crosses the fork: cache_board.c -------------------------------------------------- */
 
+enum { CACHE_DISK_ORDERS = 1 << 16 };
+
 /* At the beginning of its shared memory; its parts follow, each on its own pages. Pointers are good
  * in every process: the memory is inherited, not mapped anew. */
 struct cache_board {
@@ -288,7 +290,9 @@ struct cache_board {
     struct cache_worths *worths;
     unsigned slots;
     struct cache_invalid *invalid;
-    struct cache_order_slot *orders;   /* one a slot */
+    struct cache_order_slot *orders; /* one a slot */
+    /* By the highest bits of lo: the number, of the disk's rings, of the last order of a key. */
+    atomic_uint_least64_t disk_orders[CACHE_DISK_ORDERS];
     int wake_fds[STATS_SLOTS];         /* of each slot, or -1 */
     atomic_uint has_disk;              /* 1: there is a tier on disk, on or off */
     atomic_uint is_below[STATS_SLOTS]; /* 1: the process in the slot reads the disk tier just now */

@@ -103,7 +103,8 @@ record_encode(const struct cache_ring_record *record, uint64_t number, size_t by
         le16_put(p + 48 + 2 * i, item->tags[i]);
     }
     p[54] = record->order;
-    p[55] = (uint8_t)((item->is_fetched ? 1 : 0) | (item->is_copy ? 2 : 0));
+    p[55] = (uint8_t)((item->is_fetched ? 1 : 0) | (item->is_copy ? 2 : 0) |
+                      (item->is_from_disk ? 4 : 0));
     le64_put(p + 56, number);
     if (record->order != 0) {
         le64_put(p + 64, record->ticket);
@@ -192,7 +193,8 @@ record_decode(const uint8_t *p, size_t bytes, struct cache_ring_record *out_reco
                  .stale_s = le32_get(p + 40),
                  .cost_us = le32_get(p + 44),
                  .is_fetched = (p[55] & 1) != 0,
-                 .is_copy = (p[55] & 2) != 0},
+                 .is_copy = (p[55] & 2) != 0,
+                 .is_from_disk = (p[55] & 4) != 0},
         .value_check = le32_get(p + 12),
         .order = order,
         .ticket = order == 0 ? 0 : le64_get(p + 64),

@@ -39,6 +39,7 @@ def on_disk(daemon):
 
 def hurt(daemon, harm):
     """While it is read: until there is another file, and it is read as well."""
+    daemon.expect_crashes()
     with_disk(daemon)
     wanted = answers(daemon, ROWS)
     on_disk(daemon)

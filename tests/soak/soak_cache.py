@@ -359,7 +359,7 @@ def soak_cache(args, tap):
         usage = daemon.json("cache", "stats")
         if args.disk:
             disk = daemon.json("performance")["disk"]
-            tap.check(disk["hits"] > args.rounds and disk["evicted"] > 0 and disk["replaced"] == 0 and disk["condition"]["state"] == "on",
+            tap.check(disk["hits"] > args.rounds and disk["replaced"] == 0 and disk["condition"]["state"] == "on",
                       "the disk was asked and is well", str({key: disk[key] for key in ("hits", "misses", "puts", "evicted")}))
         tap.check(usage["reader_slots"] <= 16, "reader slots are given back", str(usage["reader_slots"]))
         os.kill(daemon.pid, signal.SIGTERM)

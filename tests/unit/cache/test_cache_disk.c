@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* test_cache_disk.c - the tier below memory: what comes back after a reboot, what must not, and
  * keepers killed anywhere. A reboot is a new board and a memory folder without files. */
-#include "cache_case.h"
+#include "disk_case.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,131 +9,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 
-#include "../../../src/cache/cache_disk.h"
 #include "../../tap.h"
-
-enum { MIB = 1 << 20, MEMORY_TTL_S = 60, DISK_TTL_S = 86400 };
-
-struct disk_case {
-    struct cache_case c;
-    char disk[300];
-    struct cache_disk_options options;
-    size_t disk_bytes; /* of the board that start_anew() makes */
-};
-
-static int
-disk_open(struct disk_case *d, bool is_keeper, unsigned slot)
-{
-    struct cache_options options = {.dir = d->c.dir,
-                                    .map_bytes = d->c.map_bytes,
-                                    .is_keeper = is_keeper,
-                                    .board = d->c.board,
-                                    .slot = slot,
-                                    .stats = stats_slot(d->c.stats, slot),
-                                    .disk = &d->options};
-    struct err err = {0};
-
-    int rc = cache_open(&options, &d->c.cache, NULL, &err);
-    if (rc == 0 && is_keeper) {
-        cache_keeper_quota(d->c.cache, 16 * MIB);
-    }
-    return rc;
-}
-
-static bool
-disk_init(struct disk_case *d)
-{
-    *d = (struct disk_case){0};
-    if (!case_init(&d->c, 64 * MIB, 1 * MIB)) {
-        return false;
-    }
-    snprintf(d->disk, sizeof(d->disk), "%s.disk", d->c.dir);
-    d->options = (struct cache_disk_options){.dir = d->disk, .size_bytes = 32 * MIB};
-    for (int i = 0; i < CACHE_CLASS_COUNT; i++) {
-        d->options.memory_ttl_s[i] = MEMORY_TTL_S;
-        d->options.disk_ttl_s[i] = i == CACHE_RESPONSE ? 0 : DISK_TTL_S;
-    }
-    return disk_open(d, true, 0) == 0;
-}
-
-static void
-files_remove(const char *dir)
-{
-    static const char *const names[] = {"data.mdb", "lock.mdb", "mark", "data.mdb.damaged",
-                                        "lock.mdb.damaged"};
-    char path[400];
-
-    for (size_t i = 0; i < AUGURY_COUNT(names); i++) {
-        snprintf(path, sizeof(path), "%s/%s", dir, names[i]);
-        unlink(path);
-    }
-}
-
-static void
-disk_fini(struct disk_case *d)
-{
-    cache_close(&d->c.cache);
-    files_remove(d->disk);
-    rmdir(d->disk);
-    case_fini(&d->c);
-}
-
-/* Everything that a process had is gone; with_memory: the files of memory too. */
-static bool
-start_anew(struct disk_case *d, bool without_memory)
-{
-    struct cache_board_options options = {.ring_bytes = d->c.ring_bytes,
-                                          .slots = CASE_SLOTS,
-                                          .map_bytes = d->c.map_bytes,
-                                          .disk_bytes = d->disk_bytes,
-                                          .keeper_wake_fd = d->c.wake_fd};
-
-    cache_close(&d->c.cache);
-    if (without_memory) {
-        files_remove(d->c.dir);
-    }
-    d->c.shared = shm_map(cache_board_bytes(&options)); /* the old one is left to the process */
-    d->c.board = cache_board_attach(d->c.shared, &options);
-    d->c.rings = d->c.board->rings;
-    return disk_open(d, true, 0) == 0;
-}
-
-/* Turns until nothing is under way, on disk too. */
-static bool
-settle(struct disk_case *d)
-{
-    for (int i = 0; i < 2000; i++) {
-        if (case_drain(&d->c) != 0) {
-            return false;
-        }
-        if (d->c.cache->below->store == NULL ||
-            (cache_rings_are_empty(d->c.board->disk_rings) && !cache_warm_is_due(d->c.cache))) {
-            return true;
-        }
-        usleep(1000);
-    }
-    return false;
-}
-
-static bool
-put_some(struct disk_case *d, uint64_t first, uint64_t count, size_t len)
-{
-    for (uint64_t i = first; i < first + count; i++) {
-        if (case_put(&d->c, i, len, MEMORY_TTL_S) != 0) {
-            return false;
-        }
-        if (i % 16 == 0 && !settle(d)) {
-            return false;
-        }
-    }
-    return settle(d);
-}
-
-static uint64_t
-hits_on_disk(struct disk_case *d)
-{
-    return stats_sum(d->c.stats, STATS_DISK_HITS_PREDICTION);
-}
 
 static void
 a_miss_in_memory_is_answered_from_disk_and_comes_up(void)
@@ -397,121 +273,6 @@ a_reader_that_died_of_the_disk_costs_the_disk_alone(void)
     disk_fini(&d);
 }
 
-static void
-a_note_outlives_a_reboot_but_not_another_secret(void)
-{
-    struct disk_case d;
-    uint8_t room[CACHE_NOTE_MAX], value[CACHE_NOTE_MAX];
-    struct bytes name = bytes_of_text("habits/007");
-    size_t len = 0;
-
-    CHECK(disk_init(&d));
-    memset(value, 7, sizeof(value));
-    CHECK_INT(cache_keeper_note_get(d.c.cache, name, room, &len), AUGURY_NOT_FOUND);
-    CHECK_INT(cache_keeper_note_put(d.c.cache, name, bytes_of(value, 10)), 0);
-    CHECK_INT(cache_keeper_note_put(d.c.cache, name, bytes_of(value, sizeof(value))), 0);
-    CHECK(start_anew(&d, true));
-    CHECK_INT(cache_keeper_note_get(d.c.cache, name, room, &len), 0);
-    CHECK(len == sizeof(value) && memcmp(room, value, len) == 0);
-    CHECK(put_some(&d, 0, 20, 300));
-    CHECK(start_anew(&d, false));
-    CHECK_INT(cache_keeper_note_get(d.c.cache, name, room, &len), 0);
-    memset(d.c.cache->below->secret, 1, sizeof(d.c.cache->below->secret));
-    cache_disk_settle(d.c.cache);
-    CHECK_INT(cache_keeper_note_get(d.c.cache, name, room, &len), AUGURY_NOT_FOUND);
-    CHECK(put_some(&d, 30, 20, 300));
-    disk_fini(&d);
-}
-
-static void
-without_a_disk_a_note_lies_in_memory(void)
-{
-    struct cache_case c;
-    uint8_t room[CACHE_NOTE_MAX];
-    size_t len = 0;
-
-    CHECK(case_begin(&c, 16 * MIB, 1 * MIB));
-    CHECK_INT(cache_keeper_note_put(c.cache, bytes_of_text("x"), bytes_of_text("y")), 0);
-    CHECK_INT(cache_keeper_note_get(c.cache, bytes_of_text("x"), room, &len), 0);
-    CHECK(len == 1 && room[0] == 'y');
-    CHECK_INT(cache_keeper_note_get(c.cache, bytes_of_text("xx"), room, &len), AUGURY_NOT_FOUND);
-    case_fini(&c);
-}
-
-/* Asks for the keys on disk: memory's entries have expired by then. */
-static unsigned
-found_later(struct disk_case *d, uint64_t first, uint64_t count)
-{
-    uint64_t later = case_now + 3600 * 1000;
-    unsigned found = 0;
-    size_t len = 0;
-
-    for (uint64_t i = first; i < first + count; i++) {
-        found += case_get(&d->c, i, &len, later) == 0 ? 1 : 0;
-        if (i % 16 == 0) {
-            (void)settle(d);
-        }
-    }
-    (void)settle(d);
-    return found;
-}
-
-static void
-what_was_asked_for_on_disk_outlives_what_was_not(void)
-{
-    struct disk_case d;
-
-    CHECK(disk_init(&d));
-    cache_close(&d.c.cache);
-    d.disk_bytes = 32 * MIB;
-    d.options.entries = 1000;
-    CHECK(start_anew(&d, false));
-    CHECK(put_some(&d, 0, 1500, 100)); /* full, and has let go */
-    CHECK_INT(found_later(&d, 1440, 50), 50);
-    CHECK(put_some(&d, 2000, 1200, 100)); /* more than it holds */
-    CHECK_INT(stats_sum(d.c.stats, STATS_CACHE_PUTS_DROPPED), 0);
-    unsigned asked = found_later(&d, 1440, 50), others = found_later(&d, 1000, 400);
-    printf("# %u of 50 that were asked for, %u of 400 others\n", asked, others);
-    CHECK(asked > 45);
-    CHECK(others < 350);
-    CHECK_INT(cache_keeper_tick(d.c.cache, case_now), 0);
-    CHECK(cache_entries_of(&d.c.cache->below->keeper.state) <= 1000);
-    disk_fini(&d);
-}
-
-static void
-after_a_reboot_what_was_asked_for_comes_back_first(void)
-{
-    struct disk_case d;
-    struct cache_usage usage;
-    size_t len = 0;
-
-    CHECK(disk_init(&d));
-    cache_close(&d.c.cache);
-    d.disk_bytes = 32 * MIB;
-    CHECK(start_anew(&d, false));
-    CHECK(put_some(&d, 0, 9000, 4000)); /* 37 MB: it lets go */
-    uint64_t kept = 0;
-    while (kept < 9000 && found_later(&d, kept, 1) == 0) {
-        kept++;
-    }
-    CHECK(found_later(&d, kept, 50) > 40);
-    CHECK(put_some(&d, 9000, 3000, 4000));
-    CHECK(start_anew(&d, true));
-    CHECK(settle(&d));
-    CHECK_INT(cache_usage(d.c.cache, &usage), 0);
-    CHECK(usage.used_bytes >= 7 * MIB && usage.used_bytes <= 10 * MIB);
-    uint64_t before = hits_on_disk(&d);
-    unsigned back = 0;
-    for (uint64_t i = kept; i < kept + 50; i++) {
-        back += case_get(&d.c, i, &len, case_now) == 0 ? 1 : 0;
-    }
-    printf("# %u of 50 back, %llu of them on disk alone\n", back,
-           (unsigned long long)(hits_on_disk(&d) - before));
-    CHECK(back > 40);
-    disk_fini(&d);
-}
-
 /* ---- killed anywhere ------------------------------------------------------------------------- */
 
 enum { KEYS = 4096 };
@@ -656,10 +417,6 @@ main(void)
     TAP_RUN(what_the_disk_does_is_counted_and_its_condition_told);
     TAP_RUN(figures_are_right_at_once_after_a_class_was_flushed);
     TAP_RUN(a_reader_that_died_of_the_disk_costs_the_disk_alone);
-    TAP_RUN(what_was_asked_for_on_disk_outlives_what_was_not);
-    TAP_RUN(after_a_reboot_what_was_asked_for_comes_back_first);
-    TAP_RUN(a_note_outlives_a_reboot_but_not_another_secret);
-    TAP_RUN(without_a_disk_a_note_lies_in_memory);
     TAP_RUN(a_keeper_killed_anywhere_revives_nothing);
     return tap_done();
 }
