@@ -229,7 +229,7 @@ refuse_new(int fd)
 static uint32_t
 retire_ms_of(int fd)
 {
-    struct sockaddr_storage place;
+    struct sockaddr_storage place = {0};
     struct sockaddr_in *in4 = (struct sockaddr_in *)&place;
     struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&place;
     socklen_t len = sizeof(place);
