@@ -107,7 +107,11 @@ root_find(struct store_txn *txn, store_table_id table)
         txn->map_moves != atomic_load_explicit(&store->map_moves, memory_order_relaxed)) {
         map_find(txn, record.mv_data);
     }
-    txn->page_end = txn->map == NULL ? 0 : info.me_last_pgno + 1;
+    txn->page_end = 0;
+    if (txn->map == NULL) {
+        return 0;
+    }
+    txn->page_end = info.me_last_pgno + 1;
     txn->roots[table].page = native64((const uint8_t *)record.mv_data + RECORD_ROOT);
     return txn->roots[table].page;
 }
@@ -250,6 +254,9 @@ static enum store_walk
 value_at(const struct store_txn *txn, const struct page *page, const uint8_t *node,
          struct bytes *out_value)
 {
+    if (node == NULL) {
+        return STORE_WALK_UNSURE;
+    }
     size_t len = native32(node), room = page->bytes - (size_t)(node - page->at) - NODE_DATA;
     unsigned flags = native16(node + NODE_FLAGS);
 

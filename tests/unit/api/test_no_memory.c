@@ -143,7 +143,7 @@ ask(void)
         answer.on_end(answer.more_arg);
     }
     api_turn_end(api);
-    bool is_cut = rc < 0 && rc != AUGURY_END;
+    bool is_cut = rc < 0;
     buf_fini(&own_headers);
     buf_fini(&own_body);
     return is_cut || answer.status == 503 || answer.status == 413 ? AUGURY_ERR_NOMEM
