@@ -287,6 +287,8 @@ enum { PREDICT_HABITS_PAGES = 256, PREDICT_HABITS_PAGE_BYTES = 12 + 64 * 61 };
  * else how many bytes of out_bytes it takes. */
 size_t predict_habits_take(struct predict_habits *habits, size_t page,
                            uint8_t out_bytes[static PREDICT_HABITS_PAGE_BYTES]);
+/* What was taken could not be kept: it has changed still. */
+void predict_habits_mark(struct predict_habits *habits, size_t page);
 /* The other way, into places that are free; how many. What is not whole or cannot be is left. */
 size_t predict_habits_give(struct predict_habits *habits, size_t page, struct bytes stored,
                            uint64_t now_wall_ms);

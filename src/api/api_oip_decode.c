@@ -100,7 +100,7 @@ document_decode(struct decoding *decoding, size_t len, struct wire_value *out_do
     if (rc == AUGURY_ERR_NOMEM) {
         return no_memory(decoding);
     }
-    if (rc < 0 && !decoding->has_length && memchr(call->body.data, '\0', len) != NULL) {
+    if (rc < 0 && len > 0 && !decoding->has_length && memchr(call->body.data, '\0', len) != NULL) {
         return err_set(&call->err, AUGURY_ERR_INVALID, "invalid_request",
                        "the body is not JSON alone; where values follow the document in binary, "
                        "Inference-Header-Content-Length tells the document's length");

@@ -372,10 +372,14 @@ finish(struct api_call *call, const struct predict_answer *answer, bool may_keep
         return;
     }
     enum api_coding coding = api_coding_for(call, content.len);
-    if (coding == API_GZIP &&
-        api_encode(call->api, api_effort_now(call->api), content, &made.coded) == 0) {
+    enum wire_effort effort = api_effort_now(call->api);
+    if (coding == API_GZIP && api_encode(call->api, effort, content, &made.coded) == 0) {
         made.coded_tag = api_tag_of(made.coded);
         call->answer->ready = made.coded;
+        /* What is kept for others is worth the usual effort, which the first of them makes. */
+        if (effort != WIRE_EFFORT_USUAL) {
+            made.coded = bytes_of(NULL, 0);
+        }
     } else {
         coding = API_IDENTITY;
     }
@@ -526,7 +530,9 @@ answer_decoded(struct api_call *call, const struct api_asked *asked,
     case API_FLIGHT_PARKED: return API_LATER;
     case API_FLIGHT_GO: break;
     }
-    question->elsewhere = elsewhere_of(call, cost_us);
+    /* What is put off is read from its body alone. */
+    bool may_wait = asked->dialect->is_repeatable == NULL || asked->dialect->is_repeatable(call);
+    question->elsewhere = may_wait ? elsewhere_of(call, cost_us) : NULL;
     question->wait = api_batch_offer(call, asked, &wait);
     int rc = ask(call, asked, question, &answer);
     if (rc == AUGURY_MORE) {

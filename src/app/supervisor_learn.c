@@ -51,6 +51,9 @@ habits_keep(struct supervisor *supervisor, size_t pages_max)
         if (len > 0) {
             rc = cache_keeper_note_put(supervisor->cache, page_name(page, name),
                                        bytes_of(bytes, len));
+            if (rc != 0) {
+                predict_habits_mark(supervisor->heritage->habits, page);
+            }
             written++;
         }
     }

@@ -49,12 +49,15 @@ cache_below_get(struct cache *cache, const struct cache_query *query, struct cac
     struct cache_entry entry;
 
     fresh.takes_stale = false;
-    if (cache->disk->options.disk_ttl_s[query->class] == 0 ||
-        (!below->is_reading && cache_snapshot_begin(below) != 0) || !below->is_reading) {
+    if (cache->disk->options.disk_ttl_s[query->class] == 0) {
         return AUGURY_NOT_FOUND;
     }
-    /* Whoever dies of a damaged map says so of the right one. */
+    /* Whoever dies of a damaged map, opening it too, says so of the right one. */
     atomic_store_explicit(&cache->board->is_below[cache->slot], 1, memory_order_relaxed);
+    if ((!below->is_reading && cache_snapshot_begin(below) != 0) || !below->is_reading) {
+        atomic_store_explicit(&cache->board->is_below[cache->slot], 0, memory_order_relaxed);
+        return AUGURY_NOT_FOUND;
+    }
     int rc = cache_lookup(below, &fresh, out_hit, &entry);
     atomic_store_explicit(&cache->board->is_below[cache->slot], 0, memory_order_relaxed);
     stats_add(cache->stats, STATS_DISK_MISSES, rc == AUGURY_NOT_FOUND ? 1 : 0);

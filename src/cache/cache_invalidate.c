@@ -165,8 +165,12 @@ bans_hurry(struct cache *cache)
     while (rc == 0 && cache->store != NULL && cache->keeper.place_next.mark == 0 &&
            cache_bans_due(cache, UINT64_MAX) == CACHE_BANS && clock_mono_ns() - begin < HURRY_NS) {
         struct cache *below = cache->below;
-        rc = below != NULL && below->store != NULL ? cache_dead_sweep(below) : 0;
-        rc = rc == 0 ? cache_dead_sweep(cache) : rc;
+        int disk_rc = below != NULL && below->store != NULL ? cache_dead_sweep(below) : 0;
+        if (disk_rc != 0) {
+            cache_keeper_react(below, disk_rc); /* its own trouble, and no other tier's */
+            break;
+        }
+        rc = cache_dead_sweep(cache);
     }
     cache_keeper_react(cache, rc);
     return rc;

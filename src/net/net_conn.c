@@ -72,9 +72,8 @@ conn_begin_stream(struct conn *conn, struct buf *out, struct net_answer *answer,
     return flags;
 }
 
-/* There is no memory for what the client has sent in part, or for what it does not take: then there
- * is none for telling it so either. */
-static void
+/* What is not taken leaves no place for telling so. */
+void
 conn_refuse_bytes(struct conn *conn, enum net_bytes over)
 {
     static const struct http_refusal of_all = {

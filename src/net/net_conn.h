@@ -144,11 +144,15 @@ void stream_end(struct conn *conn);
 
 /* The next turn goes on with the connection. */
 void conn_call_next_turn(struct conn *conn);
+/* It takes more memory than it may: told so if that can be sent, else cut. */
+void conn_refuse_bytes(struct conn *conn, enum net_bytes over);
 
 /* ---- net_websocket.c: a connection with a socket --------------------------------------------- */
 
 /* The handler has taken it over: the answer with status 101 goes to server->out. */
 void socket_begin(struct conn *conn, const struct net_answer *answer);
+/* Memory of the message that it has got in part; 0 where there is no socket. */
+size_t socket_bytes(const struct conn *conn);
 /* One turn over what has been read. */
 void socket_process(struct conn *conn, struct bytes input);
 /* All is sent. */

@@ -347,6 +347,12 @@ frames_are_between(const struct frames *frames)
            !frames->is_over;
 }
 
+size_t
+frames_bytes(const struct frames *frames)
+{
+    return frames->message.cap;
+}
+
 void
 frames_trim(struct frames *frames)
 {

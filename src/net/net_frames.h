@@ -52,3 +52,5 @@ AUGURY_MUST_USE int frames_feed(struct frames *frames, const struct frames_sink 
 bool frames_are_between(const struct frames *frames);
 /* Gives memory back that one long message took. */
 void frames_trim(struct frames *frames);
+/* Memory of the message that has begun. */
+size_t frames_bytes(const struct frames *frames);

@@ -156,8 +156,9 @@ later_expire(struct net_server *server, uint32_t index)
         return;
     }
     answer->status = 504;
-    buf_put_text(answer->body,
-                 "{\"error\":\"the answer did not come in time\",\"code\":\"timeout\"}");
+    buf_put_text(
+        answer->body,
+        "{\"error\":\"the answer did not come in time\",\"code\":\"timeout\",\"at\":\"\"}");
     later_answer(server, index);
 }
 

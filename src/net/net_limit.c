@@ -255,7 +255,7 @@ limiter_count_bytes(struct conn *conn)
 {
     struct net_server *server = conn->server;
     size_t *all = &server->limiter.buffered_bytes;
-    size_t now = conn->io->in.cap + conn->io->out.cap;
+    size_t now = conn->io->in.cap + conn->io->out.cap + socket_bytes(conn);
 
     if (conn->chunked != NULL) {
         now += conn->chunked->body.cap;

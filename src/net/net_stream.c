@@ -144,10 +144,13 @@ stream_next(struct conn *conn)
         conn->is_closing = conn->is_closing || server->is_draining;
     }
     if (conn_send(conn, &server->out)) {
-        if (conn->io->out.len > 0) {
+        enum net_bytes over = limiter_count_bytes(conn);
+        if (conn->io->out.len == 0) {
+            conn_go_on(conn);
+        } else if (over == NET_BYTES_FIT) {
             conn_wait_send(conn);
         } else {
-            conn_go_on(conn);
+            conn_refuse_bytes(conn, over);
         }
     }
     server_trim(server);

@@ -206,6 +206,14 @@ frames_take(struct net_socket *socket)
     return socket->frames != NULL ? 0 : frames_new(&socket->frames);
 }
 
+size_t
+socket_bytes(const struct conn *conn)
+{
+    const struct net_socket *socket = conn->socket;
+
+    return socket != NULL && socket->frames != NULL ? frames_bytes(socket->frames) : 0;
+}
+
 /* A decoder that is between messages serves others; one that found an end serves nobody. */
 static void
 frames_give(struct net_socket *socket)

@@ -102,6 +102,12 @@ habit_decode(const uint8_t *stored, uint64_t now_wall_ms, struct predict_habit *
            out->interval_ms <= INTERVAL_MAX_MS && out->deviation_ms <= INTERVAL_MAX_MS;
 }
 
+void
+predict_habits_mark(struct predict_habits *habits, size_t page)
+{
+    atomic_store(&habits->has_changed[page], 1);
+}
+
 size_t
 predict_habits_take(struct predict_habits *habits, size_t page,
                     uint8_t out_bytes[static PREDICT_HABITS_PAGE_BYTES])

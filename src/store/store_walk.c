@@ -83,9 +83,11 @@ map_find(struct store_txn *txn, const uint8_t *record)
 
     txn->map = NULL;
     txn->map_moves = atomic_load_explicit(&txn->store->map_moves, memory_order_relaxed);
-    if (store_file_names_page(txn->store->env, txn->txn_id, txn->store->page_bytes, &page) == 0) {
-        txn->map = record - ((uintptr_t)record & (txn->store->page_bytes - 1)) -
-                   page * txn->store->page_bytes;
+    const uint8_t *at = record - ((uintptr_t)record & (txn->store->page_bytes - 1));
+    /* A page begins with its number. */
+    if (store_file_names_page(txn->store->env, txn->txn_id, txn->store->page_bytes, &page) == 0 &&
+        native64(at) == page) {
+        txn->map = at - page * txn->store->page_bytes;
     }
 }
 
@@ -111,7 +113,9 @@ root_find(struct store_txn *txn, store_table_id table)
     if (txn->map == NULL) {
         return 0;
     }
-    txn->page_end = info.me_last_pgno + 1;
+    /* Another process may have made more of it than is mapped here. */
+    uint64_t mapped = info.me_mapsize / store->page_bytes;
+    txn->page_end = info.me_last_pgno < mapped ? info.me_last_pgno + 1 : mapped;
     txn->roots[table].page = native64((const uint8_t *)record.mv_data + RECORD_ROOT);
     return txn->roots[table].page;
 }

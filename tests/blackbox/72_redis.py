@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import struct
 import subprocess
 import threading
 import time
@@ -67,7 +68,7 @@ def predict(daemon, connection):
 
 def ask(daemon, method, path, body=None, headers=None, connection=None):
     own = connection or http.client.HTTPConnection("127.0.0.1", daemon.port(), timeout=10)
-    own.request(method, "/api/v1/" + path, body, headers or {})
+    own.request(method, path if path.startswith("/") else "/api/v1/" + path, body, headers or {})
     answer = own.getresponse()
     content = answer.read()
     if connection is None:
@@ -182,6 +183,26 @@ def test_a_row_that_one_daemon_has_predicted_is_not_evaluated_by_the_other(daemo
         wait_for(lambda: other.metrics()['augury_redis_invalidations_total{direction="received"}'] == 1, "it is told")
         answer, _ = ask(other, "POST", "predict/wp", b'{"data":[[3,0]]}', JSON)
         equal(answer.headers["X-Cache"], "MISS")
+
+
+def test_what_asks_redis_first_is_read_in_the_form_that_its_fields_have_said(daemon):
+    with Pair(daemon, min_cost="1us"):
+        augury(daemon, "model", "import", "wp", STUMP)
+        names = [feature["name"] for feature in json.loads(augury(daemon, "-j", "model", "show", "wp"))["features"]]
+        for row in (1, 2, 3):  # what a row takes is known after the first
+            ask(daemon, "POST", "predict/wp", json.dumps({"data": [[row, 0]]}).encode(), JSON)
+        asked = daemon.metrics()["augury_redis_misses_total"]
+        document = json.dumps({"inputs": [{"name": "rows", "shape": [1, 2], "datatype": "FP32",
+                                           "parameters": {"binary_data_size": 8}}]}).encode()
+        for path, body, fields in (
+                ("/models/wp/invocations", (",".join(names) + "\n31,0\n").encode(), {"Content-Type": "text/csv"}),
+                ("/api/v1/predict/wp", (",".join(names) + "\n32,0\n").encode(), {"Content-Type": "text/csv"}),
+                ("/v2/models/wp/infer", document + struct.pack("<2f", 33, 0),
+                 {"Inference-Header-Content-Length": str(len(document))}),
+                ("/v2/models/wp/infer", b'{"inputs":[{"name":"rows","shape":[1,2],"datatype":"FP32","data":[34,0]}]}', JSON)):
+            answer, content = ask(daemon, "POST", path, body, fields)
+            equal(answer.status, 200, f"{path}: {content}")
+        check(daemon.metrics()["augury_redis_misses_total"] >= asked + 3, "Redis was asked")
 
 
 class Load:
