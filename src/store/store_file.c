@@ -39,23 +39,6 @@ struct meta {
     uint64_t txn_id;
 };
 
-/* LMDB writes native words. */
-static uint64_t
-native64(const uint8_t *p)
-{
-    uint64_t value;
-    memcpy(&value, p, sizeof(value));
-    return value;
-}
-
-static uint32_t
-native32(const uint8_t *p)
-{
-    uint32_t value;
-    memcpy(&value, p, sizeof(value));
-    return value;
-}
-
 static bool
 path_join(const char *dir, const char *name, char *out_path)
 {

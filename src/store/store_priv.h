@@ -7,6 +7,7 @@
 
 #include <lmdb.h>
 #include <stdatomic.h>
+#include <string.h>
 
 #include "augury/store.h"
 
@@ -59,6 +60,31 @@ store_val(struct bytes bytes)
         void *out;
     } data = {.in = bytes.data};
     return (MDB_val){.mv_size = bytes.len, .mv_data = data.out};
+}
+
+/* LMDB writes native words, aligned by 2. */
+static inline unsigned
+native16(const uint8_t *p)
+{
+    uint16_t value;
+    memcpy(&value, p, sizeof(value));
+    return value;
+}
+
+static inline uint32_t
+native32(const uint8_t *p)
+{
+    uint32_t value;
+    memcpy(&value, p, sizeof(value));
+    return value;
+}
+
+static inline uint64_t
+native64(const uint8_t *p)
+{
+    uint64_t value;
+    memcpy(&value, p, sizeof(value));
+    return value;
 }
 
 /* ---- store_code.c -------------------------------------------------------------------------- */

@@ -48,31 +48,6 @@ struct bounds {
     bool has_low, has_high;
 };
 
-/* LMDB writes native words, aligned by 2. */
-static unsigned
-native16(const uint8_t *p)
-{
-    uint16_t value;
-    memcpy(&value, p, sizeof(value));
-    return value;
-}
-
-static uint32_t
-native32(const uint8_t *p)
-{
-    uint32_t value;
-    memcpy(&value, p, sizeof(value));
-    return value;
-}
-
-static uint64_t
-native64(const uint8_t *p)
-{
-    uint64_t value;
-    memcpy(&value, p, sizeof(value));
-    return value;
-}
-
 /* ---- where the map and the tables begin ---------------------------------------------------- */
 
 /* The record lies in the page that the meta page of this commit names. */

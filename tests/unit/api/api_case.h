@@ -110,6 +110,20 @@ post(const char *path, const char *text)
 
 /* ---- the room set up ------------------------------------------------------------------------- */
 
+static struct api_options
+api_options_usual(void)
+{
+    return (struct api_options){
+        .conf = conf,
+        .predict = &world.context,
+        .cache = world.cache,
+        .stats = world.stats,
+        .slot = world.slot,
+        .board = &board,
+        .server = &no_server,
+    };
+}
+
 static void
 set_up(void)
 {
@@ -127,15 +141,7 @@ set_up(void)
     atomic_store(&slot->state, PROC_STATE_READY);
     atomic_store(&board.slots[PROC_SLOT_SUPERVISOR].pid, getpid());
     atomic_store(&board.started_wall_ms, clock_wall_ms());
-    struct api_options options = {
-        .conf = conf,
-        .predict = &world.context,
-        .cache = world.cache,
-        .stats = world.stats,
-        .slot = world.slot,
-        .board = &board,
-        .server = &no_server,
-    };
+    struct api_options options = api_options_usual();
     world.context.rows_max = conf->limits.rows;
     WORLD_MUST(api_new(&options, &api, &err));
     buf_init(&headers, 4096);

@@ -58,15 +58,7 @@ keys_are_read_or_refused(void)
 static int
 start_interface(void)
 {
-    struct api_options options = {
-        .conf = conf,
-        .predict = &world.context,
-        .cache = world.cache,
-        .stats = world.stats,
-        .slot = world.slot,
-        .board = &board,
-        .server = &no_server,
-    };
+    struct api_options options = api_options_usual();
     struct api *another = NULL;
     struct err err = {.rc = 0};
 
