@@ -58,7 +58,8 @@ struct http_request {
     struct bytes query; /* after '?', may be empty */
     struct bytes host;
     struct bytes content_type, accept, if_none_match, cache_control, request_id, accept_encoding,
-        content_encoding, request_timeout, allow_stale; /* empty when absent */
+        content_encoding, request_timeout, allow_stale, if_match,
+        if_modified_since; /* empty when absent */
     uint64_t body_bytes;
     size_t header_count;
     struct http_header headers[HTTP_HEADERS_MAX];

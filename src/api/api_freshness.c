@@ -196,7 +196,7 @@ api_tag_document(struct api_call *call)
 {
     struct net_answer *answer = call->answer;
     struct bytes sent = answer->ready.data != NULL ? answer->ready : buf_view(answer->body);
-    struct bytes if_match = http_header_find(call->request, "if-match");
+    struct bytes if_match = call->request->if_match;
     struct buf *headers = answer->headers;
     char hex[TAG_HEX_BYTES];
     uint64_t tag = api_tag_of(sent);

@@ -15,6 +15,8 @@ static const size_t kept[] = {
     offsetof(struct http_request, path),          offsetof(struct http_request, query),
     offsetof(struct http_request, if_none_match), offsetof(struct http_request, cache_control),
     offsetof(struct http_request, request_id),    offsetof(struct http_request, accept_encoding),
+    offsetof(struct http_request, if_match),      offsetof(struct http_request, if_modified_since),
+    offsetof(struct http_request, allow_stale),
 };
 
 enum { KEPT = AUGURY_COUNT(kept) };

@@ -115,8 +115,7 @@ is_unchanged(const struct http_request *request, const struct object_found *foun
     }
     /* As the date was given, to the byte: another one is another file (RFC 9110 13.1.3 allows more,
      * and clients send back what they got). */
-    return bytes_equal(http_header_find(request, "if-modified-since"),
-                       bytes_of(modified, CLOCK_HTTP_BYTES));
+    return bytes_equal(request->if_modified_since, bytes_of(modified, CLOCK_HTTP_BYTES));
 }
 
 unsigned
@@ -133,7 +132,7 @@ object_answer(struct api_call *call, const struct object_found *found)
                                       .created_wall_ms = found->created_wall_ms,
                                       .expires_wall_ms = found->expires_wall_ms};
 
-    struct bytes if_match = http_header_find(call->request, "if-match");
+    struct bytes if_match = call->request->if_match;
     if (if_match.len > 0 && !api_tag_matches(if_match, found->tag, API_TAG_STRONG)) {
         return api_refuse_condition(call);
     }
@@ -353,7 +352,7 @@ find_now(struct api_call *call, struct object_found *out_found)
 static struct condition
 condition_of(const struct http_request *request, const struct object_found *now, int found_rc)
 {
-    struct bytes if_match = http_header_find(request, "if-match");
+    struct bytes if_match = request->if_match;
     struct condition condition = {.kind = CACHE_ORDER_PUT};
 
     if (if_match.len > 0) {
@@ -451,7 +450,7 @@ put(struct api_call *call, const struct object *object, uint32_t life_s)
     object_encode(object, stored);
     int found_rc = find_now(call, &now);
     struct condition condition = condition_of(call->request, &now, found_rc);
-    bool has_match = http_header_find(call->request, "if-match").len > 0;
+    bool has_match = call->request->if_match.len > 0;
     if (condition.is_false) {
         return refuse_condition(call, has_match);
     }
@@ -503,7 +502,7 @@ api_delete_object(struct api_call *call)
     struct object_found now = {.tag = 0};
     char key[OBJECT_KEY_MAX];
     struct ordered ordered = {.status = 204, .is_deletion = true};
-    struct bytes if_match = http_header_find(call->request, "if-match");
+    struct bytes if_match = call->request->if_match;
     unsigned status = object_call_check(call);
 
     if (status == 0) {

@@ -211,6 +211,7 @@ static const struct known_field {
     FIELD_TAKE("expect", take_expect),
     FIELD_VIEW("accept", accept, AGAIN_LIST),
     FIELD_TAKE("upgrade", take_upgrade),
+    FIELD_VIEW("if-match", if_match, AGAIN_LIST),
     FIELD_TAKE("connection", take_connection),
     FIELD_VIEW("content-type", content_type, AGAIN_REFUSED),
     FIELD_VIEW("x-request-id", request_id, AGAIN_IGNORED),
@@ -221,6 +222,7 @@ static const struct known_field {
     FIELD_VIEW("accept-encoding", accept_encoding, AGAIN_LIST),
     FIELD_VIEW("content-encoding", content_encoding, AGAIN_REFUSED),
     FIELD_TAKE("transfer-encoding", take_transfer_encoding),
+    FIELD_VIEW("if-modified-since", if_modified_since, AGAIN_IGNORED),
     FIELD_VIEW("x-request-timeout", request_timeout, AGAIN_REFUSED),
 #undef FIELD_TAKE
 #undef FIELD_VIEW
@@ -229,8 +231,8 @@ static const struct known_field {
 enum { KNOWN_LEN_MAX = 17 };
 /* First row of each length plus one; 0: none. */
 static const uint8_t first_of_len[KNOWN_LEN_MAX + 1] = {
-    [4] = 1,  [6] = 2,   [7] = 4,   [10] = 5,  [12] = 6,
-    [13] = 8, [14] = 11, [15] = 12, [16] = 13, [17] = 14,
+    [4] = 1,  [6] = 2,   [7] = 4,   [8] = 5,   [10] = 6,  [12] = 7,
+    [13] = 9, [14] = 12, [15] = 13, [16] = 14, [17] = 15,
 };
 
 static bool

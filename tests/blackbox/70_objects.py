@@ -265,6 +265,11 @@ def test_a_missing_object_is_read_from_its_file(daemon):
     tag = answer.headers["ETag"]
     wait_for(lambda: site.ask("GET", "players/a.json")[0].headers["X-Cache"] == "HIT", "it is kept")
     equal(site.status("GET", "players/a.json", headers={"If-None-Match": tag}), 304)
+    # A condition holds for what had to be read first as well.
+    for name, field, value, wanted in (("c.json", "If-Match", '"0000000000000000"', 412), ("d.json", "If-None-Match", tag, 304),
+                                       ("e.json", "If-Modified-Since", "Sun, 13 Sep 2020 12:26:40 GMT", 304)):
+        site.write(name, '{"id":1}', 1600000000)
+        equal(site.status("GET", "players/" + name, headers={field: value}), wanted, field)
     answer, body = site.ask("GET", "players/team/b.txt")
     equal((answer.status, body, answer.headers["Content-Type"]), (200, b"text", "text/plain; charset=utf-8"))
     read = site.count("read")

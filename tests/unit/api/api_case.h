@@ -21,7 +21,7 @@ static struct buf body;
 struct fake {
     enum http_method method;
     const char *path, *query, *type, *accept, *cache_control, *id, *encoding;
-    const char *accept_encoding, *none_match;
+    const char *accept_encoding, *none_match, *match;
     const struct http_header *fields; /* those that have no member of their own */
     size_t field_count;
     struct ip_address client;
@@ -58,6 +58,7 @@ send_request(struct fake fake)
     request.query = text_or_none(fake.query);
     request.accept_encoding = text_or_none(fake.accept_encoding);
     request.if_none_match = text_or_none(fake.none_match);
+    request.if_match = text_or_none(fake.match);
     request.content_type = text_or_none(fake.type);
     request.accept = text_or_none(fake.accept);
     request.cache_control = text_or_none(fake.cache_control);
