@@ -147,6 +147,20 @@ put_version_names(struct wire_writer *writer, const struct registry *registry, c
     wire_end(writer);
 }
 
+/* Both documents of a model begin with its name, and have six members. */
+static int
+document_begin(struct api_call *call, const struct registry_model **out_found)
+{
+    api_call_form(call, WIRE_JSON);
+    int rc = model_begin(call, out_found);
+    if (rc == 0) {
+        wire_object(&call->writer, 6);
+        wire_key(&call->writer, "name");
+        wire_put_text(&call->writer, (*out_found)->entry.name);
+    }
+    return rc;
+}
+
 unsigned
 api_get_oip_model(struct api_call *call)
 {
@@ -154,14 +168,10 @@ api_get_oip_model(struct api_call *call)
     struct wire_writer *writer = &call->writer;
     const struct registry_model *found;
 
-    api_call_form(call, WIRE_JSON);
-    int rc = model_begin(call, &found);
+    int rc = document_begin(call, &found);
     if (rc != 0) {
         return api_refuse(call, rc);
     }
-    wire_object(writer, 6);
-    wire_key(writer, "name");
-    wire_put_text(writer, found->entry.name);
     wire_key(writer, "versions");
     put_version_names(writer, registry, found->entry.name);
     wire_key(writer, "platform");
@@ -189,14 +199,10 @@ api_get_oip_config(struct api_call *call)
     struct wire_writer *writer = &call->writer;
     const struct registry_model *found;
 
-    api_call_form(call, WIRE_JSON);
-    int rc = model_begin(call, &found);
+    int rc = document_begin(call, &found);
     if (rc != 0) {
         return api_refuse(call, rc);
     }
-    wire_object(writer, 6);
-    wire_key(writer, "name");
-    wire_put_text(writer, found->entry.name);
     wire_key(writer, "platform");
     wire_put_text(writer, "augury");
     wire_key(writer, "backend");

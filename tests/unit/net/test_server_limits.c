@@ -39,26 +39,45 @@ a_client_has_so_many_connections_and_the_next_hears_429(void)
     CHECK(bench_stop(&bench));
 }
 
+enum { PART = 600000, WHOLE = 700000 };
+static char part[PART]; /* of a body of WHOLE bytes */
+
+/* A new connection that has sent a part; its end is refused where there is no room for it. */
+static void
+dial_with_part(struct bench *bench, int *out_fd)
+{
+    memset(part, 'x', sizeof(part));
+    *out_fd = dial(bench, 0);
+    CHECK(say(*out_fd, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 700000\r\n\r\n"));
+    (void)say_bytes(*out_fd, part, sizeof(part));
+}
+
+static void
+rest_is_answered(int fd)
+{
+    struct answer answer;
+
+    CHECK(say_bytes(fd, part, WHOLE - PART));
+    CHECK(hear_answer(fd, false, &answer));
+    CHECK_INT(answer.status, 200);
+    CHECK_INT(answer.body_len, WHOLE);
+}
+
 /* Two clients hold bodies of 600 KB in part; a third one is told that there is no room for its. */
 static void
 bytes_of_all_connections_have_a_bound(void)
 {
-    enum { PART = 600000 };
-    static char part[PART];
     struct net_limits limits = usual;
     struct bench bench;
     struct answer answer;
     int fds[3];
 
-    memset(part, 'x', sizeof(part));
     limits.buffered_bytes = 5 << 19; /* buffers double: two of 1 MiB, and not three */
     limits.body_timeout_ms = limits.header_timeout_ms = PATIENCE_MS;
     limits.keepalive_timeout_ms = PATIENCE_MS;
     CHECK(bench_start(&bench, &limits));
     for (size_t i = 0; i < 3; i++) {
-        fds[i] = dial(&bench, 0);
-        CHECK(say(fds[i], "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 700000\r\n\r\n"));
-        (void)say_bytes(fds[i], part, sizeof(part)); /* the third one's end is refused */
+        dial_with_part(&bench, &fds[i]);
         if (i < 2) {
             CHECK(wait_for_counter(&bench, STATS_HTTP_BYTES_IN, (PART + 56) * (i + 1)));
         }
@@ -70,10 +89,7 @@ bytes_of_all_connections_have_a_bound(void)
     CHECK_INT(stats_sum(bench.stats, STATS_HTTP_OVER_BYTES), 1);
     CHECK_INT(stats_sum(bench.stats, STATS_HTTP_REFUSED_CONNECTIONS), 0);
     for (size_t i = 0; i < 2; i++) {
-        CHECK(say_bytes(fds[i], part, 100000));
-        CHECK(hear_answer(fds[i], false, &answer));
-        CHECK_INT(answer.status, 200);
-        CHECK_INT(answer.body_len, 700000);
+        rest_is_answered(fds[i]);
     }
     for (size_t i = 0; i < 3; i++) {
         close(fds[i]);
@@ -87,21 +103,16 @@ bytes_of_all_connections_have_a_bound(void)
 static void
 bytes_of_one_client_have_a_bound(void)
 {
-    enum { PART = 600000 };
-    static char part[PART];
     struct net_limits limits = usual;
     struct bench bench;
     struct answer answer;
     int fds[2];
 
-    memset(part, 'x', sizeof(part));
     limits.client_buffered_bytes = 3 << 19; /* buffers double: one of 1 MiB, and not two */
     limits.body_timeout_ms = limits.header_timeout_ms = PATIENCE_MS;
     CHECK(bench_start(&bench, &limits));
     for (size_t i = 0; i < 2; i++) {
-        fds[i] = dial(&bench, 0);
-        CHECK(say(fds[i], "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 700000\r\n\r\n"));
-        (void)say_bytes(fds[i], part, sizeof(part)); /* the second one's end is refused */
+        dial_with_part(&bench, &fds[i]);
         if (i < 1) {
             CHECK(wait_for_counter(&bench, STATS_HTTP_BYTES_IN, PART + 56));
         }
@@ -113,19 +124,12 @@ bytes_of_one_client_have_a_bound(void)
     CHECK_INT(stats_sum(bench.stats, STATS_HTTP_OVER_CLIENT_BYTES), 1);
     CHECK_INT(stats_sum(bench.stats, STATS_HTTP_OVER_CLIENT_CONNECTIONS), 0);
     close(fds[1]);
-    CHECK(say_bytes(fds[0], part, 100000));
-    CHECK(hear_answer(fds[0], false, &answer));
-    CHECK_INT(answer.status, 200);
-    CHECK_INT(answer.body_len, 700000);
+    rest_is_answered(fds[0]);
     close(fds[0]);
     CHECK(wait_for_counter(&bench, STATS_HTTP_CONNECTIONS_OPEN, 0));
     /* What was counted went with the connections: the same client begins anew. */
-    fds[0] = dial(&bench, 0);
-    CHECK(say(fds[0], "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 700000\r\n\r\n"));
-    CHECK(say_bytes(fds[0], part, sizeof(part)));
-    CHECK(say_bytes(fds[0], part, 100000));
-    CHECK(hear_answer(fds[0], false, &answer));
-    CHECK_INT(answer.status, 200);
+    dial_with_part(&bench, &fds[0]);
+    rest_is_answered(fds[0]);
     close(fds[0]);
     CHECK(bench_stop(&bench));
 }
